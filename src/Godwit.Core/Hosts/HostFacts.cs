@@ -1,0 +1,56 @@
+namespace Godwit.Core.Hosts;
+
+/// <summary>What a host is and has, as its agent found it: nothing here is typed in by a person.</summary>
+public sealed record HostFacts
+{
+    public required string AgentVersion { get; init; }
+    public required string KernelVersion { get; init; }
+    public required int Cpus { get; init; }
+    public required string CpuModelName { get; init; }
+    public required IReadOnlyList<string> CpuFlags { get; init; }
+    public required Godwit.Core.Vms.Accelerator Accelerator { get; init; }
+    /// <summary>One sentence: why this accelerator (for instance "TCG: no vmx or svm in /proc/cpuinfo").</summary>
+    public required string AcceleratorReason { get; init; }
+    public required IReadOnlyList<QemuBinary> Qemus { get; init; }
+    public required long MemoryBytes { get; init; }
+    public required long MemoryAvailableBytes { get; init; }
+    /// <summary>Space for guest RAM: free bytes of the file system that holds the RAM files.</summary>
+    public required long RamFileSpaceBytes { get; init; }
+    public required IReadOnlyList<string> Bridges { get; init; }
+    public required IReadOnlyList<PoolFacts> Pools { get; init; }
+    public required IReadOnlyList<LinkFacts> Links { get; init; }
+    /// <summary>The host's wall clock when it answered.</summary>
+    public required DateTimeOffset Clock { get; init; }
+    /// <summary>What works only in part on this host, one sentence each: no cgroup v2, RAM files not on tmpfs …</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+}
+
+/// <param name="UsableCpuModels">Models whose features this host offers in full with its accelerator.</param>
+public sealed record QemuBinary(
+    string Path, string Version, IReadOnlyList<string> MachineTypes, IReadOnlyList<string> UsableCpuModels);
+
+public sealed record PoolFacts(string Name, string Path, long SizeBytes, long FreeBytes, bool Writable);
+
+/// <param name="SpeedBitsPerSecond">What the kernel says, 0 where it does not know (veth, virtual).</param>
+public sealed record LinkFacts(string Interface, string Address, long SpeedBitsPerSecond, int Mtu);
+
+/// <summary>The server's record of a host.</summary>
+public sealed record Host
+{
+    public required HostId Id { get; init; }
+    /// <summary>Where its agent listens for the server: <c>address:port</c>.</summary>
+    public required string Endpoint { get; init; }
+    public required HostState State { get; init; }
+    public HostFacts? Facts { get; init; }
+    /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
+    public const long QemuOverheadBytes = 256L << 20;
+}
+
+public enum HostState
+{
+    Ready,
+    /// <summary>Takes no new VMs; what runs goes on.</summary>
+    Cordoned,
+    /// <summary>Its agent does not answer. Its VMs are unknown, not dead.</summary>
+    Unreachable,
+}

@@ -1,0 +1,73 @@
+using Godwit.Core.Vms;
+
+namespace Godwit.Core.Migration;
+
+/// <summary>The durable record of one move: what was wanted, how far it came, how it ended. Changes make a new record.</summary>
+public sealed record Migration
+{
+    public required MoveId Id { get; init; }
+    public required VmId Vm { get; init; }
+    public required string VmName { get; init; }
+    public required HostId Source { get; init; }
+    public required HostId Target { get; init; }
+    public required MoveMode Mode { get; init; }
+    public required MoveLimits Limits { get; init; }
+    /// <summary>Owner epoch before the move; the target becomes owner with the next one.</summary>
+    public required Epoch Epoch { get; init; }
+    public required Phase Phase { get; init; }
+    public MoveEnd? End { get; init; }
+    /// <summary>One sentence for people: why it ended as it did. Set with every end but <see cref="MoveEnd.Done"/>.</summary>
+    public string? Reason { get; init; }
+    /// <summary>All reasons at once when the checks said no.</summary>
+    public IReadOnlyList<Refusal> Refusals { get; init; } = [];
+    /// <summary>Things that went wrong after the guest had moved; they never change the end.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+    public MoveProgress? Progress { get; init; }
+    public Receipt? Receipt { get; init; }
+    /// <summary>A person asked for it to stop; durable, so that a server restart does not forget.</summary>
+    public bool CancelRequested { get; init; }
+    /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
+    public RefreshWish? Refresh { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? EndedAt { get; init; }
+}
+
+public sealed record RefreshWish(string? QemuPath, string? Cpus);
+
+/// <param name="MaxPauseMs">The move does not switch over above this, STOP to RESUME, in ms.</param>
+/// <param name="BandwidthBytesPerSecond">Ceiling on the link; 0 is as fast as the link goes.</param>
+public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, long BandwidthBytesPerSecond = 0)
+{
+    public const int DefaultMaxPauseMs = 300;
+}
+
+/// <summary>What is known while memory crosses, as of the last report. Never a percentage: passes re-send.</summary>
+public sealed record MoveProgress
+{
+    public int Pass { get; init; }
+    public long RemainingBytes { get; init; }
+    public long TotalBytes { get; init; }
+    public long SentBytes { get; init; }
+    public long BytesPerSecond { get; init; }
+    public long DirtyBytesPerSecond { get; init; }
+    public double ExpectedPauseMs { get; init; }
+    /// <summary>Null where the move is not converging: then the words "not converging" are shown.</summary>
+    public double? EtaSeconds { get; init; }
+}
+
+/// <summary>What a finished move cost, measured, not planned.</summary>
+public sealed record Receipt
+{
+    public required double TotalMs { get; init; }
+    /// <summary>STOP at the source to RESUME at the target by QEMU's own event times; null where the guest was not running.</summary>
+    public double? PauseMs { get; init; }
+    public required long WireBytes { get; init; }
+    public required int Passes { get; init; }
+    public required long NormalPages { get; init; }
+    public required long ZeroPages { get; init; }
+    public required Accelerator Accelerator { get; init; }
+    /// <summary>As read from the connection: "TLS 1.3, TLS_AES_128_GCM_SHA256, peer host2"; "same host" for a refresh.</summary>
+    public required string Transport { get; init; }
+    /// <summary>Milliseconds spent in each phase, in order.</summary>
+    public IReadOnlyDictionary<Phase, double> PhaseMs { get; init; } = new Dictionary<Phase, double>();
+}

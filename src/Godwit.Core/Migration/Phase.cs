@@ -1,0 +1,49 @@
+namespace Godwit.Core.Migration;
+
+/// <summary>
+/// Where a move is. The same words in code, API, CLI and metrics. Journaled before it is entered.
+/// </summary>
+public enum Phase
+{
+    /// <summary>Waits for its turn. Server. Next: Checking; on cancel: cancelled, nothing was touched.</summary>
+    Queued,
+    /// <summary>All questions, no change. Server asks both agents. Next: Preparing; on refusal: rolled-back with all reasons.</summary>
+    Checking,
+    /// <summary>RAM reserved, target QEMU waits paused. Next: Disks; on failure: target undone, guest never noticed.</summary>
+    Preparing,
+    /// <summary>Disks reach the target (shared pool: verified by dry open). Next: Memory; on failure as Preparing.</summary>
+    Disks,
+    /// <summary>Memory crosses the link while the guest runs (live) or waits (quick). Agents. Next: Switching; on failure the guest runs at the source.</summary>
+    Memory,
+    /// <summary>Guest stopped, token under way. Agents only. Ends with one owner, or unknown until the target answers.</summary>
+    Switching,
+    /// <summary>The guest is at its new home; proof that it runs. Only warnings from here on.</summary>
+    Verifying,
+    /// <summary>Source QEMU, taps, reservation and leftovers go. Next: done.</summary>
+    Cleaning,
+}
+
+/// <summary>How a move can end. Null while it goes on.</summary>
+public enum MoveEnd
+{
+    /// <summary>The guest is at the target.</summary>
+    Done,
+    /// <summary>The guest is at the source as before; the reason says why.</summary>
+    RolledBack,
+    /// <summary>As rolled back, because a person asked.</summary>
+    Cancelled,
+    /// <summary>Nobody can prove who owns the guest, or both copies are gone: a person must look. Nothing is guessed.</summary>
+    NeedsOperator,
+}
+
+public enum MoveMode
+{
+    /// <summary>The guest runs while its memory crosses.</summary>
+    Live,
+    /// <summary>The guest pauses first; each page crosses once.</summary>
+    Quick,
+    /// <summary>The guest is shut down, moved, and started where it was running before.</summary>
+    Cold,
+    /// <summary>New QEMU process on the same host; the memory stays where it is.</summary>
+    Refresh,
+}

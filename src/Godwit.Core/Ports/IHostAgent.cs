@@ -1,0 +1,114 @@
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+
+namespace Godwit.Core.Ports;
+
+/// <summary>
+/// All that the server asks of one host. Every call is safe to repeat: the second one finds the first one's result.
+/// Errors: <see cref="RefusedException"/> for an expected no (nothing changed),
+/// <see cref="AgentUnreachableException"/> when nobody knows whether it happened: ask again, never assume.
+/// </summary>
+public interface IHostAgent
+{
+    Task<HostFacts> DescribeAsync(CancellationToken cancel);
+    Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel);
+
+    /// <summary>Writes a nonce file into the pool, or reads it back; how sharing is tested instead of asked.</summary>
+    Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel);
+    Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel);
+
+    /// <summary>Stores a disk image under its content hash; refuses images that name other files. Idempotent by content.</summary>
+    Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel);
+    /// <summary>Creates the disk (blank, or a linked clone of its backing file) if it is not there.</summary>
+    Task CreateDiskAsync(DiskSpec disk, int ownerUid, CancellationToken cancel);
+    Task DeleteDiskAsync(DiskSpec disk, CancellationToken cancel);
+
+    Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel);
+    /// <summary>ACPI power button and a wait (<paramref name="force"/> false), or QEMU ended at once.</summary>
+    Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel);
+    Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    /// <summary>Forgets a stopped VM: run directory, taps, owner record. Disks are deleted by their own call.</summary>
+    Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    /// <summary>The serial console, both ways, until either side closes.</summary>
+    Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);
+
+    /// <summary>Facts for the checks: questions only, nothing is changed.</summary>
+    Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel);
+    Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel);
+
+    /// <summary>Starts the target QEMU (-S, incoming), journals "candidate", opens the link for this one move.</summary>
+    Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel);
+    /// <summary>Journals "handing over" and begins; returns once memory flows. Follow with <see cref="WatchMoveAsync"/>.</summary>
+    Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel);
+    /// <summary>A whole same-host move; returns once it has begun.</summary>
+    Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel);
+    /// <summary>Status now and at each change or every 250 ms, until the agent's part is settled or unknown.</summary>
+    IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, CancellationToken cancel);
+    /// <summary>Status now, from journal and QEMU; <see cref="MoveStanding.Nothing"/> where the move was never heard of.</summary>
+    Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel);
+    /// <summary>Source only: stop it if no token has left. The answer is the truth after the call.</summary>
+    Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel);
+    /// <summary>Target only: kill the candidate and journal a tombstone, unless intent to run was journaled.</summary>
+    Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel);
+    /// <summary>Source only: what the target proved. Runs: the source copy is ended. Aborted: the source goes on.</summary>
+    Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel);
+    /// <summary>Both sides: drop what is left of an ended move but its journal line.</summary>
+    Task CleanMoveAsync(MoveId move, CancellationToken cancel);
+}
+
+public sealed class AgentUnreachableException(HostId host, string why, Exception? inner = null)
+    : Exception($"The agent of {host} does not answer: {why}", inner)
+{
+    public HostId Host { get; } = host;
+}
+
+/// <param name="Format"><c>qcow2</c> or <c>raw</c>, as the person said; checked, never probed.</param>
+public sealed record ImportImage(string Pool, string Format);
+
+/// <param name="File">Pool-relative name, made from the SHA-256 of the content.</param>
+/// <param name="VirtualBytes">The disk size the guest would see.</param>
+public sealed record ImportedImage(string File, string Sha256, string Format, long VirtualBytes, long FileBytes);
+
+/// <param name="SavedFile">Non-null: bring it back from this state file instead of booting.</param>
+public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null);
+
+public sealed record SavedVm(string File, long Bytes, string Sha256, double PauseMs);
+
+public sealed record IncomingOrder(MoveId Move, VmSpec Spec, Epoch Epoch, HostId Source, bool StayPaused);
+
+/// <param name="Endpoint"><c>address:port</c> of the target's link.</param>
+/// <param name="Ticket">One-use secret for this move, hex; presented inside TLS.</param>
+public sealed record IncomingReady(string Endpoint, string Ticket, IReadOnlyList<string> Devices);
+
+/// <param name="Epoch">The owner's epoch now; the token will carry the next one.</param>
+public sealed record OutgoingOrder(
+    MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready);
+
+public sealed record RefreshOrder(MoveId Move, VmId Vm, Epoch Epoch, MoveLimits Limits, RefreshWish Wish);
+
+public sealed record SourceFacts
+{
+    public required VmState State { get; init; }
+    public required Epoch Epoch { get; init; }
+    public required string QemuVersion { get; init; }
+    /// <summary>QEMU's own blocked-reasons, word for word.</summary>
+    public required IReadOnlyList<string> Blockers { get; init; }
+    /// <summary>Canonical device list: one line a device, sorted, the same for the same guest-visible machine.</summary>
+    public required IReadOnlyList<string> Devices { get; init; }
+    public required DateTimeOffset Clock { get; init; }
+}
+
+public sealed record TargetFacts
+{
+    public required HostFacts Host { get; init; }
+    /// <summary>One per disk that cannot be opened read-write here, with the system's own words.</summary>
+    public required IReadOnlyList<string> UnreachableDisks { get; init; }
+    public required IReadOnlyList<string> MissingBridges { get; init; }
+    /// <summary>Features of the VM's CPU model this host lacks, by name.</summary>
+    public required IReadOnlyList<string> MissingCpuFeatures { get; init; }
+    /// <summary>True where a process of this VM is here already.</summary>
+    public required bool AlreadyHere { get; init; }
+}

@@ -1,0 +1,67 @@
+namespace Godwit.Core.Ports;
+
+/// <summary>Unguessable and unique values. Seeded in simulation.</summary>
+public interface IRandomness
+{
+    /// <summary><paramref name="bytes"/> random bytes as lower-case hex.</summary>
+    string NextHex(int bytes);
+}
+
+/// <summary>
+/// Small durable files: journals, specs, records. Every write is atomic and durable on return (written beside, synced,
+/// renamed, directory synced). Throws <see cref="IOException"/>; a failed write means the step is not taken.
+/// </summary>
+public interface IDisk
+{
+    Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel);
+    /// <summary>Null where there is no such file. Refuses files over <paramref name="bytesMax"/>.</summary>
+    Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel);
+    /// <summary>Plain names in the directory, sorted ordinal; empty where there is no such directory.</summary>
+    IReadOnlyList<string> List(string directory);
+    void CreateDirectory(string path);
+    /// <summary>No error where it is not there.</summary>
+    void DeleteFile(string path);
+    void DeleteDirectory(string path);
+}
+
+/// <summary>Processes on this host. A process is known by pid and start time: a pid alone may be somebody else's.</summary>
+public interface IProcesses
+{
+    /// <summary>Runs to its end; output capped at 1 MiB; killed after <paramref name="timeout"/>.</summary>
+    Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel);
+    /// <summary>Starts a process that outlives this agent (own session, or a systemd scope).</summary>
+    Task<ProcessHandle> StartDetachedAsync(Command command, string logPath, CancellationToken cancel);
+    bool IsAlive(ProcessHandle process);
+    /// <summary>SIGKILL; true once it is proved gone (waits at most <paramref name="timeout"/>).</summary>
+    Task<bool> KillAsync(ProcessHandle process, TimeSpan timeout);
+    /// <summary>Completes when the process is gone, whoever started it.</summary>
+    Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel);
+}
+
+public sealed record Command(string Program, IReadOnlyList<string> Arguments, int? RunAsUid = null);
+public sealed record CommandResult(int ExitCode, string Output, string Error);
+/// <param name="StartTicks">Field 22 of /proc/PID/stat: clock ticks after boot.</param>
+public readonly record struct ProcessHandle(int Pid, long StartTicks);
+
+/// <summary>Byte connections. Streams returned are full duplex; reading 0 bytes means the peer closed.</summary>
+public interface INetwork
+{
+    Task<Stream> ConnectUnixAsync(string path, CancellationToken cancel);
+    /// <summary>Removes a stale socket file first; mode 0600, owned by <paramref name="ownerUid"/>.</summary>
+    Task<IListener> ListenUnixAsync(string path, int ownerUid, CancellationToken cancel);
+    /// <summary>TLS 1.3 to another agent; fails unless the peer proves to be <paramref name="peer"/>.</summary>
+    Task<PeerConnection> ConnectPeerAsync(string endpoint, HostId peer, CancellationToken cancel);
+    /// <summary>Accepts agents of this cluster only; the peer's name comes from its certificate.</summary>
+    Task<IPeerListener> ListenPeersAsync(string endpoint, CancellationToken cancel);
+}
+
+public interface IListener : IAsyncDisposable { Task<Stream> AcceptAsync(CancellationToken cancel); }
+public interface IPeerListener : IAsyncDisposable
+{
+    string Endpoint { get; }
+    Task<PeerConnection> AcceptAsync(CancellationToken cancel);
+}
+
+/// <param name="Peer">Who the other side proved to be.</param>
+/// <param name="Security">As read from the connection: "TLS 1.3, TLS_AES_128_GCM_SHA256".</param>
+public sealed record PeerConnection(Stream Stream, HostId Peer, string Security);

@@ -1,0 +1,3 @@
+namespace Godwit.LabTests;
+
+internal static class Placeholder;
