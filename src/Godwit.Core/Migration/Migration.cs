@@ -24,8 +24,10 @@ public sealed record Migration
     public IReadOnlyList<string> Warnings { get; init; } = [];
     public MoveProgress? Progress { get; init; }
     public Receipt? Receipt { get; init; }
-    /// <summary>A person asked for it to stop; durable, so that a server restart does not forget.</summary>
+    /// <summary>A person asked for it to stop; durable. Saving the record never clears it (the journal keeps it once set).</summary>
     public bool CancelRequested { get; init; }
+    /// <summary>Cold moves: whether the guest ran when the move began, and so is started at its new home. Null until known.</summary>
+    public bool? WasRunning { get; init; }
     /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
     public RefreshWish? Refresh { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }

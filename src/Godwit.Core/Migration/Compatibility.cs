@@ -1,0 +1,150 @@
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Core.Migration;
+
+/// <summary>
+/// Can this VM run there? Pure. Returns every reason at once, each with its fix, so that nobody mends one to meet the next.
+/// </summary>
+public static class Compatibility
+{
+    /// <summary>Above this the guest's clock and the certificates' lifetimes are judged differently on both hosts.</summary>
+    public static readonly TimeSpan ClockOffsetMax = TimeSpan.FromSeconds(1);
+
+    public static IReadOnlyList<Refusal> Check(Vm vm, Migration move, SourceFacts source, TargetFacts target)
+    {
+        var refresh = move.Mode == MoveMode.Refresh;
+        return new[]
+        {
+            SamePlace(move),
+            RightState(vm, move, source),
+            Blocked(source),
+            Accelerators(vm, target),
+            MachineKnown(vm, move, target),
+            CpuOffered(vm, target),
+            QemuNotOlder(source, target, move),
+            refresh ? null : RoomForMemory(vm, target),
+            refresh ? null : RoomForRamFile(vm, target),
+            refresh ? null : NotThereAlready(vm, target, move),
+            refresh ? null : ClocksAgree(source, target, move),
+        }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target)).ToList();
+    }
+
+    /// <summary>For a stopped VM: where it could be started.</summary>
+    public static IReadOnlyList<Refusal> CheckCold(Vm vm, Migration move, TargetFacts target) =>
+        new[]
+        {
+            SamePlace(move),
+            vm.State is VmState.Running or VmState.Paused or VmState.Stopped or VmState.Crashed ? null
+                : new Refusal("vm-state", $"{move.VmName} is {vm.State.ToString().ToLowerInvariant()}",
+                    vm.State == VmState.Saved ? "bring it back with 'godwit vm resume' first" : "wait until its host answers"),
+            Accelerators(vm, target), MachineKnown(vm, move, target), CpuOffered(vm, target),
+            RoomForMemory(vm, target), RoomForRamFile(vm, target), NotThereAlready(vm, target, move),
+        }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target)).ToList();
+
+    /// <summary>Same machine for the guest, line by line; QEMU itself does not notice an extra device at the target.</summary>
+    public static Refusal? CheckDevices(IReadOnlyList<string> source, IReadOnlyList<string> target)
+    {
+        var lacking = source.Except(target).ToList();
+        var extra = target.Except(source).ToList();
+        return lacking.Count == 0 && extra.Count == 0 ? null : new Refusal("devices-differ",
+            $"the target's machine is not the same: lacks [{string.Join(", ", lacking)}], has extra [{string.Join(", ", extra)}]",
+            "unplug what was added while the VM ran, or restart the VM so that both sides are built from its record");
+    }
+
+    private static Refusal? SamePlace(Migration move) =>
+        move.Mode != MoveMode.Refresh && move.Source == move.Target
+            ? new("same-host", $"{move.VmName} is on {move.Source} already",
+                "name another host, or use 'godwit vm refresh' for a new process on the same host")
+            : null;
+
+    private static Refusal? RightState(Vm vm, Migration move, SourceFacts source) =>
+        source.Epoch != vm.Epoch ? new("owner-differs",
+            $"{move.Source} holds epoch {source.Epoch} of {move.VmName}, the record says {vm.Epoch}",
+            "wait for the host's next report, or look at 'godwit vm show'")
+        : source.State is VmState.Running or VmState.Paused ? null
+        : new("vm-not-running", $"{move.VmName} is {source.State.ToString().ToLowerInvariant()}",
+            "a stopped VM moves with --mode cold; a saved one with 'godwit vm resume --host'");
+
+    private static Refusal? Blocked(SourceFacts source) => source.Blockers.Count == 0 ? null
+        : new("qemu-blocks", $"QEMU refuses to migrate it: {string.Join("; ", source.Blockers)}",
+            "remove the device named, or move it with --mode cold");
+
+    private static Refusal? Accelerators(Vm vm, TargetFacts target) => target.Host.Accelerator == vm.Spec.Accelerator ? null
+        : new("accelerator-differs",
+            $"the VM runs with {vm.Spec.Accelerator}, the target offers {target.Host.Accelerator} ({target.Host.AcceleratorReason})",
+            "choose a host with the same accelerator: KVM and TCG are never mixed for one VM");
+
+    private static Refusal? MachineKnown(Vm vm, Migration move, TargetFacts target)
+    {
+        var qemus = ChosenQemus(move, target);
+        return qemus.Any(q => q.MachineTypes.Contains(vm.Spec.MachineType)) ? null
+            : new("machine-type-missing",
+                $"no QEMU there knows machine {vm.Spec.MachineType} (found {Versions(qemus)})",
+                "install the QEMU version the VM was started with, or a newer one");
+    }
+
+    private static Refusal? CpuOffered(Vm vm, TargetFacts target) => target.MissingCpuFeatures.Count == 0 ? null
+        : new("cpu-features-missing",
+            $"CPU model {vm.Spec.CpuModel} needs what the target lacks: {string.Join(", ", target.MissingCpuFeatures)}",
+            "choose another host, or restart the VM with the cluster's baseline CPU model");
+
+    private static Refusal? QemuNotOlder(SourceFacts source, TargetFacts target, Migration move)
+    {
+        var qemus = ChosenQemus(move, target);
+        if (qemus.Count == 0)
+            return new("qemu-missing", "the target has no usable QEMU", "install qemu-system-x86 there and restart its agent");
+        var best = qemus.Max(q => MajorMinor(q.Version))!;
+        // 7.2 and newer were tried in both directions with 7.2 machine types; older ones never.
+        return best >= new Version(7, 2) ? null
+            : new("qemu-too-old", $"the target has QEMU {Versions(qemus)}, the VM runs on {source.QemuVersion}",
+                "upgrade QEMU on the target to 7.2 or later");
+    }
+
+    private static Refusal? RoomForMemory(Vm vm, TargetFacts target)
+    {
+        var needed = vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
+        return target.Host.MemoryAvailableBytes >= needed ? null
+            : new("memory-short",
+                $"it needs {Mib(needed)} MiB with overhead, {Mib(target.Host.MemoryAvailableBytes)} MiB are available there",
+                "move something away first, or choose another host");
+    }
+
+    private static Refusal? RoomForRamFile(Vm vm, TargetFacts target) =>
+        target.Host.RamFileSpaceBytes >= vm.Spec.MemoryBytes ? null
+            : new("ram-file-space-short",
+                $"its RAM file needs {Mib(vm.Spec.MemoryBytes)} MiB, {Mib(target.Host.RamFileSpaceBytes)} MiB are free on the target's tmpfs",
+                "raise the size of the tmpfs under the agent's run directory");
+
+    private static Refusal? NotThereAlready(Vm vm, TargetFacts target, Migration move) => !target.AlreadyHere ? null
+        : new("vm-already-there", $"a process of {vm.Spec.Name} is on {move.Target} already",
+            $"look at it with 'godwit migration list' and 'godwit host show {move.Target}'; it is never killed unasked");
+
+    private static Refusal? ClocksAgree(SourceFacts source, TargetFacts target, Migration move)
+    {
+        var offset = (target.Host.Clock - source.Clock).Duration();
+        return offset <= ClockOffsetMax ? null
+            : new("clock-offset", $"the clocks of {move.Source} and {move.Target} are {offset.TotalSeconds:0.0} s apart (limit 1 s)",
+                "let both hosts follow the same time server (chrony), then try again");
+    }
+
+    private static IEnumerable<Refusal> Disks(Migration move, TargetFacts target) => target.UnreachableDisks.Select(disk =>
+        new Refusal("disk-unreachable", $"{move.Target} cannot open {disk}",
+            "put the disk on a pool both hosts share; local disks cannot be moved live yet"));
+
+    private static IEnumerable<Refusal> Bridges(Migration move, TargetFacts target) => target.MissingBridges.Select(bridge =>
+        new Refusal("bridge-missing", $"{move.Target} has no bridge {bridge}",
+            $"create it: ip link add {bridge} type bridge, with its uplink"));
+
+    private static IReadOnlyList<QemuBinary> ChosenQemus(Migration move, TargetFacts target) =>
+        move.Refresh?.QemuPath is { } path ? target.Host.Qemus.Where(q => q.Path == path).ToList() : target.Host.Qemus;
+
+    private static string Versions(IReadOnlyList<QemuBinary> qemus) =>
+        qemus.Count == 0 ? "none" : string.Join(", ", qemus.Select(q => q.Version));
+
+    private static Version MajorMinor(string version) =>
+        Version.TryParse(version, out var v) ? new Version(v.Major, v.Minor) : new Version(0, 0);
+
+    private static long Mib(long bytes) => bytes >> 20;
+}

@@ -1,0 +1,74 @@
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Core.Migration;
+
+/// <summary>
+/// The cold move: shut down, change owner, start again where it ran before. No token is needed, because the owner is
+/// changed while no QEMU of this VM exists anywhere: the source has forgotten it, proved, before the record changes.
+/// Runs again from the top after a crash of the server, like <see cref="MigrateVm"/>.
+/// </summary>
+internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJournal journal, MoveStory story)
+{
+    public async Task<Migration> RunAsync(CancellationToken cancelRequested, CancellationToken serverStopping)
+    {
+        var vm = await journal.ReadVmAsync(story.Move.Vm);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancelRequested, serverStopping);
+        try
+        {
+            if (story.Move.Phase < Phase.Switching)
+            {
+                await story.EnterAsync(Phase.Checking);
+                var reasons = await story.CheckColdAsync(stop.Token);
+                if (reasons.Count > 0) return await story.RefuseAsync(reasons);
+
+                await story.EnterAsync(Phase.Preparing);
+                if (await story.ReserveAsync() is { } full) return await story.RefuseAsync([full]);
+                await story.SaveAsync(story.Move with { WasRunning = vm.State is VmState.Running or VmState.Paused });
+                await story.EnterAsync(Phase.Switching);
+            }
+
+            if (vm.Owner == story.Move.Source) vm = await LeaveAsync(vm, stop.Token, serverStopping);
+
+            await story.EnterAsync(Phase.Verifying); // No cancel: from here only forward.
+            if (story.Move.WasRunning == true)
+            {
+                await agents(story.Move.Target).StartVmAsync(new StartVm(vm.Spec, vm.Epoch), serverStopping);
+                await journal.RecordOwnerAsync(vm.Spec.Id, vm.Owner, vm.Epoch, VmState.Running);
+            }
+            await story.EnterAsync(Phase.Cleaning);
+            await journal.ReleaseReservationAsync(story.Move.Id);
+            return await story.FinishAsync(story.Move with { End = MoveEnd.Done });
+        }
+        catch (OperationCanceledException) when (serverStopping.IsCancellationRequested) { throw; }
+        catch (Exception reason) when (reason is not InvariantBrokenException)
+        {
+            return await EndBadlyAsync(reason, cancelRequested.IsCancellationRequested);
+        }
+    }
+
+    /// <summary>Shuts the guest down and makes the source forget it; then, and only then, the target owns it.</summary>
+    private async Task<Vm> LeaveAsync(Vm vm, CancellationToken stop, CancellationToken serverStopping)
+    {
+        var source = agents(story.Move.Source);
+        if (story.Move.WasRunning == true) await source.StopVmAsync(vm.Spec.Id, vm.Epoch, force: false, stop);
+        await source.ForgetVmAsync(vm.Spec.Id, vm.Epoch, serverStopping);
+        await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Target, vm.Epoch.Next(), VmState.Stopped);
+        return await journal.ReadVmAsync(vm.Spec.Id);
+    }
+
+    private async Task<Migration> EndBadlyAsync(Exception reason, bool cancelled)
+    {
+        await journal.ReleaseReservationAsync(story.Move.Id);
+        var vm = await journal.ReadVmAsync(story.Move.Vm);
+        var atTarget = vm.Owner == story.Move.Target;
+        return await story.FinishAsync(story.Move with
+        {
+            End = atTarget ? MoveEnd.NeedsOperator : cancelled ? MoveEnd.Cancelled : MoveEnd.RolledBack,
+            Reason = atTarget
+                ? $"it is on {vm.Owner} now, stopped, and could not be started: {reason.Message}"
+                : $"{reason.Message} (it is still on {vm.Owner})",
+            Refusals = (reason as RefusedException)?.Reasons ?? [],
+        });
+    }
+}

@@ -1,0 +1,242 @@
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Core.Migration;
+
+/// <summary>The sentences of <see cref="MigrateVm"/>: each does one thing, journals it, and is safe to say twice.</summary>
+internal sealed class MoveStory(
+    Func<HostId, IHostAgent> agents, IMigrationJournal journal, TimeProvider time, Action<Migration> published,
+    Migration begun, CancellationToken serverStopping)
+{
+    /// <summary>How long a silent host is asked before the move is left to a person (the VM stays as it is).</summary>
+    private static readonly TimeSpan SilenceMax = TimeSpan.FromMinutes(5);
+    /// <summary>How long a finished move waits for a source that does not answer, before it ends with a warning.</summary>
+    private static readonly TimeSpan LeftoversMax = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(200);
+
+    private readonly Dictionary<Phase, double> phaseMs = [];
+    private long phaseEntered = time.GetTimestamp();
+    private string? noted;
+
+    public Migration Move { get; private set; } = begun;
+
+    private IHostAgent Source => agents(Move.Source);
+    private IHostAgent Target => agents(Move.Target);
+    private bool IsRefresh => Move.Mode == MoveMode.Refresh;
+
+    public async Task EnterAsync(Phase phase)
+    {
+        if (Move.Phase > phase) return; // A later phase was journaled before a crash: the step is repeated, not the label.
+        CountPhase();
+        await SaveAsync(Move with { Phase = phase });
+    }
+
+    public async Task<IReadOnlyList<Refusal>> CheckAsync(CancellationToken cancel)
+    {
+        var vm = await journal.ReadVmAsync(Move.Vm);
+        var source = await Source.CheckSourceAsync(Move.Vm, cancel);
+        var target = await Target.CheckTargetAsync(vm.Spec, cancel);
+        return Compatibility.Check(vm, Move, source, target);
+    }
+
+    /// <summary>A stopped guest has no state to be compatible with: only its new home is asked.</summary>
+    public async Task<IReadOnlyList<Refusal>> CheckColdAsync(CancellationToken cancel)
+    {
+        var vm = await journal.ReadVmAsync(Move.Vm);
+        return Compatibility.CheckCold(vm, Move, await Target.CheckTargetAsync(vm.Spec, cancel));
+    }
+
+    public async Task<Refusal?> ReserveAsync()
+    {
+        if (IsRefresh) return null; // The memory is there already: the new process maps the same file.
+        var vm = await journal.ReadVmAsync(Move.Vm);
+        return await journal.ReserveAsync(Move.Id, Move.Target, vm.Spec.MemoryBytes + Host.QemuOverheadBytes);
+    }
+
+    public async Task<IncomingReady?> PrepareTargetAsync(CancellationToken cancel)
+    {
+        if (IsRefresh) return null;
+        var vm = await journal.ReadVmAsync(Move.Vm);
+        var source = await Source.CheckSourceAsync(Move.Vm, cancel);
+        var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
+            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused), cancel);
+        if (Compatibility.CheckDevices(source.Devices, ready.Devices) is { } different)
+            throw new RefusedException([different]);
+        return ready;
+    }
+
+    public Task StartAsync(IncomingReady? ready, CancellationToken cancel) => IsRefresh
+        ? Source.StartRefreshAsync(
+            new RefreshOrder(Move.Id, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
+        : Source.StartOutgoingAsync(
+            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!), cancel);
+
+    /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
+    public void Note(Exception reason) => noted = reason.Message;
+
+    /// <summary>Watches until both hosts together prove where the guest is.</summary>
+    public async Task<Settlement> FollowAsync(CancellationToken cancelRequested)
+    {
+        var silentSince = time.GetTimestamp();
+        var cancelTold = false;
+        while (true)
+        {
+            serverStopping.ThrowIfCancellationRequested();
+            if (cancelRequested.IsCancellationRequested && !cancelTold)
+                cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source) is not null;
+
+            var source = await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
+            if (source is { Standing: MoveStanding.SourceSending or MoveStanding.SourceSwitching }) continue;
+
+            var target = IsRefresh ? Nothing() : await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+            if (source is not null && target is not null) silentSince = time.GetTimestamp();
+            var step = Recovery.Decide(source, target);
+            switch (step)
+            {
+                case RecoveryStep.Settled settled: return settled.Where;
+                case RecoveryStep.TellSource tell:
+                    await AskAsync(a => a.SettleOutgoingAsync(Move.Id, tell.Proof, serverStopping), Source);
+                    break;
+                case RecoveryStep.AbandonTarget:
+                    await AskAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
+                    break;
+            }
+            var silence = time.GetElapsedTime(silentSince);
+            if (step is RecoveryStep.WaitForSource && silence > LeftoversMax) return new Settlement.AtTarget(null);
+            if (silence > SilenceMax) return new Settlement.Doubt(Silence(source, target));
+            await Task.Delay(AskEvery, time, serverStopping);
+        }
+    }
+
+    /// <summary>Proof is in hand; the record follows. Refused only for an older epoch, which cannot be.</summary>
+    public async Task RecordNewHomeAsync(Settlement.AtTarget home)
+    {
+        var state = VmState.Running;
+        if (await AskAsync(a => a.ListVmsAsync(serverStopping), Target) is { } there
+            && there.FirstOrDefault(v => v.Spec.Id == Move.Vm) is { } report) state = report.State;
+        await journal.RecordOwnerAsync(Move.Vm, Move.Target, Move.Epoch.Next(), state);
+        if (home.Receipt is null)
+            await SaveAsync(Warned("the source could not be asked for its figures; its leftovers are removed when it answers"));
+    }
+
+    /// <summary>After the guest has moved nothing can fail the move: what cannot be cleaned is a warning.</summary>
+    public async Task CleanAsync()
+    {
+        await journal.ReleaseReservationAsync(Move.Id);
+        foreach (var side in IsRefresh ? [Source] : new[] { Source, Target })
+            if (!await TellAsync(a => a.CleanMoveAsync(Move.Id, serverStopping), side))
+                await SaveAsync(Warned("a host did not answer while the move was cleaned; it cleans up by itself on return"));
+    }
+
+    public Task<Migration> RefuseAsync(IReadOnlyList<Refusal> reasons) => UndoAsync(new RefusedException(reasons), false);
+
+    /// <summary>Nothing has left the source yet: take back what was made at the target, in reverse order.</summary>
+    public async Task<Migration> UndoAsync(Exception reason, bool cancelled)
+    {
+        if (!IsRefresh && Move.Phase >= Phase.Preparing)
+            await TellAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
+        await journal.ReleaseReservationAsync(Move.Id);
+        var refused = reason as RefusedException;
+        return await FinishAsync(Move with
+        {
+            End = cancelled ? MoveEnd.Cancelled : MoveEnd.RolledBack,
+            Refusals = refused?.Reasons ?? [],
+            Reason = cancelled ? "cancelled before any memory was sent"
+                : refused is null ? $"{Move.Phase}: {reason.Message}" : $"refused: {reason.Message}",
+        });
+    }
+
+    public async Task<Migration> EndAsync(Settlement where)
+    {
+        if (where is not Settlement.Doubt) await journal.ReleaseReservationAsync(Move.Id);
+        var ended = where switch
+        {
+            Settlement.AtTarget home => Move with { End = MoveEnd.Done, Receipt = WithPhases(home.Receipt) },
+            Settlement.AtSource s when Move.CancelRequested || (await journal.ReadAsync(Move.Id)).CancelRequested =>
+                Move with { End = MoveEnd.Cancelled, Reason = s.Reason },
+            Settlement.AtSource s => Move with { End = MoveEnd.RolledBack, Reason = noted is null ? s.Reason : $"{s.Reason} ({noted})" },
+            Settlement.GuestStopped => Move with { End = MoveEnd.RolledBack, Reason = "vm-stopped: the guest powered itself off during the move" },
+            Settlement.Lost lost => Move with { End = MoveEnd.NeedsOperator, Reason = lost.Reason },
+            Settlement.Doubt doubt => Move with { End = MoveEnd.NeedsOperator, Reason = doubt.Reason },
+            _ => throw new InvalidOperationException($"unknown settlement {where}"),
+        };
+        if (where is Settlement.GuestStopped) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Stopped);
+        if (where is Settlement.Lost) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Crashed);
+        if (where is Settlement.Doubt) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Unknown);
+        return await FinishAsync(ended);
+    }
+
+    /// <summary>Follows the source until it is settled, in doubt, or silent (null).</summary>
+    private async Task<MoveStatus?> WatchSourceAsync(CancellationToken cancelRequested)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancelRequested, serverStopping);
+        MoveStatus? last = null;
+        try
+        {
+            await foreach (var status in Source.WatchMoveAsync(Move.Id, stop.Token))
+            {
+                last = status;
+                if (status.Standing == MoveStanding.SourceSwitching) await EnterAsync(Phase.Switching);
+                if (status.Progress is { } progress) Publish(Move with { Progress = progress });
+            }
+        }
+        catch (OperationCanceledException) when (!serverStopping.IsCancellationRequested) { } // A cancel was asked: act on it.
+        catch (AgentUnreachableException) { return null; }
+        return last;
+    }
+
+    private static async Task<T?> AskAsync<T>(Func<IHostAgent, Task<T>> question, IHostAgent agent) where T : class
+    {
+        try { return await question(agent); }
+        catch (AgentUnreachableException) { return null; } // Silence is not an answer: the loop asks again.
+    }
+
+    private static async Task<bool> TellAsync(Func<IHostAgent, Task> word, IHostAgent agent)
+    {
+        try { await word(agent); return true; }
+        catch (AgentUnreachableException) { return false; } // Reported by the caller as a warning.
+    }
+
+    private MoveStatus Nothing() => new() { Move = Move.Id, Standing = MoveStanding.Nothing };
+
+    private string Silence(MoveStatus? source, MoveStatus? target) =>
+        source is null && target is null ? $"neither {Move.Source} nor {Move.Target} answers"
+        : source is null ? $"{Move.Source} does not answer; {Move.Target} says {target!.Standing}"
+        : target is null ? $"{Move.Target} does not answer and {Move.Source} says {source.Standing}: wait for it, or fence it and repair"
+        : $"{Move.Source} says {source.Standing} and {Move.Target} says {target.Standing}";
+
+    private Migration Warned(string warning) =>
+        Move.Warnings.Contains(warning) ? Move : Move with { Warnings = [.. Move.Warnings, warning] };
+
+    private Receipt? WithPhases(Receipt? receipt)
+    {
+        CountPhase();
+        return receipt is null ? null : receipt with
+        {
+            TotalMs = (time.GetUtcNow() - Move.CreatedAt).TotalMilliseconds,
+            PhaseMs = new Dictionary<Phase, double>(phaseMs),
+        };
+    }
+
+    private void CountPhase()
+    {
+        phaseMs[Move.Phase] = phaseMs.GetValueOrDefault(Move.Phase) + time.GetElapsedTime(phaseEntered).TotalMilliseconds;
+        phaseEntered = time.GetTimestamp();
+    }
+
+    public Task<Migration> FinishAsync(Migration ended) => SaveAsync(ended with { EndedAt = time.GetUtcNow() });
+
+    public async Task<Migration> SaveAsync(Migration changed)
+    {
+        await journal.SaveAsync(changed);
+        Publish(changed);
+        return changed;
+    }
+
+    private void Publish(Migration changed)
+    {
+        Move = changed;
+        published(changed);
+    }
+}
