@@ -19,6 +19,8 @@ public interface IDisk
     /// <summary>Plain names in the directory, sorted ordinal; empty where there is no such directory.</summary>
     IReadOnlyList<string> List(string directory);
     void CreateDirectory(string path);
+    /// <summary>Mode 0700, owned by <paramref name="ownerUid"/> (uid and gid): only that uid, and root, may enter.</summary>
+    void CreateOwnedDirectory(string path, int ownerUid);
     /// <summary>No error where it is not there.</summary>
     void DeleteFile(string path);
     void DeleteDirectory(string path);
@@ -38,7 +40,17 @@ public interface IProcesses
     Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel);
 }
 
-public sealed record Command(string Program, IReadOnlyList<string> Arguments, int? RunAsUid = null);
+/// <param name="RunAsUid">Uid and gid to run as, with no capability left and none to gain; null is the agent's own.</param>
+public sealed record Command(string Program, IReadOnlyList<string> Arguments, int? RunAsUid = null)
+{
+    /// <summary>The one supplementary group kept with <see cref="RunAsUid"/> (<c>kvm</c>); null is none.</summary>
+    public string? KeepGroup { get; init; }
+    /// <summary>Host processors it may run on, as taskset lists them ("0-3"); null is all.</summary>
+    public string? Cpus { get; init; }
+    /// <summary>What it reads on standard input; null is nothing.</summary>
+    public string? Input { get; init; }
+}
+
 public sealed record CommandResult(int ExitCode, string Output, string Error);
 /// <param name="StartTicks">Field 22 of /proc/PID/stat: clock ticks after boot.</param>
 public readonly record struct ProcessHandle(int Pid, long StartTicks);

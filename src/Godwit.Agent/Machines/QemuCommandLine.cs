@@ -1,0 +1,154 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Agent.Machines;
+
+/// <summary>
+/// The command line of one QEMU. Two hosts that get the same spec build the same guest-visible machine: every
+/// device has an id and a PCI address, nothing is left to a default, a config file or a probe.
+/// <list type="bullet">
+/// <item><c>-no-shutdown</c>: a guest that powers itself off leaves its QEMU in run state "shutdown". An agent that
+/// was away meanwhile can still tell that from a crash. "quit" and SIGTERM end the process as ever.</item>
+/// <item><c>suppress-vmdesc=on</c>: 50 to 100 KB less inside the pause. Source and target must agree, and do: every
+/// QEMU of ours has it.</item>
+/// <item><c>enforce</c>: a host that lacks a feature of the CPU model refuses to start, instead of hiding it.</item>
+/// <item>Values a person chose go through a JSON writer or have passed <see cref="VmSpecRules"/>.</item>
+/// </list>
+/// </summary>
+public static class QemuCommandLine
+{
+    /// <summary>Disks take PCI slots 4 to 11 of the root bus, NICs 16 to 23: adding one never moves another.</summary>
+    private const int FirstDiskSlot = 0x04, FirstNicSlot = 0x10;
+    /// <summary>TCG's cache of translated code. The default, 1 GiB, would not fit <c>Host.QemuOverheadBytes</c>.</summary>
+    private const int TranslationCacheMiB = 128;
+
+    /// <summary>Throws <see cref="RefusedException"/> for a spec this host cannot express, and for unknown pools.</summary>
+    public static Command Build(QemuLaunch launch, HostLayout layout)
+    {
+        var spec = launch.Spec;
+        VmSpecRules.Check(spec);
+        Invariant.Holds(launch.Taps.Count == spec.Nics.Count);
+        List<string> words =
+        [
+            "-S", "-nodefaults", "-no-user-config", "-display", "none", "-no-shutdown",
+            "-name", $"guest={spec.Name},debug-threads=on", "-uuid", spec.Uuid, "-msg", "timestamp=on",
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            .. Machine(launch),
+            .. Monitors(launch),
+            .. Console(launch),
+        ];
+        for (var i = 0; i < spec.Disks.Count; i++) words.AddRange(Disk(spec, i, layout));
+        for (var i = 0; i < spec.Nics.Count; i++) words.AddRange(Nic(spec, i, launch.Taps[i]));
+        if (launch.Incoming) words.AddRange(["-incoming", "defer"]);
+        return new Command(launch.QemuPath, words, spec.Uid)
+        {
+            Cpus = launch.Cpus,
+            KeepGroup = spec.Accelerator == Accelerator.Kvm ? "kvm" : null,
+        };
+    }
+
+    private static string[] Machine(QemuLaunch launch)
+    {
+        var spec = launch.Spec;
+        var memory = new JsonObject
+        {
+            ["qom-type"] = "memory-backend-file",
+            ["id"] = "ram0",
+            ["mem-path"] = launch.Home.Ram(launch.RamOf),
+            ["size"] = spec.MemoryBytes,
+            ["share"] = true,
+        };
+        return
+        [
+            "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on",
+            "-accel", spec.Accelerator == Accelerator.Kvm ? "kvm" : $"tcg,thread=multi,tb-size={TranslationCacheMiB}",
+            "-cpu", $"{spec.CpuModel},enforce",
+            "-smp", Text($"cpus={spec.Cpus},maxcpus={spec.Cpus},sockets=1,cores={spec.Cpus},threads=1"),
+            "-object", memory.ToJsonString(),
+            "-m", Text($"size={spec.MemoryBytes >> 20}M"),
+        ];
+    }
+
+    private static string[] Monitors(QemuLaunch launch) =>
+    [
+        "-qmp", $"unix:{Escaped(launch.Home.QmpSocket(launch.Incarnation))},server=on,wait=off",
+        "-qmp", $"unix:{Escaped(launch.Home.SpareQmpSocket(launch.Incarnation))},server=on,wait=off",
+    ];
+
+    private static string[] Console(QemuLaunch launch) =>
+    [
+        "-chardev", $"socket,id=console0,path={Escaped(launch.Home.ConsoleSocket(launch.Incarnation))},server=on,wait=off"
+            + $",logfile={Escaped(launch.Home.ConsoleLog(launch.Incarnation))},logappend=on",
+        "-device", Json(new() { ["driver"] = "isa-serial", ["id"] = "serial0", ["chardev"] = "console0" }),
+    ];
+
+    private static IEnumerable<string> Disk(VmSpec spec, int index, HostLayout layout)
+    {
+        var (disk, node) = (spec.Disks[index], Text($"disk{index}"));
+        var pool = layout.Pools.GetValueOrDefault(disk.Pool) ?? throw new RefusedException("pool-unknown",
+            $"{spec.Name} has a disk in pool '{disk.Pool}', which this host does not have",
+            "give the agent that pool with --pool NAME=DIRECTORY, or choose another host");
+
+        // The chain is spelt out, file by file: what an image's own header names is never opened.
+        if (disk.BackingFile is { } backing)
+        {
+            yield return "-blockdev";
+            yield return Json(FileNode($"{node}-backing-file", pool, backing, readOnly: true));
+            yield return "-blockdev";
+            yield return Json(FormatNode($"{node}-backing", VmSpecRules.FormatOf(backing), readOnly: true));
+        }
+        yield return "-blockdev";
+        yield return Json(FileNode($"{node}-file", pool, disk.File, readOnly: false));
+        yield return "-blockdev";
+        var format = FormatNode(node, disk.Format, readOnly: false);
+        if (disk.Format == "qcow2") format["backing"] = disk.BackingFile is null ? null : $"{node}-backing";
+        yield return Json(format);
+        yield return "-device";
+        yield return Json(new()
+        {
+            ["driver"] = "virtio-blk-pci", ["id"] = $"vd{index}", ["drive"] = node, ["write-cache"] = "on",
+            ["bus"] = RootBus(spec), ["addr"] = Text($"0x{FirstDiskSlot + index:x}"), ["bootindex"] = index,
+        });
+    }
+
+    private static JsonObject FileNode(string node, PoolPlace pool, string file, bool readOnly) => new()
+    {
+        ["node-name"] = node, ["driver"] = "file", ["filename"] = Path.Combine(pool.Directory, file),
+        ["read-only"] = readOnly, ["auto-read-only"] = false, ["locking"] = "on", ["aio"] = "threads",
+        ["discard"] = "unmap",
+        ["cache"] = new JsonObject { ["direct"] = pool.DirectIo, ["no-flush"] = false },
+    };
+
+    private static JsonObject FormatNode(string node, string format, bool readOnly) => new()
+    {
+        ["node-name"] = node, ["driver"] = format, ["file"] = $"{node}-file",
+        ["read-only"] = readOnly, ["auto-read-only"] = false, ["discard"] = "unmap",
+    };
+
+    private static string[] Nic(VmSpec spec, int index, string tap) =>
+    [
+        "-netdev", Json(new()
+        {
+            ["type"] = "tap", ["id"] = $"net{index}", ["ifname"] = tap,
+            ["script"] = "no", ["downscript"] = "no", ["vhost"] = false,
+        }),
+        "-device", Json(new()
+        {
+            ["driver"] = "virtio-net-pci", ["id"] = $"nic{index}", ["netdev"] = $"net{index}",
+            ["mac"] = spec.Nics[index].Mac, ["romfile"] = "",
+            ["bus"] = RootBus(spec), ["addr"] = Text($"0x{FirstNicSlot + index:x}"),
+        }),
+    ];
+
+    private static string RootBus(VmSpec spec) => VmSpecRules.IsQ35(spec) ? "pcie.0" : "pci.0";
+
+    private static string Json(JsonObject value) => value.ToJsonString();
+
+    /// <summary>In QEMU's key=value options a comma ends the value; a doubled one stands for itself.</summary>
+    private static string Escaped(string path) => path.Replace(",", ",,", StringComparison.Ordinal);
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,20 @@
+using Godwit.Core.Vms;
+
+namespace Godwit.Agent.Machines;
+
+/// <summary>One QEMU process to be: what the guest is, and what differs from one incarnation to the next.</summary>
+public sealed record QemuLaunch
+{
+    public required VmSpec Spec { get; init; }
+    public required VmHome Home { get; init; }
+    public required int Incarnation { get; init; }
+    /// <summary>The incarnation whose memory file it maps; its own number for new memory.</summary>
+    public required int RamOf { get; init; }
+    /// <summary>True: it waits for <c>migrate-incoming</c>. It never starts by itself either way.</summary>
+    public required bool Incoming { get; init; }
+    public required string QemuPath { get; init; }
+    /// <summary>One tap for each NIC, in order.</summary>
+    public required IReadOnlyList<string> Taps { get; init; }
+    /// <summary>Host processors ("0-3"), or null for all.</summary>
+    public string? Cpus { get; init; }
+}

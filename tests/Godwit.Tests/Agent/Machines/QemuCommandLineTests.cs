@@ -1,0 +1,140 @@
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Vms;
+using Xunit;
+
+namespace Godwit.Tests.Agent.Machines;
+
+public sealed class QemuCommandLineTests
+{
+    private static QemuLaunch Launch(VmSpec? spec = null, bool incoming = false) => new()
+    {
+        Spec = spec ?? Samples.Spec, Home = Samples.Home, Incarnation = 3, RamOf = 2, Incoming = incoming,
+        QemuPath = "/usr/bin/qemu-system-x86_64", Taps = Taps.NamesOf(spec ?? Samples.Spec, 3), Cpus = "0-1",
+    };
+
+    /// <summary>The whole line, word for word: a change here is a change of every guest's machine.</summary>
+    [Fact]
+    public void A_cloned_vm_with_one_nic_gives_this_command_line()
+    {
+        var command = QemuCommandLine.Build(Launch(incoming: true), Samples.Layout);
+        Assert.Equal("/usr/bin/qemu-system-x86_64", command.Program);
+        Assert.Equal(20001, command.RunAsUid);
+        Assert.Equal("0-1", command.Cpus);
+        Assert.Null(command.KeepGroup);
+        var expected = """
+            -S
+            -nodefaults
+            -no-user-config
+            -display none
+            -no-shutdown
+            -name guest=web1,debug-threads=on
+            -uuid 6f1f6f5e-0b1c-4a39-9a52-0d2f1f1f2a01
+            -msg timestamp=on
+            -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+            -machine pc-q35-7.2,memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on
+            -accel tcg,thread=multi,tb-size=128
+            -cpu Nehalem-v1,enforce
+            -smp cpus=2,maxcpus=2,sockets=1,cores=2,threads=1
+            -object {"qom-type":"memory-backend-file","id":"ram0","mem-path":"/run/godwit/vms/vm-0123456789ab/ram-2",»
+            "size":536870912,"share":true}
+            -m size=512M
+            -qmp unix:/run/godwit/vms/vm-0123456789ab/qmp-3.sock,server=on,wait=off
+            -qmp unix:/run/godwit/vms/vm-0123456789ab/qmp-spare-3.sock,server=on,wait=off
+            -chardev socket,id=console0,path=/run/godwit/vms/vm-0123456789ab/console-3.sock,server=on,wait=off,»
+            logfile=/run/godwit/vms/vm-0123456789ab/console-3.log,logappend=on
+            -device {"driver":"isa-serial","id":"serial0","chardev":"console0"}
+            -blockdev {"node-name":"disk0-backing-file","driver":"file","filename":"/srv/main/TEMPLATE","read-only":true,»
+            "auto-read-only":false,"locking":"on","aio":"threads","discard":"unmap","cache":{"direct":true,"no-flush":false}}
+            -blockdev {"node-name":"disk0-backing","driver":"qcow2","file":"disk0-backing-file","read-only":true,»
+            "auto-read-only":false,"discard":"unmap"}
+            -blockdev {"node-name":"disk0-file","driver":"file","filename":"/srv/main/vm-0123456789ab-0.qcow2",»
+            "read-only":false,"auto-read-only":false,"locking":"on","aio":"threads","discard":"unmap",»
+            "cache":{"direct":true,"no-flush":false}}
+            -blockdev {"node-name":"disk0","driver":"qcow2","file":"disk0-file","read-only":false,»
+            "auto-read-only":false,"discard":"unmap","backing":"disk0-backing"}
+            -device {"driver":"virtio-blk-pci","id":"vd0","drive":"disk0","write-cache":"on",»
+            "bus":"pcie.0","addr":"0x4","bootindex":0}
+            -netdev {"type":"tap","id":"net0","ifname":"t0123456789ab0b","script":"no","downscript":"no","vhost":false}
+            -device {"driver":"virtio-net-pci","id":"nic0","netdev":"net0","mac":"52:54:00:0a:0b:0c",»
+            "romfile":"","bus":"pcie.0","addr":"0x10"}
+            -incoming defer
+            """.Replace("»\n", "").Replace("TEMPLATE", Samples.Template);
+        Assert.Equal(expected.Split('\n', ' '), command.Arguments);
+    }
+
+    [Fact]
+    public void A_first_start_waits_paused_and_expects_no_stream()
+    {
+        var words = QemuCommandLine.Build(Launch(), Samples.Layout).Arguments;
+        Assert.Contains("-S", words);
+        Assert.DoesNotContain("-incoming", words);
+    }
+
+    [Fact]
+    public void A_blank_qcow2_disk_names_no_backing_file_and_so_opens_none()
+    {
+        var spec = Samples.Spec with { Disks = [Samples.Spec.Disks[0] with { BackingFile = null }] };
+        Assert.Contains(QemuCommandLine.Build(Launch(spec), Samples.Layout).Arguments,
+            w => w.Contains("\"backing\":null", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Kvm_keeps_the_group_that_may_open_the_device()
+    {
+        var command = QemuCommandLine.Build(Launch(Samples.Spec with { Accelerator = Accelerator.Kvm }), Samples.Layout);
+        Assert.Equal("kvm", command.KeepGroup);
+        Assert.Contains("kvm", command.Arguments);
+    }
+
+    [Fact]
+    public void A_comma_in_the_run_directory_stays_part_of_the_path()
+    {
+        var layout = Samples.Layout with { RunDirectory = "/run/a,b" };
+        var launch = Launch() with { Home = VmHome.On(layout, Samples.Spec.Id) };
+        Assert.Contains("unix:/run/a,,b/vms/vm-0123456789ab/qmp-3.sock,server=on,wait=off",
+            QemuCommandLine.Build(launch, layout).Arguments);
+    }
+
+    [Fact]
+    public void A_pool_this_host_does_not_have_is_refused_by_name()
+    {
+        var spec = Samples.Spec with { Disks = [Samples.Spec.Disks[0] with { Pool = "other" }] };
+        var refused = Assert.Throws<RefusedException>(() => QemuCommandLine.Build(Launch(spec), Samples.Layout));
+        Assert.Equal("pool-unknown", refused.Reasons[0].Code);
+        Assert.Contains("other", refused.Reasons[0].Cause, StringComparison.Ordinal);
+    }
+
+    public static TheoryData<string, VmSpec> Poisoned => new()
+    {
+        { "name", Samples.Spec with { Name = "a,b" } },
+        { "uuid", Samples.Spec with { Uuid = "x" } },
+        { "machine", Samples.Spec with { MachineType = "q35" } },
+        { "machine with an option", Samples.Spec with { MachineType = "pc-q35-7.2,accel=kvm" } },
+        { "cpu", Samples.Spec with { CpuModel = "host" } },
+        { "cpu with an option", Samples.Spec with { CpuModel = "Nehalem-v1,-vmx" } },
+        { "uid", Samples.Spec with { Uid = 0 } },
+        { "memory", Samples.Spec with { MemoryBytes = (512L << 20) + 1 } },
+        { "disk path", Samples.Spec with { Disks = [new DiskSpec("main", "../shadow", "raw", 512)] } },
+        { "disk format", Samples.Spec with { Disks = [new DiskSpec("main", "a.img", "vmdk", 512)] } },
+        { "backing", Samples.Spec with { Disks = [new DiskSpec("main", "a.qcow2", "qcow2", 512, "b.qcow2")] } },
+        { "mac", Samples.Spec with { Nics = [new NicSpec("br0", "52:54:00:0A:0B:0C")] } },
+        { "bridge", Samples.Spec with { Nics = [new NicSpec("br0;reboot", "52:54:00:0a:0b:0c")] } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Poisoned))]
+    public void A_spec_that_could_say_more_than_it_should_is_refused(string what, VmSpec spec)
+    {
+        var refused = Assert.Throws<RefusedException>(() => VmSpecRules.Check(spec));
+        Assert.True(refused.Reasons.All(r => r.Code == "vm-spec-invalid"), what);
+    }
+
+    [Fact]
+    public void Every_broken_rule_is_told_at_once()
+    {
+        var refused = Assert.Throws<RefusedException>(() =>
+            VmSpecRules.Check(Samples.Spec with { Uuid = "x", Cpus = 0, Uid = 0 }));
+        Assert.Equal(3, refused.Reasons.Count);
+    }
+}
