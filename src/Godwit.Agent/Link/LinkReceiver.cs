@@ -1,0 +1,216 @@
+using System.IO.Hashing;
+using Godwit.Core;
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Link;
+
+/// <summary>
+/// The target's end of one move's link. Order of calls: <see cref="AcceptAsync"/>, <see cref="PumpAsync"/>, then
+/// <see cref="SendAnswerAsync"/> (allowed at any time, also while pumping). Owns the connection.
+/// </summary>
+public sealed class LinkReceiver : IAsyncDisposable
+{
+    private const int OpeningPingsMax = 64;
+    private static readonly TimeSpan AcceptMax = TimeSpan.FromSeconds(10);
+
+    private readonly PeerConnection _connection;
+    private readonly TimeProvider _time;
+    private readonly FrameReader _reader;
+    private readonly FrameWriter _writer;
+    private readonly byte[] _ack = new byte[LinkFrame.HeaderBytes + 8];
+
+    // Only the pump touches these.
+    private readonly XxHash128 _digest = new();
+    private long _accepted;
+    private long _acked;
+
+    private LinkReceiver(PeerConnection connection, TimeProvider time)
+    {
+        (_connection, _time) = (connection, time);
+        _reader = new(connection.Stream, 2 * (LinkFrame.HeaderBytes + LinkFrame.DataBytesMax));
+        _writer = new(connection.Stream);
+    }
+
+    public MoveId Move { get; private set; }
+    public HostId Peer => _connection.Peer;
+    public string Security => _connection.Security;
+    /// <summary>Bytes handed to target QEMU so far.</summary>
+    public long AcceptedBytes => Interlocked.Read(ref _accepted);
+
+    /// <summary>
+    /// Hears the hello, uses up its ticket, answers the source's pings until it says that data follows. Throws
+    /// <see cref="LinkException"/> on anyone not expected, not speaking our protocol, or silent for 10 s; the peer is
+    /// told why where it can understand, and the connection is closed.
+    /// </summary>
+    public static async Task<LinkReceiver> AcceptAsync(
+        PeerConnection connection, LinkTickets tickets, TimeProvider time, CancellationToken cancel)
+    {
+        var receiver = new LinkReceiver(connection, time);
+        using var deadline = new CancellationTokenSource(AcceptMax, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            await receiver.WelcomeAsync(tickets, either.Token);
+            await receiver.AnswerPingsAsync(either.Token);
+            return receiver;
+        }
+        catch (Exception reason)
+        {
+            await receiver.DisposeAsync();
+            if (reason is OperationCanceledException && cancel.IsCancellationRequested) throw;
+            var cause = reason is OperationCanceledException ? $"silent for {AcceptMax.TotalSeconds:0} s" : reason.Message;
+            throw new LinkException($"A link from {connection.Peer} was not accepted: {cause}", reason);
+        }
+    }
+
+    /// <summary>
+    /// Hands the stream to target QEMU until token, abort or end. QEMU is connected with the first bytes, not before:
+    /// QEMU from 8.0 on stops its main loop on a connection until bytes are there.
+    /// Never throws for what peers do; cancelling throws <see cref="OperationCanceledException"/>.
+    /// </summary>
+    public async Task<LinkEnd> PumpAsync(Func<CancellationToken, Task<Stream>> connectQemu, CancellationToken cancel)
+    {
+        Stream? qemu = null;
+        try
+        {
+            while (true)
+            {
+                if (await _reader.ReadHeaderAsync(cancel) is not { } frame) return new LinkEnd.Closed("the source closed the link");
+                if (frame.Type == FrameType.Data)
+                {
+                    try
+                    {
+                        qemu ??= await connectQemu(cancel);
+                    }
+                    catch (Exception reason) when (reason is not OperationCanceledException)
+                    {
+                        return new LinkEnd.QemuGone(reason.Message);
+                    }
+                    if (await ForwardAsync(frame, qemu, cancel) is { } gone) return gone;
+                }
+                else if (await TakeControlAsync(frame, cancel) is { } end) return end;
+            }
+        }
+        catch (Exception reason) when (reason is IOException or InvalidDataException or ObjectDisposedException)
+        {
+            return new LinkEnd.Closed(reason.Message);
+        }
+        finally
+        {
+            if (qemu is not null) await qemu.DisposeAsync();
+        }
+    }
+
+    public Task<LinkEnd> PumpAsync(Stream toQemu, CancellationToken cancel) =>
+        PumpAsync(_ => Task.FromResult(toQemu), cancel);
+
+    /// <summary>One data frame, piece by piece as it arrives. Null, or why QEMU takes no more.</summary>
+    private async ValueTask<LinkEnd?> ForwardAsync(LinkFrame frame, Stream qemu, CancellationToken cancel)
+    {
+        long distance = frame.Hint * (long)LinkFrame.HintUnit;
+        for (int left = frame.Length; left > 0;)
+        {
+            if (_reader.IsEmpty && !await _reader.FillAsync(cancel))
+                throw new EndOfStreamException("the source closed the link inside a frame");
+            var piece = _reader.Buffered[..Math.Min(left, _reader.Buffered.Length)];
+            try
+            {
+                await qemu.WriteAsync(piece, cancel);
+            }
+            catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+            {
+                return new LinkEnd.QemuGone(reason.Message);
+            }
+            _digest.Append(piece.Span);
+            Interlocked.Add(ref _accepted, piece.Length);
+            left -= piece.Length;
+            _reader.Advance(piece.Length);
+            if (_accepted - _acked >= distance) await AckAsync(cancel);
+        }
+        bool idle = (frame.Flags & LinkFrame.Push) != 0 && _reader.IsEmpty;
+        if (idle && _accepted > _acked) await AckAsync(cancel);
+        return null;
+    }
+
+    private async ValueTask<LinkEnd?> TakeControlAsync(LinkFrame frame, CancellationToken cancel)
+    {
+        var payload = await _reader.ReadPayloadAsync(frame, cancel);
+        if (_accepted > _acked) await AckAsync(cancel); // The source asks or ends: nothing may seem to be on the way.
+        switch (frame.Type)
+        {
+            case FrameType.Ping when ControlPayload.TryReadNumber(payload.Span, out long sentAt):
+                await AnswerPingAsync(sentAt, cancel);
+                return null;
+            case FrameType.Token when ControlPayload.TryReadToken(payload.Span, out var token):
+                return new LinkEnd.TokenReceived(token, new(_accepted, _digest.GetCurrentHashAsUInt128()));
+            case FrameType.Abort when ControlPayload.TryReadReason(payload.Span, out var reason):
+                return new LinkEnd.Aborted(reason);
+            default:
+                return new LinkEnd.Closed($"the source sent a {frame.Type} that does not belong here");
+        }
+    }
+
+    /// <summary>Running or Aborted. Throws <see cref="LinkException"/> where the link is gone: the journal has the answer.</summary>
+    public async Task SendAnswerAsync(LinkAnswer answer, CancellationToken cancel)
+    {
+        try
+        {
+            await _writer.ControlAsync(frame => answer switch
+            {
+                LinkAnswer.Running(var epoch, var micros) =>
+                    ControlPayload.WriteNumbers(frame, FrameType.Running, epoch.Value, micros),
+                LinkAnswer.Aborted(var epoch, var reason) => ControlPayload.WriteAborted(frame, epoch, reason),
+                _ => throw new ArgumentException($"{answer} is not sent, it happens"),
+            }, cancel);
+        }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw new LinkException($"the answer did not reach {Peer}: {reason.Message}", reason);
+        }
+    }
+
+    public ValueTask DisposeAsync() => _connection.Stream.DisposeAsync();
+
+    private async Task WelcomeAsync(LinkTickets tickets, CancellationToken cancel)
+    {
+        var frame = await _reader.ReadHeaderAsync(cancel) ?? throw new EndOfStreamException("it closed at once");
+        var payload = await _reader.ReadPayloadAsync(frame, cancel);
+        if (frame.Type != FrameType.Hello || !ControlPayload.TryReadHello(payload.Span, out var hello))
+            throw new InvalidDataException("it did not say hello");
+
+        var refused = hello.Min > ControlPayload.VersionMax || hello.Max < ControlPayload.VersionMin
+            ? $"it speaks link versions {hello.Min} to {hello.Max}, this agent"
+                + $" {ControlPayload.VersionMin} to {ControlPayload.VersionMax}: upgrade the older one"
+            : tickets.TryTake(hello.Move, hello.Ticket, Peer);
+        if (refused is not null)
+        {
+            await _writer.ControlAsync(target => ControlPayload.WriteReason(target, FrameType.Refused, refused), cancel);
+            throw new InvalidDataException(refused);
+        }
+        Move = hello.Move;
+        var version = Math.Min(hello.Max, ControlPayload.VersionMax);
+        await _writer.ControlAsync(target => ControlPayload.WriteWelcome(target, version), cancel);
+    }
+
+    private async Task AnswerPingsAsync(CancellationToken cancel)
+    {
+        for (int ping = 0; ping < OpeningPingsMax; ping++)
+        {
+            var frame = await _reader.ReadHeaderAsync(cancel) ?? throw new EndOfStreamException("it closed while opening");
+            var payload = await _reader.ReadPayloadAsync(frame, cancel);
+            if (frame.Type == FrameType.Opened && frame.Length == 0) return;
+            if (frame.Type != FrameType.Ping || !ControlPayload.TryReadNumber(payload.Span, out long sentAt)) break;
+            await AnswerPingAsync(sentAt, cancel);
+        }
+        throw new InvalidDataException("it did not finish opening");
+    }
+
+    private ValueTask AnswerPingAsync(long sentAt, CancellationToken cancel) => _writer.ControlAsync(
+        frame => ControlPayload.WriteNumbers(frame, FrameType.Pong, sentAt, WallClock.Micros(_time)), cancel);
+
+    private ValueTask AckAsync(CancellationToken cancel)
+    {
+        _acked = _accepted;
+        return _writer.FrameAsync(_ack.AsMemory(0, ControlPayload.WriteNumbers(_ack, FrameType.Ack, _acked)), cancel);
+    }
+}

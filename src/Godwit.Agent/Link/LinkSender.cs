@@ -1,0 +1,326 @@
+using System.IO.Hashing;
+using Godwit.Core;
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Link;
+
+/// <summary>
+/// The source's end of one move's link: opens it, pumps QEMU's stream through it, hands over the token, hears the
+/// answer. Order of calls: <see cref="OpenAsync"/>, <see cref="PumpAsync"/>, then <see cref="SendTokenAsync"/> or
+/// <see cref="SendAbortAsync"/>; <see cref="Answer"/> may complete at any time. Owns the connection.
+/// </summary>
+public sealed class LinkSender : IAsyncDisposable
+{
+    private const int OpeningPings = 8;
+    private static readonly TimeSpan OpenMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PingEvery = TimeSpan.FromMilliseconds(250);
+
+    private readonly PeerConnection _connection;
+    private readonly TimeProvider _time;
+    private readonly long _epoch;
+    private readonly FrameReader _reader;
+    private readonly FrameWriter _writer;
+    private readonly WindowSignal _roomSignal = new();
+    private readonly CancellationTokenSource _ended = new();
+    private readonly TaskCompletionSource<LinkAnswer> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _gate = new();
+    private readonly ClockOffset _clock = new();
+    private PacingWindow _window = new(new());
+    private long _lastProgress;
+    private Task _listening = Task.CompletedTask;
+
+    private LinkSender(PeerConnection connection, TimeProvider time)
+    {
+        (_connection, _time, _epoch) = (connection, time, time.GetTimestamp());
+        (_reader, _writer) = (new(connection.Stream, 4096), new(connection.Stream));
+        _lastProgress = _epoch;
+    }
+
+    /// <summary>What the target says; completes at the latest when the link closes, and never faults.</summary>
+    public Task<LinkAnswer> Answer => _answer.Task;
+
+    /// <summary>Target's clock minus this host's, µs: subtract it from the target's RESUME time. Fresh while pumping.</summary>
+    public long ClockOffsetMicros { get { lock (_gate) return _clock.Micros ?? 0; } }
+
+    public LinkStats Stats
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return new()
+                {
+                    SentBytes = _window.SentBytes,
+                    AckedBytes = _window.AckedBytes,
+                    DeliveryBytesPerSecond = (long)_window.DeliveryRate,
+                    RoundTrip = TimeSpan.FromMicroseconds(_window.RoundTripMicros),
+                    RoundTripMin = TimeSpan.FromMicroseconds(_window.RoundTripMinMicros),
+                    WindowBytes = _window.WindowBytes,
+                    LastProgress = _lastProgress,
+                };
+            }
+        }
+    }
+
+    /// <summary>
+    /// Presents the ticket and measures round trip and clocks. Throws <see cref="LinkException"/> when the target
+    /// refuses, does not speak our protocol, or is silent for 10 s; the connection is closed then.
+    /// </summary>
+    public static async Task<LinkSender> OpenAsync(
+        PeerConnection connection, MoveId move, string ticket, TimeProvider time, CancellationToken cancel)
+    {
+        var sender = new LinkSender(connection, time);
+        using var deadline = new CancellationTokenSource(OpenMax, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            await sender.GreetAsync(move, ticket, either.Token);
+            await sender.MeasureClockAsync(either.Token);
+            await sender.SendAsync(frame => LinkFrameEmpty(frame, FrameType.Opened), either.Token);
+        }
+        catch (Exception reason)
+        {
+            await sender.DisposeAsync();
+            if (reason is OperationCanceledException && cancel.IsCancellationRequested) throw;
+            throw sender.Broken("the link cannot be opened", reason);
+        }
+        sender._listening = sender.ListenAsync();
+        return sender;
+    }
+
+    /// <summary>
+    /// Forwards until source QEMU closes its end. Every byte is written out at once; how many wait on the way is
+    /// bounded by <see cref="PacingWindow"/>. Throws <see cref="LinkException"/> when the link breaks or the target
+    /// answers early, <see cref="IOException"/> when QEMU's stream breaks. Once per link.
+    /// </summary>
+    public async Task<StreamSummary> PumpAsync(Stream fromQemu, PacingLimits limits, CancellationToken cancel)
+    {
+        lock (_gate) (_window, _lastProgress) = (new(limits), _time.GetTimestamp());
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, _ended.Token);
+        using var waking = either.Token.UnsafeRegister(static signal => ((WindowSignal)signal!).Set(), _roomSignal);
+        try
+        {
+            return await PumpFramesAsync(fromQemu, either.Token);
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            throw new LinkException(Answer.IsCompleted
+                ? $"The link to {_connection.Peer} ended while memory was sent: {await Answer}"
+                : $"The link to {_connection.Peer} ended while memory was sent");
+        }
+    }
+
+    private async Task<StreamSummary> PumpFramesAsync(Stream fromQemu, CancellationToken cancel)
+    {
+        var digest = new XxHash128();
+        var frame = GC.AllocateUninitializedArray<byte>(LinkFrame.HeaderBytes + LinkFrame.DataBytesMax);
+        long length = 0;
+        bool pushed = true;
+        long lastPing = _time.GetTimestamp();
+        while (true)
+        {
+            int room = Math.Min(await WaitForRoomAsync(cancel), LinkFrame.DataBytesMax);
+            var reading = fromQemu.ReadAsync(frame.AsMemory(LinkFrame.HeaderBytes, room), cancel);
+            if (!reading.IsCompleted)
+            {
+                lock (_gate) _window.OnSourceIdle();
+                if (!pushed) await SendAsync(WritePing, cancel); // Acknowledged at once; a tail left over looks like a stall.
+                pushed = true;
+            }
+            int count = await reading;
+            if (count == 0) return new(length, digest.GetCurrentHashAsUInt128());
+
+            digest.Append(frame.AsSpan(LinkFrame.HeaderBytes, count));
+            length += count;
+            pushed = WriteDataHeader(frame, count, room);
+            try
+            {
+                await _writer.FrameAsync(frame.AsMemory(0, LinkFrame.HeaderBytes + count), cancel);
+            }
+            catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+            {
+                throw Broken("the link broke", reason);
+            }
+            if (_time.GetElapsedTime(lastPing) < PingEvery) continue;
+            lastPing = _time.GetTimestamp();
+            await SendAsync(WritePing, cancel);
+        }
+    }
+
+    private async ValueTask<int> WaitForRoomAsync(CancellationToken cancel)
+    {
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            long tokenWait;
+            lock (_gate)
+            {
+                int room = _window.Room(NowMicros);
+                if (room > 0) return room;
+                tokenWait = _window.TokenWaitMicros(NowMicros);
+            }
+            if (tokenWait > 0) await Task.Delay(TimeSpan.FromMicroseconds(tokenWait), _time, cancel);
+            else await _roomSignal.WaitAsync();
+        }
+    }
+
+    /// <summary>True where the target was asked to acknowledge at once.</summary>
+    private bool WriteDataHeader(Span<byte> frame, int count, int room)
+    {
+        lock (_gate)
+        {
+            _window.OnSent(count, NowMicros);
+            bool push = count < room || _window.Room(NowMicros) == 0;
+            var hint = (ushort)(_window.AckDistanceBytes / LinkFrame.HintUnit);
+            new LinkFrame(FrameType.Data, push ? LinkFrame.Push : (byte)0, hint, count).Write(frame);
+            return push;
+        }
+    }
+
+    /// <summary>In the pause a bandwidth limit would only lengthen the pause: call it when the guest stops.</summary>
+    public void LiftCeiling()
+    {
+        lock (_gate) _window.LiftCeiling();
+        _roomSignal.Set();
+    }
+
+    /// <summary>
+    /// From the first byte of this call on the token counts as sent, whatever it throws (<see cref="LinkException"/>).
+    /// </summary>
+    public Task SendTokenAsync(Token token, CancellationToken cancel) =>
+        SendAsync(frame => ControlPayload.WriteToken(frame, token), cancel);
+
+    /// <summary>Tells the target that no token will come. Best effort: a broken link tells it as well.</summary>
+    public async Task SendAbortAsync(string reason, CancellationToken cancel)
+    {
+        if (_writer.IsBroken) return;
+        await SendAsync(frame => ControlPayload.WriteReason(frame, FrameType.Abort, reason), cancel);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _ended.Cancel();
+        await _connection.Stream.DisposeAsync();
+        await _listening;
+        _answer.TrySetResult(new LinkAnswer.Closed("closed here"));
+    }
+
+    private async Task GreetAsync(MoveId move, string ticket, CancellationToken cancel)
+    {
+        await SendAsync(frame => ControlPayload.WriteHello(frame, move, ticket), cancel);
+        var (frame, payload) = await ReadAnswerAsync(cancel);
+        if (frame.Type == FrameType.Refused && ControlPayload.TryReadReason(payload.Span, out var reason))
+            throw new InvalidDataException($"refused: {reason}");
+        if (frame.Type != FrameType.Welcome || !ControlPayload.TryReadWelcome(payload.Span, out ushort version)
+            || version is < ControlPayload.VersionMin or > ControlPayload.VersionMax)
+            throw new InvalidDataException("the peer did not answer with a welcome");
+    }
+
+    private async Task MeasureClockAsync(CancellationToken cancel)
+    {
+        for (int ping = 0; ping < OpeningPings; ping++)
+        {
+            await SendAsync(WritePing, cancel);
+            var (frame, payload) = await ReadAnswerAsync(cancel);
+            if (frame.Type != FrameType.Pong || !TakePong(payload.Span))
+                throw new InvalidDataException("the peer did not answer a ping");
+        }
+    }
+
+    private async ValueTask<(LinkFrame, ReadOnlyMemory<byte>)> ReadAnswerAsync(CancellationToken cancel)
+    {
+        var frame = await _reader.ReadHeaderAsync(cancel) ?? throw new EndOfStreamException("the peer closed");
+        return (frame, await _reader.ReadPayloadAsync(frame, cancel));
+    }
+
+    /// <summary>The back channel, until an answer or the end. Everything after an answer is noise.</summary>
+    private async Task ListenAsync()
+    {
+        LinkAnswer answer;
+        try
+        {
+            LinkAnswer? heard = null;
+            while (heard is null)
+            {
+                var (frame, payload) = await ReadAnswerAsync(_ended.Token);
+                heard = Take(frame.Type, payload.Span);
+            }
+            answer = heard;
+        }
+        catch (Exception reason)
+        {
+            answer = new LinkAnswer.Closed(reason.Message); // Whatever broke, nobody knows more than "closed".
+        }
+        _answer.TrySetResult(answer);
+        _ended.Cancel();
+    }
+
+    private LinkAnswer? Take(FrameType type, ReadOnlySpan<byte> payload)
+    {
+        switch (type)
+        {
+            case FrameType.Ack when ControlPayload.TryReadNumber(payload, out long acked):
+                TakeAck(acked);
+                return null;
+            case FrameType.Pong when TakePong(payload):
+                return null;
+            case FrameType.Running when ControlPayload.TryReadNumbers(payload, out long epoch, out long resumed):
+                return new LinkAnswer.Running(new(epoch), resumed);
+            case FrameType.Aborted when ControlPayload.TryReadAborted(payload, out var epoch, out var reason):
+                return new LinkAnswer.Aborted(epoch, reason);
+            default:
+                throw new InvalidDataException($"the target sent a {type} that does not belong here");
+        }
+    }
+
+    private void TakeAck(long acked)
+    {
+        lock (_gate)
+        {
+            if (!_window.OnAcked(acked, NowMicros))
+                throw new InvalidDataException($"the target acknowledged {acked} bytes, {_window.SentBytes} were sent");
+            _lastProgress = _time.GetTimestamp();
+        }
+        _roomSignal.Set();
+    }
+
+    private bool TakePong(ReadOnlySpan<byte> payload)
+    {
+        if (!ControlPayload.TryReadNumbers(payload, out long sentAt, out long targetAt)) return false;
+        lock (_gate) _clock.Add(sentAt, targetAt, WallClock.Micros(_time));
+        return true;
+    }
+
+    private int WritePing(Span<byte> frame) =>
+        ControlPayload.WriteNumbers(frame, FrameType.Ping, WallClock.Micros(_time));
+
+    private static int LinkFrameEmpty(Span<byte> frame, FrameType type)
+    {
+        new LinkFrame(type, 0, 0, 0).Write(frame);
+        return LinkFrame.HeaderBytes;
+    }
+
+    private async Task SendAsync(FrameWriter.Fill fill, CancellationToken cancel)
+    {
+        try
+        {
+            await _writer.ControlAsync(fill, cancel);
+        }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw Broken("the link broke", reason);
+        }
+    }
+
+    private LinkException Broken(string what, Exception? reason) =>
+        new($"{what} to {_connection.Peer} ({_connection.Security}): {Cause(reason)}", reason);
+
+    private static string Cause(Exception? reason) => reason switch
+    {
+        null => "closed",
+        OperationCanceledException => $"no answer within {OpenMax.TotalSeconds:0} s",
+        _ => reason.Message,
+    };
+
+    private long NowMicros => _time.GetElapsedTime(_epoch).Ticks / TimeSpan.TicksPerMicrosecond;
+}
