@@ -13,7 +13,10 @@ public enum Phase
     Preparing,
     /// <summary>Disks reach the target (shared pool: verified by dry open). Next: Memory; on failure as Preparing.</summary>
     Disks,
-    /// <summary>Memory crosses the link while the guest runs (live) or waits (quick). Agents. Next: Switching; on failure the guest runs at the source.</summary>
+    /// <summary>
+    /// Memory crosses the link while the guest runs (live) or waits (quick). Agents. Next: Switching; on failure the
+    /// guest runs at the source.
+    /// </summary>
     Memory,
     /// <summary>Guest stopped, token under way. Agents only. Ends with one owner, or unknown until the target answers.</summary>
     Switching,
