@@ -1,0 +1,60 @@
+using System.Runtime.InteropServices;
+
+[assembly: DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+
+namespace Godwit.Agent.Host;
+
+/// <summary>The few system calls .NET has no word for. Linux only; all answer -1 with errno on failure.</summary>
+internal static partial class Libc
+{
+    public const int OpenReadOnly = 0, OpenDirectory = 0x10000, OpenCloseOnExec = 0x80000, OpenNonBlock = 0x800;
+    /// <summary>Numbers are the same on all 64-bit Linux architectures (they were added after the tables were unified).</summary>
+    private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
+    public const int SigKill = 9;
+    public const short PollIn = 1;
+
+    [StructLayout(LayoutKind.Sequential)]
+    public struct PollEntry
+    {
+        public int Descriptor;
+        public short Wanted;
+        public short Happened;
+    }
+
+    [DllImport("libc", EntryPoint = "open", SetLastError = true)]
+    public static extern int Open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
+
+    [DllImport("libc", EntryPoint = "close", SetLastError = true)]
+    public static extern int Close(int descriptor);
+
+    [DllImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    public static extern int Fsync(int descriptor);
+
+    [DllImport("libc", EntryPoint = "lchown", SetLastError = true)]
+    public static extern int LChown([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int uid, int gid);
+
+    [DllImport("libc", EntryPoint = "poll", SetLastError = true)]
+    public static extern int Poll([In, Out] PollEntry[] entries, nuint count, int timeoutMs);
+
+    [DllImport("libc", EntryPoint = "pipe2", SetLastError = true)]
+    public static extern int Pipe2([Out] int[] descriptors, int flags);
+
+    [DllImport("libc", EntryPoint = "read", SetLastError = true)]
+    public static extern nint Read(int descriptor, [Out] byte[] buffer, nuint count);
+
+    [DllImport("libc", EntryPoint = "write", SetLastError = true)]
+    public static extern nint Write(int descriptor, byte[] buffer, nuint count);
+
+    [DllImport("libc", EntryPoint = "geteuid")]
+    public static extern int EffectiveUid();
+
+    [DllImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static extern long Syscall(long number, long first, long second, long third, long fourth);
+
+    /// <summary>A descriptor for exactly this process, readable once it has ended with all its threads.</summary>
+    public static int PidfdOpen(int pid) => (int)Syscall(PidfdOpenCall, pid, 0, 0, 0);
+
+    public static int PidfdSendSignal(int pidfd, int signal) => (int)Syscall(PidfdSendSignalCall, pidfd, signal, 0, 0);
+
+    public static string LastError() => Marshal.GetLastPInvokeErrorMessage();
+}

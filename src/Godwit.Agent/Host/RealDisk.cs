@@ -1,0 +1,116 @@
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Host;
+
+/// <summary>
+/// Durable small files on a Linux file system. A write is: temporary file, fsync, rename, fsync of the directory; so a
+/// reader sees the old content or the new one, and after return a power cut keeps the new one.
+/// </summary>
+public sealed class RealDisk : IDisk
+{
+    private const string TemporaryEnd = ".tmp";
+    private const UnixFileMode FileMode600 = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const UnixFileMode Directory700 = FileMode600 | UnixFileMode.UserExecute;
+    /// <summary>VM uids must reach their own directory below ours, and see nothing on the way.</summary>
+    private const UnixFileMode Directory711 = Directory700 | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
+
+    public Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel) =>
+        Task.Run(() => WriteDurably(path, content.Span), cancel);
+
+    public async Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel)
+    {
+        FileStream file;
+        try
+        {
+            file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+        }
+        catch (Exception absent) when (absent is FileNotFoundException or DirectoryNotFoundException) { return null; }
+        await using (file)
+        {
+            // To the end, not to Length: files of /proc and /sys have no length.
+            using var content = new MemoryStream();
+            var block = new byte[16 << 10];
+            while (true)
+            {
+                var read = await file.ReadAsync(block, cancel);
+                if (read == 0) return content.ToArray();
+                if (content.Length + read > bytesMax) throw new IOException($"{path} has more than {bytesMax} bytes");
+                content.Write(block, 0, read);
+            }
+        }
+    }
+
+    public IReadOnlyList<string> List(string directory)
+    {
+        try
+        {
+            var names = Directory.EnumerateFileSystemEntries(directory).Select(p => Path.GetFileName(p)!)
+                .Where(n => !n.EndsWith(TemporaryEnd, StringComparison.Ordinal)).ToList();
+            names.Sort(StringComparer.Ordinal);
+            return names;
+        }
+        catch (DirectoryNotFoundException) { return []; }
+    }
+
+    public void CreateDirectory(string path)
+    {
+        if (Directory.Exists(path)) return;
+        Directory.CreateDirectory(path, Directory711);
+        SyncParent(path);
+    }
+
+    public void CreateOwnedDirectory(string path, int ownerUid)
+    {
+        CreateDirectory(Path.GetDirectoryName(path)!);
+        Directory.CreateDirectory(path, Directory700);
+        File.SetUnixFileMode(path, Directory700);
+        if (Libc.LChown(path, ownerUid, ownerUid) != 0)
+            throw new IOException($"{path} could not be given to uid {ownerUid}: {Libc.LastError()}");
+        SyncParent(path);
+    }
+
+    public void DeleteFile(string path)
+    {
+        if (!Path.Exists(path) && new FileInfo(path).LinkTarget is null) return;
+        File.Delete(path);
+        SyncParent(path); // A record that comes back after a power cut would claim a VM that has moved away.
+    }
+
+    public void DeleteDirectory(string path)
+    {
+        if (!Directory.Exists(path)) return;
+        Directory.Delete(path, recursive: true);
+        SyncParent(path);
+    }
+
+    private static void WriteDurably(string path, ReadOnlySpan<byte> content)
+    {
+        var temporary = path + TemporaryEnd;
+        var options = new FileStreamOptions
+        {
+            Mode = FileMode.Create, Access = FileAccess.Write, Share = FileShare.None,
+            BufferSize = 0, UnixCreateMode = FileMode600,
+        };
+        using (var file = new FileStream(temporary, options))
+        {
+            RandomAccess.Write(file.SafeFileHandle, content, 0);
+            RandomAccess.FlushToDisk(file.SafeFileHandle);
+        }
+        File.Move(temporary, path, overwrite: true);
+        SyncParent(path);
+    }
+
+    private static void SyncParent(string path) => SyncDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+
+    /// <summary>.NET opens no directories, so this goes to the C library.</summary>
+    internal static void SyncDirectory(string directory)
+    {
+        var descriptor = Libc.Open(directory, Libc.OpenReadOnly | Libc.OpenDirectory | Libc.OpenCloseOnExec);
+        if (descriptor < 0) throw new IOException($"{directory} could not be opened: {Libc.LastError()}");
+        try
+        {
+            if (Libc.Fsync(descriptor) != 0) throw new IOException($"{directory} could not be synced: {Libc.LastError()}");
+        }
+        finally { _ = Libc.Close(descriptor); }
+    }
+}
