@@ -1,0 +1,285 @@
+using Godwit.Agent.Link;
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// The source's half of a move between hosts, live or quick.
+///
+///   1 link to the target opened, "handing over" made durable      (the guest runs; nothing can leave before this)
+///   2 quick: the guest is stopped here; live: it runs on
+///   3 QEMU ──unix──► this agent ──TLS──► target agent ──unix──► QEMU, pass after pass
+///   4 QEMU stops the guest by itself when the rest fits the aim   (STOP: the pause begins)
+///   5 QEMU says completed and closes: it can no longer restart by itself
+///   6 TOKEN(epoch+1, length, digest) follows the last byte        (from here on this copy never runs without proof)
+///   7 RUNNING comes back: this QEMU is ended and proved gone; or ABORTED: the guest goes on here
+///
+/// If QEMU says failed or cancelled instead of completed, it has restarted the guest or will on <c>cont</c>: legal,
+/// because no token left. If the link dies after 6, the standing is doubt, and only the target's word ends it.
+/// (QEMU: docs/devel/migration; return-path off, see docs/adr/0004.)
+/// </summary>
+internal sealed class OutgoingMove(
+    OutgoingOrder order, Machine vm, MoveJournal journal, INetwork network, TimeProvider time, FailPoints failPoints)
+{
+    /// <summary>Bytes must flow; a link that is silent this long is given up (reliability 2.5).</summary>
+    private static readonly TimeSpan StallMax = TimeSpan.FromSeconds(15);
+    /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
+    private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
+
+    private readonly Lock gate = new();
+    private readonly long begun = time.GetTimestamp();
+    private bool tokenLeft;
+    private string? stopReason;
+    private MoveRecord record = null!;
+    private bool wasPaused;
+
+    public MoveBoard Board { get; } = new(new MoveStatus
+    {
+        Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch,
+    });
+
+    public MoveId Id => order.Move;
+    private QemuInstance Qemu => vm.Current!;
+
+    /// <summary>Steps 1 to 3; returns when memory flows. Throws, with the guest untouched, if it cannot begin.</summary>
+    public async Task BeginAsync(CancellationToken cancel)
+    {
+        var connection = await network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
+        var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
+        wasPaused = vm.Record.Wanted == VmState.Paused;
+        record = new MoveRecord
+        {
+            Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
+            NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = wasPaused,
+        };
+        await journal.WriteAsync(record);
+        Completion = SendAsync(link);
+    }
+
+    /// <summary>Ends when this side rests: settled, or in doubt. Never faults.</summary>
+    public Task Completion { get; private set; } = Task.CompletedTask;
+
+    /// <summary>Stops the move if no token has left; the board then says what became of it.</summary>
+    public async Task CancelAsync(string reason)
+    {
+        lock (gate)
+        {
+            if (tokenLeft) return; // Too late: the target decides. The board says how it ended.
+            stopReason ??= reason;
+        }
+        await Qemu.Qmp.TryMigrateCancelAsync();
+        await Completion;
+    }
+
+    private async Task SendAsync(LinkSender link)
+    {
+        using var signals = new QemuSignals(Qemu.Qmp);
+        try
+        {
+            var end = await StreamAsync(link, signals);
+            if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete);
+            else await KeepAsync(link, signals, ((StreamEnd.Broken)end).Reason);
+        }
+        catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or LinkException)
+        {
+            if (Volatile.Read(ref tokenLeft)) Board.Stand(MoveStanding.SourceDoubt, e.Message);
+            else await KeepAsync(link, signals, e.Message);
+        }
+        finally
+        {
+            await link.DisposeAsync();
+        }
+    }
+
+    private async Task<StreamEnd> StreamAsync(LinkSender link, QemuSignals signals)
+    {
+        var qmp = Qemu.Qmp;
+        await qmp.PrepareSourceAsync(order.Limits);
+        await failPoints.HitAsync("outgoing.before-memory");
+        if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync();
+
+        var path = vm.Home.OutgoingSocket(Qemu.Incarnation);
+        await using var listener = await network.ListenUnixAsync(path, vm.Record.Spec.Uid, CancellationToken.None);
+        await qmp.MigrateAsync("unix:" + path);
+        await using var fromQemu = await listener.AcceptAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30), time);
+        var pump = link.PumpAsync(fromQemu, new PacingLimits(order.Limits.BandwidthBytesPerSecond), CancellationToken.None);
+
+        using var watching = new CancellationTokenSource();
+        var steering = new MemorySteering(qmp, link, order, Board, time).RunAsync(signals, watching.Token);
+        var guards = GuardAsync(link, signals, watching.Token);
+        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump));
+        if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
+        {
+            watching.Cancel();
+            Board.Stand(MoveStanding.SourceSwitching);
+            // QEMU closes its end right after "completed"; the pump then knows length and digest.
+            return new StreamEnd.Complete(await pump.WaitAsync(StallMax, time));
+        }
+        watching.Cancel();
+        await Task.WhenAll(steering, guards);
+        return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
+    }
+
+    /// <summary>Step 6 and 7. Nothing here waits for a disk or a third machine before the token is out.</summary>
+    private async Task HandOverAsync(LinkSender link, QemuSignals signals, StreamEnd.Complete complete)
+    {
+        var stopMicros = await signals.Stopped;
+        await failPoints.HitAsync("outgoing.before-token");
+        lock (gate)
+        {
+            if (stopReason is null) tokenLeft = true; // One decision, one place: cancel and token exclude each other.
+        }
+        if (!tokenLeft)
+        {
+            await KeepAsync(link, signals, stopReason!);
+            return;
+        }
+        await link.SendTokenAsync(new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros));
+        await failPoints.HitAsync("outgoing.after-token");
+        var answer = await link.Answer;
+        switch (answer)
+        {
+            case LinkAnswer.Running running when running.Epoch == order.Epoch.Next():
+                await ReleaseAsync(await ReceiptAsync(link, stopMicros, running.ResumeTimestampMicros));
+                break;
+            case LinkAnswer.Aborted aborted when aborted.Epoch == order.Epoch.Next():
+                await GoOnHereAsync($"the target could not start it: {aborted.Reason}");
+                break;
+            default:
+                Board.Stand(MoveStanding.SourceDoubt, $"the token left and no answer came ({answer})");
+                break;
+        }
+    }
+
+    /// <summary>What the target proved, by another way than the link. Safe to repeat.</summary>
+    public async Task SettleAsync(TargetProof proof)
+    {
+        if (Board.Status.Standing != MoveStanding.SourceDoubt) return;
+        switch (proof)
+        {
+            case TargetProof.Runs: await ReleaseAsync(null); break;
+            case TargetProof.Aborted: await GoOnHereAsync("the target proved that it never ran there"); break;
+            case TargetProof.Lost: await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost,
+                "the target took the token and its QEMU died: the guest may have run there, so this copy must not");
+                await vm.EndLostAsync("its memory was lost in a move; start it again from disk");
+                break;
+        }
+    }
+
+    private async Task ReleaseAsync(Receipt? receipt)
+    {
+        record = record with { Receipt = receipt };
+        await EndAsync(MoveMark.Released, MoveStanding.SourceReleased, null, beforeStand: vm.ReleaseAsync);
+    }
+
+    /// <summary>No token left: the guest goes on here, unless it ended by itself.</summary>
+    private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason)
+    {
+        await link.TrySendAbortAsync(reason);
+        if (signals.Shutdown.IsCompleted)
+        {
+            await EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off");
+            return;
+        }
+        if (Qemu.Qmp.Closed.IsCompleted)
+        {
+            await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, $"its QEMU ended during the move: {reason}");
+            return;
+        }
+        await Qemu.Qmp.TryMigrateCancelAsync();
+        await GoOnHereAsync(reason);
+    }
+
+    private async Task GoOnHereAsync(string reason)
+    {
+        if (!wasPaused) await Qemu.Qmp.EnsureRunningAsync(time);
+        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
+        if (!wasPaused) await Qemu.Qmp.TryAnnounceSelfAsync();
+    }
+
+    private async Task EndAsync(MoveMark mark, MoveStanding standing, string? reason, Func<Task>? beforeStand = null)
+    {
+        record = record with { Mark = mark, Reason = reason };
+        await journal.WriteAsync(record);
+        if (beforeStand is not null) await beforeStand();
+        Board.Set(s => s with { Standing = standing, Reason = reason, Receipt = record.Receipt });
+    }
+
+    private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long? resumeMicros)
+    {
+        var info = await Qemu.Qmp.TryQueryMigrateAsync();
+        return new Receipt
+        {
+            TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
+            PauseMs = resumeMicros is null || wasPaused ? null : (resumeMicros.Value - stopMicros - link.ClockOffsetMicros) / 1000.0,
+            WireBytes = link.Stats.SentBytes,
+            Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
+            NormalPages = info?.Ram?.Normal ?? 0,
+            ZeroPages = info?.Ram?.Duplicate ?? 0,
+            Accelerator = vm.Record.Spec.Accelerator,
+            Transport = $"{link.Security}, peer {order.Target}",
+        };
+    }
+
+    /// <summary>Ends a move whose bytes stand still, or whose guest has stood still too long. Both are before the token.</summary>
+    private async Task GuardAsync(LinkSender link, QemuSignals signals, CancellationToken watching)
+    {
+        try
+        {
+            var (seen, since) = (0L, time.GetTimestamp());
+            while (true)
+            {
+                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted;
+                await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
+                if (pause) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
+                var acknowledged = link.Stats.AckedBytes;
+                if (acknowledged != seen) (seen, since) = (acknowledged, time.GetTimestamp());
+                else if (time.GetElapsedTime(since) > StallMax)
+                {
+                    await StopForAsync($"no byte arrived at {order.Target} for {StallMax.TotalSeconds:0} s");
+                    return;
+                }
+            }
+        }
+        catch (OperationCanceledException) { } // The stream ended: nothing left to guard.
+    }
+
+    private async Task StopForAsync(string reason)
+    {
+        lock (gate)
+        {
+            if (tokenLeft) return;
+            stopReason ??= reason;
+        }
+        await Qemu.Qmp.TryMigrateCancelAsync();
+    }
+
+    private async Task<string> WhyAsync(Task ended, QemuSignals signals, Task<StreamSummary> pump)
+    {
+        if (stopReason is not null) return stopReason;
+        if (ended == signals.Shutdown) return "the guest powered itself off";
+        if (ended == Qemu.Qmp.Closed) return "QEMU ended";
+        if (pump.IsFaulted) return pump.Exception!.InnerException!.Message;
+        var info = await Qemu.Qmp.TryQueryMigrateAsync();
+        return $"QEMU says {info?.Status ?? "nothing"}: {info?.ErrorDescription ?? "the stream broke"}";
+    }
+
+    /// <summary>Completes only if the pump breaks; its ordinary end is told by QEMU's own event.</summary>
+    private static Task PumpFault(Task pump)
+    {
+        var fault = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        pump.ContinueWith(_ => fault.TrySetResult(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        return fault.Task;
+    }
+
+    private abstract record StreamEnd
+    {
+        public sealed record Complete(StreamSummary Summary) : StreamEnd;
+        public sealed record Broken(string Reason) : StreamEnd;
+    }
+}

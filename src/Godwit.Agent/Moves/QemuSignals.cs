@@ -1,0 +1,61 @@
+using System.Threading.Channels;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// One QEMU's events during a move, as tasks: set on the monitor's reading loop the moment they arrive, so that
+/// nothing inside the pause polls.
+/// </summary>
+internal sealed class QemuSignals : IDisposable
+{
+    private readonly TaskCompletionSource<long> stopped = New<long>();
+    private readonly TaskCompletionSource<long> resumed = New<long>();
+    private readonly TaskCompletionSource<string> migrationEnded = New<string>();
+    private readonly TaskCompletionSource shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Channel<int> passes = Channel.CreateBounded<int>(
+        new BoundedChannelOptions(64) { FullMode = BoundedChannelFullMode.DropOldest });
+    private readonly IDisposable subscription;
+
+    public QemuSignals(QmpClient qmp)
+    {
+        subscription = qmp.Subscribe(Hear);
+        qmp.Closed.ContinueWith(_ => passes.Writer.TryComplete(), CancellationToken.None,
+            TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    }
+
+    /// <summary>QEMU's time of the first STOP, in microseconds since 1970.</summary>
+    public Task<long> Stopped => stopped.Task;
+    /// <summary>QEMU's time of the first RESUME, in microseconds since 1970.</summary>
+    public Task<long> Resumed => resumed.Task;
+    /// <summary>"completed", "failed" or "cancelled"; other words mean "still going" and are not ends.</summary>
+    public Task<string> MigrationEnded => migrationEnded.Task;
+    /// <summary>The guest powered itself off (not: QEMU was told to quit).</summary>
+    public Task Shutdown => shutdown.Task;
+    /// <summary>Pass numbers as they begin; drops the oldest when nobody reads.</summary>
+    public ChannelReader<int> Passes => passes.Reader;
+
+    private void Hear(QmpEvent e)
+    {
+        switch (e.Name)
+        {
+            case "STOP": stopped.TrySetResult(e.TimestampMicros); break;
+            case "RESUME": resumed.TrySetResult(e.TimestampMicros); break;
+            case "MIGRATION_PASS": passes.Writer.TryWrite(e.Data.GetProperty("pass").GetInt32()); break;
+            case "MIGRATION" when e.Data.GetProperty("status").GetString() is "completed" or "failed" or "cancelled":
+                migrationEnded.TrySetResult(e.Data.GetProperty("status").GetString()!);
+                break;
+            case "SHUTDOWN" when e.Data.TryGetProperty("guest", out var guest) && guest.GetBoolean():
+                shutdown.TrySetResult();
+                break;
+        }
+    }
+
+    public void Dispose()
+    {
+        subscription.Dispose();
+        passes.Writer.TryComplete();
+    }
+
+    private static TaskCompletionSource<T> New<T>() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+}
