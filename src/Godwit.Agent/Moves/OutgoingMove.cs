@@ -23,41 +23,38 @@ namespace Godwit.Agent.Moves;
 /// because no token left. If the link dies after 6, the standing is doubt, and only the target's word ends it.
 /// (QEMU: docs/devel/migration; return-path off, see docs/adr/0004.)
 /// </summary>
-internal sealed class OutgoingMove(
-    OutgoingOrder order, Machine vm, MoveJournal journal, INetwork network, TimeProvider time, FailPoints failPoints)
+internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools tools)
 {
     /// <summary>Bytes must flow; a link that is silent this long is given up (reliability 2.5).</summary>
     private static readonly TimeSpan StallMax = TimeSpan.FromSeconds(15);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
+    private readonly TimeProvider time = tools.Time;
     private readonly Lock gate = new();
-    private readonly long begun = time.GetTimestamp();
+    private readonly SemaphoreSlim settling = new(1, 1);
+    private readonly long begun = tools.Time.GetTimestamp();
+    private readonly QemuInstance qemu = vm.Current!;
+    private readonly bool wasPaused = vm.Record.Wanted == VmState.Paused;
+    private MoveRecord record = new()
+    {
+        Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
+        NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
+    };
     private bool tokenLeft;
     private string? stopReason;
-    private MoveRecord record = null!;
-    private bool wasPaused;
 
     public MoveBoard Board { get; } = new(new MoveStatus
     {
         Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch,
     });
 
-    public MoveId Id => order.Move;
-    private QemuInstance Qemu => vm.Current!;
-
     /// <summary>Steps 1 to 3; returns when memory flows. Throws, with the guest untouched, if it cannot begin.</summary>
     public async Task BeginAsync(CancellationToken cancel)
     {
-        var connection = await network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
+        var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
         var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-        wasPaused = vm.Record.Wanted == VmState.Paused;
-        record = new MoveRecord
-        {
-            Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
-            NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = wasPaused,
-        };
-        await journal.WriteAsync(record);
+        await tools.Journal.WriteAsync(record);
         Completion = SendAsync(link);
     }
 
@@ -72,13 +69,13 @@ internal sealed class OutgoingMove(
             if (tokenLeft) return; // Too late: the target decides. The board says how it ended.
             stopReason ??= reason;
         }
-        await Qemu.Qmp.TryMigrateCancelAsync();
+        await qemu.Qmp.TryMigrateCancelAsync();
         await Completion;
     }
 
     private async Task SendAsync(LinkSender link)
     {
-        using var signals = new QemuSignals(Qemu.Qmp);
+        using var signals = new QemuSignals(qemu.Qmp);
         try
         {
             var end = await StreamAsync(link, signals);
@@ -98,21 +95,22 @@ internal sealed class OutgoingMove(
 
     private async Task<StreamEnd> StreamAsync(LinkSender link, QemuSignals signals)
     {
-        var qmp = Qemu.Qmp;
-        await qmp.PrepareSourceAsync(order.Limits);
-        await failPoints.HitAsync("outgoing.before-memory");
-        if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync();
+        var qmp = qemu.Qmp;
+        await qmp.PrepareSourceAsync(order.Limits, sameHost: false);
+        await tools.FailPoints.HitAsync("outgoing.before-memory");
+        if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
 
-        var path = vm.Home.OutgoingSocket(Qemu.Incarnation);
-        await using var listener = await network.ListenUnixAsync(path, vm.Record.Spec.Uid, CancellationToken.None);
-        await qmp.MigrateAsync("unix:" + path);
+        var path = qemu.OutgoingSocket;
+        await using var listener = await tools.Network.ListenUnixAsync(path, vm.Spec.Uid, CancellationToken.None);
+        await qmp.MigrateAsync("unix:" + path, QmpMoves.Deadline, CancellationToken.None);
         await using var fromQemu = await listener.AcceptAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30), time);
         var pump = link.PumpAsync(fromQemu, new PacingLimits(order.Limits.BandwidthBytesPerSecond), CancellationToken.None);
 
         using var watching = new CancellationTokenSource();
-        var steering = new MemorySteering(qmp, link, order, Board, time).RunAsync(signals, watching.Token);
+        var memory = new MemorySteering(qmp, link, order, Board, time);
+        var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
-        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump));
+        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
         if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
         {
             watching.Cancel();
@@ -122,6 +120,9 @@ internal sealed class OutgoingMove(
         }
         watching.Cancel();
         await Task.WhenAll(steering, guards);
+        if (ended == memory.GivenUp && await memory.GivenUp is { } gaveUp)
+            return new StreamEnd.Broken($"would have paused {gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
+                + "the guest dirties memory faster than it can be sent; try --mode quick, a higher --max-pause, or a calmer hour");
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
     }
 
@@ -129,7 +130,7 @@ internal sealed class OutgoingMove(
     private async Task HandOverAsync(LinkSender link, QemuSignals signals, StreamEnd.Complete complete)
     {
         var stopMicros = await signals.Stopped;
-        await failPoints.HitAsync("outgoing.before-token");
+        await tools.FailPoints.HitAsync("outgoing.before-token");
         lock (gate)
         {
             if (stopReason is null) tokenLeft = true; // One decision, one place: cancel and token exclude each other.
@@ -139,9 +140,21 @@ internal sealed class OutgoingMove(
             await KeepAsync(link, signals, stopReason!);
             return;
         }
-        await link.SendTokenAsync(new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros));
-        await failPoints.HitAsync("outgoing.after-token");
+        var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
+        await link.SendTokenAsync(token, CancellationToken.None);
+        await tools.FailPoints.HitAsync("outgoing.after-token");
+        // A slow answer is shown as doubt, so that the server asks the target too; the link's answer still counts.
+        if (await Task.WhenAny(link.Answer, Task.Delay(PauseMax, time)) != link.Answer)
+            Board.Stand(MoveStanding.SourceDoubt, $"no answer to the token within {PauseMax.TotalSeconds:0} s");
         var answer = await link.Answer;
+        await settling.WaitAsync();
+        try { await HearAsync(link, answer, stopMicros); }
+        finally { settling.Release(); }
+    }
+
+    private async Task HearAsync(LinkSender link, LinkAnswer answer, long stopMicros)
+    {
+        if (record.IsSettled) return; // Settled by another way meanwhile.
         switch (answer)
         {
             case LinkAnswer.Running running when running.Epoch == order.Epoch.Next():
@@ -159,69 +172,86 @@ internal sealed class OutgoingMove(
     /// <summary>What the target proved, by another way than the link. Safe to repeat.</summary>
     public async Task SettleAsync(TargetProof proof)
     {
-        if (Board.Status.Standing != MoveStanding.SourceDoubt) return;
-        switch (proof)
+        await settling.WaitAsync();
+        try
         {
-            case TargetProof.Runs: await ReleaseAsync(null); break;
-            case TargetProof.Aborted: await GoOnHereAsync("the target proved that it never ran there"); break;
-            case TargetProof.Lost: await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost,
-                "the target took the token and its QEMU died: the guest may have run there, so this copy must not");
-                await vm.EndLostAsync("its memory was lost in a move; start it again from disk");
-                break;
+            if (record.IsSettled || Board.Status.Standing != MoveStanding.SourceDoubt) return;
+            await (proof switch
+            {
+                TargetProof.Runs => ReleaseAsync(null),
+                TargetProof.Aborted => GoOnHereAsync("the target proved that it never ran there"),
+                _ => LoseAsync("the target took the token and its QEMU died: the guest may have run there, so this copy must not"),
+            });
         }
+        finally { settling.Release(); }
+    }
+
+    private async Task LoseAsync(string reason)
+    {
+        await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
+        await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     }
 
     private async Task ReleaseAsync(Receipt? receipt)
     {
         record = record with { Receipt = receipt };
-        await EndAsync(MoveMark.Released, MoveStanding.SourceReleased, null, beforeStand: vm.ReleaseAsync);
+        await tools.Journal.WriteAsync(record = record with { Mark = MoveMark.Released });
+        // The receipt is told first: the guest runs at the target, and nobody need wait for this copy's burial.
+        Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
+        await tools.Machines.DisownAsync(vm, order.Epoch.Next(), $"moved to {order.Target}");
+        await tools.Machines.DropAsync(vm, qemu);
     }
 
     /// <summary>No token left: the guest goes on here, unless it ended by itself.</summary>
     private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason)
     {
-        await link.TrySendAbortAsync(reason);
+        await TrySendAbortAsync(link, reason);
         if (signals.Shutdown.IsCompleted)
         {
             await EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off");
             return;
         }
-        if (Qemu.Qmp.Closed.IsCompleted)
+        if (qemu.Qmp.Closed.IsCompleted)
         {
             await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, $"its QEMU ended during the move: {reason}");
             return;
         }
-        await Qemu.Qmp.TryMigrateCancelAsync();
+        await qemu.Qmp.TryMigrateCancelAsync();
         await GoOnHereAsync(reason);
     }
 
     private async Task GoOnHereAsync(string reason)
     {
-        if (!wasPaused) await Qemu.Qmp.EnsureRunningAsync(time);
+        if (!wasPaused) await qemu.Qmp.EnsureRunningAsync(time);
         await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
-        if (!wasPaused) await Qemu.Qmp.TryAnnounceSelfAsync();
+        if (!wasPaused) await qemu.Qmp.TryAnnounceSelfAsync();
     }
 
-    private async Task EndAsync(MoveMark mark, MoveStanding standing, string? reason, Func<Task>? beforeStand = null)
+    private async Task EndAsync(MoveMark mark, MoveStanding standing, string? reason)
     {
         record = record with { Mark = mark, Reason = reason };
-        await journal.WriteAsync(record);
-        if (beforeStand is not null) await beforeStand();
+        await tools.Journal.WriteAsync(record);
         Board.Set(s => s with { Standing = standing, Reason = reason, Receipt = record.Receipt });
+    }
+
+    private static async Task TrySendAbortAsync(LinkSender link, string reason)
+    {
+        try { await link.SendAbortAsync(reason, CancellationToken.None); }
+        catch (IOException) { } // The target sees the link close instead, which means the same: no token will come.
     }
 
     private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long? resumeMicros)
     {
-        var info = await Qemu.Qmp.TryQueryMigrateAsync();
+        var info = await qemu.Qmp.TryQueryMigrateAsync();
         return new Receipt
         {
             TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
             PauseMs = resumeMicros is null || wasPaused ? null : (resumeMicros.Value - stopMicros - link.ClockOffsetMicros) / 1000.0,
             WireBytes = link.Stats.SentBytes,
             Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
-            NormalPages = info?.Ram?.Normal ?? 0,
-            ZeroPages = info?.Ram?.Duplicate ?? 0,
-            Accelerator = vm.Record.Spec.Accelerator,
+            NormalPages = info?.Ram?.NormalPages ?? 0,
+            ZeroPages = info?.Ram?.ZeroPages ?? 0,
+            Accelerator = vm.Spec.Accelerator,
             Transport = $"{link.Security}, peer {order.Target}",
         };
     }
@@ -256,16 +286,16 @@ internal sealed class OutgoingMove(
             if (tokenLeft) return;
             stopReason ??= reason;
         }
-        await Qemu.Qmp.TryMigrateCancelAsync();
+        await qemu.Qmp.TryMigrateCancelAsync();
     }
 
     private async Task<string> WhyAsync(Task ended, QemuSignals signals, Task<StreamSummary> pump)
     {
         if (stopReason is not null) return stopReason;
         if (ended == signals.Shutdown) return "the guest powered itself off";
-        if (ended == Qemu.Qmp.Closed) return "QEMU ended";
+        if (ended == qemu.Qmp.Closed) return "QEMU ended";
         if (pump.IsFaulted) return pump.Exception!.InnerException!.Message;
-        var info = await Qemu.Qmp.TryQueryMigrateAsync();
+        var info = await qemu.Qmp.TryQueryMigrateAsync();
         return $"QEMU says {info?.Status ?? "nothing"}: {info?.ErrorDescription ?? "the stream broke"}";
     }
 

@@ -1,0 +1,194 @@
+using Godwit.Agent.Link;
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// The target's half of a move between hosts.
+///
+///   1 "candidate" made durable, QEMU started paused (-S), incoming; devices listed for comparison
+///   2 bytes from the link go straight into QEMU
+///   3 TOKEN: length and digest must be what was handed to QEMU; "intent to run" made durable while QEMU still loads
+///   4 QEMU says completed: cont; RESUME event: RUNNING goes back at once, everything else after it
+///
+/// Without a token it never runs: link closed, abort, mismatch, load failure and a person's cancel all end in the same
+/// place: QEMU killed with proof, tombstone, ABORTED. <see cref="decision"/> makes intent and abandonment exclude each
+/// other; whichever is durable first stands, and a late token finds the tombstone.
+/// </summary>
+internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
+{
+    /// <summary>From token to loaded guest: device state is some 100 KB. Beyond this the target is given up, unrun.</summary>
+    private static readonly TimeSpan LoadMax = TimeSpan.FromSeconds(60);
+    /// <summary>A candidate nobody connects to is taken back: its server or source is gone for good.</summary>
+    private static readonly TimeSpan ConnectMax = TimeSpan.FromMinutes(5);
+
+    private readonly SemaphoreSlim decision = new(1, 1);
+    private readonly TaskCompletionSource connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private MoveRecord record = new()
+    {
+        Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
+        NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
+    };
+    private QemuInstance qemu = null!;
+    private Machine vm = null!;
+    private QemuSignals signals = null!;
+    private IncomingReady ready = null!;
+
+    public MoveBoard Board { get; } = new(new MoveStatus
+    {
+        Move = order.Move, Standing = MoveStanding.TargetCandidate, Epoch = order.Epoch,
+    });
+
+    public IncomingReady Ready => ready;
+
+    /// <summary>Step 1. Throws with nothing left behind.</summary>
+    public async Task PrepareAsync(string linkEndpoint, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
+        var ticket = tools.Randomness.NextHex(32);
+        await tools.Journal.WriteAsync(record);
+        try
+        {
+            qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
+                new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running), cancel);
+            vm = tools.Machines.Get(order.Spec.Id);
+            record = record with { Incarnation = qemu.Incarnation };
+            await tools.Journal.WriteAsync(record);
+            signals = new QemuSignals(qemu.Qmp);
+            await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
+            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu));
+            tools.Tickets.Expect(order.Move, ticket, order.Source);
+        }
+        catch (Exception reason)
+        {
+            await AbandonAsync($"preparing failed: {reason.Message}");
+            throw;
+        }
+        _ = ReapWhenForgottenAsync();
+    }
+
+    /// <summary>Steps 2 to 4, on the one link that came with this move's ticket. Never faults.</summary>
+    public async Task ReceiveAsync(LinkReceiver link)
+    {
+        connected.TrySetResult();
+        try
+        {
+            var end = await link.PumpAsync(
+                cancel => tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel), CancellationToken.None);
+            var abandoned = end switch
+            {
+                LinkEnd.TokenReceived { Matches: true } token when token.Token.Epoch == order.Epoch => await RunAsync(link),
+                LinkEnd.TokenReceived token => $"the stream is not what the source sent: {token.Token.Length} bytes, "
+                    + $"{token.Seen.Length} arrived, epoch {token.Token.Epoch}",
+                LinkEnd.Aborted aborted => $"the source stopped the move: {aborted.Reason}",
+                LinkEnd.Closed closed => $"the link closed before a token came: {closed.Reason}",
+                LinkEnd.QemuGone gone => $"the target QEMU did not take the stream: {gone.Reason}",
+                _ => $"unexpected end {end}",
+            };
+            if (abandoned is not null) await AnswerAbortedAsync(link, abandoned);
+        }
+        catch (Exception e) when (e is IOException or QmpException or OperationCanceledException or TimeoutException)
+        {
+            if (record.Mark == MoveMark.Candidate) await AnswerAbortedAsync(link, e.Message);
+            else Board.Set(s => s with { Reason = e.Message });
+        }
+        finally
+        {
+            await link.DisposeAsync();
+            signals.Dispose();
+        }
+    }
+
+    /// <summary>Takes the candidate back for good, unless intent to run is durable. The board then says which.</summary>
+    public async Task AbandonAsync(string reason)
+    {
+        await decision.WaitAsync();
+        try
+        {
+            if (record.Mark != MoveMark.Candidate) return;
+            tools.Tickets.Forget(order.Move);
+            await AbortAsync(reason);
+        }
+        finally { decision.Release(); }
+    }
+
+    /// <summary>Null once the guest is here for good, or why it never ran here.</summary>
+    private async Task<string?> RunAsync(LinkReceiver link)
+    {
+        await decision.WaitAsync(); // No abandonment between the token and its durable intent.
+        try
+        {
+            if (record.Mark != MoveMark.Candidate) return record.Reason ?? "abandoned";
+            await tools.FailPoints.HitAsync("incoming.before-intent");
+            record = record with { Mark = MoveMark.Intent };
+            await tools.Journal.WriteAsync(record); // QEMU loads device state meanwhile.
+            Board.Stand(MoveStanding.TargetIntent);
+            await tools.FailPoints.HitAsync("incoming.after-intent");
+
+            var ended = await Task.WhenAny(signals.MigrationEnded, qemu.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
+            if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
+            {
+                // cont was never sent by this agent and QEMU cannot start by itself (-S): it has not run.
+                await AbortAsync("the target QEMU could not load the guest");
+                return record.Reason;
+            }
+            if (!order.StayPaused)
+            {
+                try { await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None); }
+                catch (QmpException refused) when (!qemu.Qmp.Closed.IsCompleted && refused.ErrorClass == "GenericError")
+                {
+                    await AbortAsync($"the target QEMU refuses to run the guest: {refused.Message}"); // Disks not to be had.
+                    return record.Reason;
+                }
+                await signals.Resumed.WaitAsync(QmpMoves.Deadline, tools.Time);
+            }
+            var resumed = order.StayPaused ? 0 : await signals.Resumed;
+            await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed), CancellationToken.None);
+            await SettleAsOwnerAsync();
+            return null;
+        }
+        finally { decision.Release(); }
+    }
+
+    /// <summary>The guest runs; now everything that need not be in the pause. Repeated by a restarted agent.</summary>
+    private async Task SettleAsOwnerAsync()
+    {
+        using (await vm.EnterAsync())
+            await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
+        record = record with { Mark = MoveMark.Runs };
+        await tools.Journal.WriteAsync(record);
+        Board.Stand(MoveStanding.TargetRuns);
+        if (!order.StayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
+    }
+
+    private async Task AnswerAbortedAsync(LinkReceiver link, string reason)
+    {
+        await AbandonAsync(reason);
+        if (record.Mark != MoveMark.Aborted) return;
+        try { await link.SendAnswerAsync(new LinkAnswer.Aborted(order.Epoch, record.Reason ?? reason), CancellationToken.None); }
+        catch (IOException) { } // The tombstone stands; the source learns of it through the server.
+    }
+
+    /// <summary>QEMU first, tombstone second: ABORTED must mean that nothing here can run any more.</summary>
+    private async Task AbortAsync(string reason)
+    {
+        if (qemu is not null)
+        {
+            using (await tools.Machines.Get(order.Spec.Id).EnterAsync())
+                await tools.Machines.DropAsync(tools.Machines.Get(order.Spec.Id), qemu);
+        }
+        record = record with { Mark = MoveMark.Aborted, Reason = reason };
+        await tools.Journal.WriteAsync(record);
+        Board.Stand(MoveStanding.TargetAborted, reason);
+    }
+
+    private async Task ReapWhenForgottenAsync()
+    {
+        if (await Task.WhenAny(connected.Task, Task.Delay(ConnectMax, tools.Time)) != connected.Task)
+            await AbandonAsync($"no source connected within {ConnectMax.TotalMinutes:0} minutes");
+    }
+}

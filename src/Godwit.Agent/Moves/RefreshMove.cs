@@ -1,0 +1,158 @@
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// A new QEMU process on the same host: other processors, or a newer QEMU. The memory is one shared file that both
+/// processes map, so only device state crosses (x-ignore-shared), straight from QEMU to QEMU.
+///
+///   1 new QEMU started paused on the same memory; devices compared
+///   2 "handing over" made durable, before the guest stops
+///   3 old QEMU stops the guest, writes device state, says completed: it cannot restart by itself
+///   4 new QEMU says completed: cont; the guest runs
+///   5 owner record, then the old QEMU is ended
+///
+/// One agent holds both ends, so no token and no sync stand in the pause. After a crash of the agent between 3 and 5
+/// the run state of the new QEMU tells what happened (<see cref="MoveAdoption"/>). The old one never runs again once
+/// the new one may have: they write the same memory.
+/// </summary>
+internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tools)
+{
+    private static readonly TimeSpan SwitchMax = TimeSpan.FromSeconds(10);
+
+    private readonly QemuInstance old = vm.Current!;
+    private readonly long begun = tools.Time.GetTimestamp();
+    private readonly bool paused = vm.Record.Wanted == VmState.Paused;
+    private MoveRecord record = new()
+    {
+        Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Refresh, Mark = MoveMark.HandingOver,
+        NewEpoch = order.Epoch.Next().Value, Peer = "", Paused = vm.Record.Wanted == VmState.Paused,
+    };
+    private bool contSent;
+
+    public MoveBoard Board { get; } = new(new MoveStatus
+    {
+        Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch,
+    });
+
+    public Task Completion { get; private set; } = Task.CompletedTask;
+
+    /// <summary>Steps 1 and 2. Throws with the guest untouched.</summary>
+    public async Task BeginAsync(Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
+        var fresh = await tools.Machines.LaunchIncomingAsync(vm.Spec, order.Epoch.Next(), new IncomingWish(
+            RamOf: old.Record.RamOf, QemuPath: order.Wish.QemuPath, Cpus: order.Wish.Cpus, Wanted: vm.Record.Wanted), cancel);
+        try
+        {
+            if (Compatibility.CheckDevices(await listDevices(old), await listDevices(fresh)) is { } different)
+                throw new RefusedException([different]);
+            await fresh.Qmp.PrepareTargetAsync(fresh.IncomingSocket, sameHost: true);
+            await old.Qmp.PrepareSourceAsync(order.Limits, sameHost: true);
+            record = record with { Incarnation = fresh.Incarnation };
+            await tools.Journal.WriteAsync(record);
+        }
+        catch (Exception)
+        {
+            await tools.Machines.DropAsync(vm, fresh);
+            throw;
+        }
+        Completion = SwitchAsync(fresh);
+    }
+
+    private async Task SwitchAsync(QemuInstance fresh)
+    {
+        using var oldSignals = new QemuSignals(old.Qmp);
+        using var freshSignals = new QemuSignals(fresh.Qmp);
+        try
+        {
+            await old.Qmp.MigrateAsync("unix:" + fresh.IncomingSocket, QmpMoves.Deadline, CancellationToken.None);
+            Board.Stand(MoveStanding.SourceSwitching);
+            var sent = await EndOfAsync(oldSignals, old.Qmp, oldSignals.Shutdown);
+            if (sent != "completed")
+            {
+                await GoOnWithOldAsync(fresh, oldSignals, sent);
+                return;
+            }
+            await tools.FailPoints.HitAsync("refresh.before-cont");
+            var loaded = await EndOfAsync(freshSignals, fresh.Qmp, oldSignals.Shutdown);
+            if (loaded != "completed")
+            {
+                await GoOnWithOldAsync(fresh, oldSignals, $"the new QEMU could not load the guest: {loaded}");
+                return;
+            }
+            contSent = true;
+            if (!paused)
+            {
+                await fresh.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
+                await freshSignals.Resumed.WaitAsync(SwitchMax, tools.Time);
+            }
+            await SettleAsync(fresh, await ReceiptAsync(oldSignals, freshSignals));
+        }
+        catch (Exception e) when (e is QmpException or IOException or TimeoutException)
+        {
+            if (!contSent) await GoOnWithOldAsync(fresh, oldSignals, e.Message);
+            else Board.Stand(MoveStanding.SourceDoubt, $"the new QEMU was told to run and did not answer: {e.Message}");
+        }
+    }
+
+    private static async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
+    {
+        // WhenAny with a plain delay would poll nothing either; the time limit is the guard's, outside the usual path.
+        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, shutdown);
+        return ended == signals.MigrationEnded ? await signals.MigrationEnded
+            : ended == shutdown ? "the guest powered itself off" : $"QEMU ended: {await qmp.Closed}";
+    }
+
+    private async Task SettleAsync(QemuInstance fresh, Receipt receipt)
+    {
+        using (await vm.EnterAsync())
+        {
+            await tools.Machines.AdoptAsOwnerAsync(vm, fresh, order.Epoch.Next(), vm.Record.Wanted);
+            await tools.Journal.WriteAsync(record = record with { Mark = MoveMark.Released, Receipt = receipt });
+            Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Receipt = receipt });
+            await tools.Machines.DropAsync(vm, old);
+        }
+        if (!paused) await fresh.Qmp.TryAnnounceSelfAsync();
+    }
+
+    /// <summary>The new QEMU never got <c>cont</c>. It is ended first: both map the same memory.</summary>
+    private async Task GoOnWithOldAsync(QemuInstance fresh, QemuSignals oldSignals, string reason)
+    {
+        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+        var (mark, standing) = (MoveMark.Kept, MoveStanding.SourceKept);
+        if (oldSignals.Shutdown.IsCompleted) (mark, standing) = (MoveMark.Stopped, MoveStanding.SourceStopped);
+        else if (old.Qmp.Closed.IsCompleted) (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
+        else
+        {
+            await old.Qmp.TryMigrateCancelAsync();
+            if (!paused) await old.Qmp.EnsureRunningAsync(tools.Time);
+        }
+        await tools.Journal.WriteAsync(record = record with { Mark = mark, Reason = reason });
+        Board.Stand(standing, reason);
+    }
+
+    /// <summary>Too short to be cancelled half-way: the answer is how it ended.</summary>
+    public Task CancelAsync() => Completion;
+
+    private async Task<Receipt> ReceiptAsync(QemuSignals oldSignals, QemuSignals freshSignals)
+    {
+        double? pauseMs = paused ? null : (await freshSignals.Resumed - await oldSignals.Stopped) / 1000.0;
+        var info = await old.Qmp.TryQueryMigrateAsync();
+        return new Receipt
+        {
+            TotalMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds,
+            PauseMs = pauseMs,
+            WireBytes = info?.Ram?.TransferredBytes ?? 0,
+            Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
+            NormalPages = info?.Ram?.NormalPages ?? 0,
+            ZeroPages = info?.Ram?.ZeroPages ?? 0,
+            Accelerator = vm.Spec.Accelerator,
+            Transport = "same host, memory stays in place",
+        };
+    }
+}
