@@ -32,30 +32,30 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 
     private readonly TimeProvider time = tools.Time;
     private readonly Lock gate = new();
-    private readonly SemaphoreSlim settling = new(1, 1);
     private readonly long begun = tools.Time.GetTimestamp();
     private readonly QemuInstance qemu = vm.Current!;
     private readonly bool wasPaused = vm.Record.Wanted == VmState.Paused;
-    private MoveRecord record = new()
-    {
-        Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
-        NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
-    };
     private bool tokenLeft;
     private string? stopReason;
 
-    public MoveBoard Board { get; } = new(new MoveStatus
-    {
-        Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch,
-    });
+    public MoveBoard Board => Ending.Board;
+
+    public SourceEnding Ending { get; } = new(
+        new MoveRecord
+        {
+            Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
+            NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
+        },
+        vm, vm.Current, tools,
+        new MoveBoard(new MoveStatus { Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch }));
 
     /// <summary>Steps 1 to 3; returns when memory flows. Throws, with the guest untouched, if it cannot begin.</summary>
     public async Task BeginAsync(CancellationToken cancel)
     {
         var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
         var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-        await tools.Journal.WriteAsync(record);
-        Completion = SendAsync(link);
+        await Ending.JournalAsync();
+        Completion = SendAsync(link, connection.Security);
     }
 
     /// <summary>Ends when this side rests: settled, or in doubt. Never faults.</summary>
@@ -73,13 +73,13 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await Completion;
     }
 
-    private async Task SendAsync(LinkSender link)
+    private async Task SendAsync(LinkSender link, string security)
     {
         using var signals = new QemuSignals(qemu.Qmp);
         try
         {
             var end = await StreamAsync(link, signals);
-            if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete);
+            if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete, security);
             else await KeepAsync(link, signals, ((StreamEnd.Broken)end).Reason);
         }
         catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or LinkException)
@@ -127,9 +127,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     }
 
     /// <summary>Step 6 and 7. Nothing here waits for a disk or a third machine before the token is out.</summary>
-    private async Task HandOverAsync(LinkSender link, QemuSignals signals, StreamEnd.Complete complete)
+    private async Task HandOverAsync(
+        LinkSender link, QemuSignals signals, StreamEnd.Complete complete, string security)
     {
-        var stopMicros = await signals.Stopped;
+        var stopMicros = wasPaused ? 0 : await signals.Stopped;
         await tools.FailPoints.HitAsync("outgoing.before-token");
         lock (gate)
         {
@@ -147,91 +148,31 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         if (await Task.WhenAny(link.Answer, Task.Delay(PauseMax, time)) != link.Answer)
             Board.Stand(MoveStanding.SourceDoubt, $"no answer to the token within {PauseMax.TotalSeconds:0} s");
         var answer = await link.Answer;
-        await settling.WaitAsync();
-        try { await HearAsync(link, answer, stopMicros); }
-        finally { settling.Release(); }
-    }
-
-    private async Task HearAsync(LinkSender link, LinkAnswer answer, long stopMicros)
-    {
-        if (record.IsSettled) return; // Settled by another way meanwhile.
         switch (answer)
         {
             case LinkAnswer.Running running when running.Epoch == order.Epoch.Next():
-                await ReleaseAsync(await ReceiptAsync(link, stopMicros, running.ResumeTimestampMicros));
+                await Ending.ReleaseAsync(await ReceiptAsync(link, stopMicros, running.ResumeTimestampMicros, security));
                 break;
             case LinkAnswer.Aborted aborted when aborted.Epoch == order.Epoch.Next():
-                await GoOnHereAsync($"the target could not start it: {aborted.Reason}");
+                await Ending.KeepAsync($"the target could not start it: {aborted.Reason}");
                 break;
-            default:
-                Board.Stand(MoveStanding.SourceDoubt, $"the token left and no answer came ({answer})");
+            case LinkAnswer other when !Ending.Record.IsSettled:
+                Board.Stand(MoveStanding.SourceDoubt, $"the token left and no answer came ({other})");
                 break;
         }
-    }
-
-    /// <summary>What the target proved, by another way than the link. Safe to repeat.</summary>
-    public async Task SettleAsync(TargetProof proof)
-    {
-        await settling.WaitAsync();
-        try
-        {
-            if (record.IsSettled || Board.Status.Standing != MoveStanding.SourceDoubt) return;
-            await (proof switch
-            {
-                TargetProof.Runs => ReleaseAsync(null),
-                TargetProof.Aborted => GoOnHereAsync("the target proved that it never ran there"),
-                _ => LoseAsync("the target took the token and its QEMU died: the guest may have run there, so this copy must not"),
-            });
-        }
-        finally { settling.Release(); }
-    }
-
-    private async Task LoseAsync(string reason)
-    {
-        await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
-        await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
-    }
-
-    private async Task ReleaseAsync(Receipt? receipt)
-    {
-        record = record with { Receipt = receipt };
-        await tools.Journal.WriteAsync(record = record with { Mark = MoveMark.Released });
-        // The receipt is told first: the guest runs at the target, and nobody need wait for this copy's burial.
-        Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
-        await tools.Machines.DisownAsync(vm, order.Epoch.Next(), $"moved to {order.Target}");
-        await tools.Machines.DropAsync(vm, qemu);
     }
 
     /// <summary>No token left: the guest goes on here, unless it ended by itself.</summary>
     private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason)
     {
         await TrySendAbortAsync(link, reason);
-        if (signals.Shutdown.IsCompleted)
+        if (signals.Shutdown.IsCompleted) await Ending.StopAsync();
+        else if (qemu.Qmp.Closed.IsCompleted) await Ending.LoseAsync($"its QEMU ended during the move: {reason}");
+        else
         {
-            await EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off");
-            return;
+            await qemu.Qmp.TryMigrateCancelAsync();
+            await Ending.KeepAsync(reason);
         }
-        if (qemu.Qmp.Closed.IsCompleted)
-        {
-            await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, $"its QEMU ended during the move: {reason}");
-            return;
-        }
-        await qemu.Qmp.TryMigrateCancelAsync();
-        await GoOnHereAsync(reason);
-    }
-
-    private async Task GoOnHereAsync(string reason)
-    {
-        if (!wasPaused) await qemu.Qmp.EnsureRunningAsync(time);
-        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
-        if (!wasPaused) await qemu.Qmp.TryAnnounceSelfAsync();
-    }
-
-    private async Task EndAsync(MoveMark mark, MoveStanding standing, string? reason)
-    {
-        record = record with { Mark = mark, Reason = reason };
-        await tools.Journal.WriteAsync(record);
-        Board.Set(s => s with { Standing = standing, Reason = reason, Receipt = record.Receipt });
     }
 
     private static async Task TrySendAbortAsync(LinkSender link, string reason)
@@ -240,19 +181,19 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         catch (IOException) { } // The target sees the link close instead, which means the same: no token will come.
     }
 
-    private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long? resumeMicros)
+    private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long resumeMicros, string security)
     {
         var info = await qemu.Qmp.TryQueryMigrateAsync();
         return new Receipt
         {
             TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
-            PauseMs = resumeMicros is null || wasPaused ? null : (resumeMicros.Value - stopMicros - link.ClockOffsetMicros) / 1000.0,
+            PauseMs = wasPaused ? null : (resumeMicros - stopMicros - link.ClockOffsetMicros) / 1000.0,
             WireBytes = link.Stats.SentBytes,
             Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
             NormalPages = info?.Ram?.NormalPages ?? 0,
             ZeroPages = info?.Ram?.ZeroPages ?? 0,
             Accelerator = vm.Spec.Accelerator,
-            Transport = $"{link.Security}, peer {order.Target}",
+            Transport = $"{security}, peer {order.Target}",
         };
     }
 

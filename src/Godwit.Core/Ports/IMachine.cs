@@ -24,6 +24,19 @@ public interface IDisk
     /// <summary>No error where it is not there.</summary>
     void DeleteFile(string path);
     void DeleteDirectory(string path);
+
+    /// <summary>A large file, written in one go beside <paramref name="path"/>; nothing has that name until it is committed.</summary>
+    Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel);
+    /// <summary>For reading. Throws <see cref="FileNotFoundException"/>. Follows no symbolic link.</summary>
+    Task<Stream> OpenLargeAsync(string path, CancellationToken cancel);
+}
+
+/// <summary>Disposing without <see cref="CommitAsync"/> removes what was written.</summary>
+public interface ILargeFile : IAsyncDisposable
+{
+    Stream Content { get; }
+    /// <summary>Synced, renamed, directory synced: durable under its name on return.</summary>
+    Task CommitAsync();
 }
 
 /// <summary>Processes on this host. A process is known by pid and start time: a pid alone may be somebody else's.</summary>

@@ -1,0 +1,78 @@
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// How the source's half can end, once: the guest went (released), stayed (kept), powered itself off (stopped) or is
+/// lost. Each writes the journal before it tells anyone. Used by the move itself and by a restarted agent alike, and
+/// the gate lets only the first ending through.
+/// </summary>
+internal sealed class SourceEnding(MoveRecord begun, Machine vm, QemuInstance? qemu, MoveTools tools, MoveBoard board)
+{
+    private readonly SemaphoreSlim gate = new(1, 1);
+
+    public MoveRecord Record { get; private set; } = begun;
+    public MoveBoard Board => board;
+
+    /// <summary>Durable before the first byte leaves.</summary>
+    public Task JournalAsync() => tools.Journal.WriteAsync(Record);
+
+    /// <summary>What the target proved, told by the server. No effect unless in doubt; safe to repeat.</summary>
+    public Task SettleAsync(TargetProof proof) => board.Status.Standing != MoveStanding.SourceDoubt ? Task.CompletedTask
+        : proof switch
+        {
+            TargetProof.Runs => ReleaseAsync(null),
+            TargetProof.Aborted => KeepAsync("the target proved that it never ran there"),
+            _ => LoseAsync("the target took the token and its QEMU died: the guest may have run there, so this copy must not"),
+        };
+
+    /// <summary>The target runs: this copy ends, and only on that proof.</summary>
+    public Task ReleaseAsync(Receipt? receipt) => OnceAsync(async () =>
+    {
+        await tools.Journal.WriteAsync(Record = Record with { Mark = MoveMark.Released, Receipt = receipt });
+        // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
+        board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
+        using (await vm.EnterAsync())
+        {
+            await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
+            if (qemu is not null) await tools.Machines.DropAsync(vm, qemu);
+        }
+    });
+
+    /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
+    public Task KeepAsync(string reason) => OnceAsync(async () =>
+    {
+        if (!Record.Paused && qemu is not null) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
+        if (!Record.Paused && qemu is not null) await qemu.Qmp.TryAnnounceSelfAsync();
+    });
+
+    public Task StopAsync() => OnceAsync(() =>
+        EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off"));
+
+    /// <summary>This copy must not run any more, and no other proves to: the VM is as after a power cut.</summary>
+    public Task LoseAsync(string reason) => OnceAsync(async () =>
+    {
+        if (qemu is not null) await qemu.KillAsync();
+        await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
+    });
+
+    private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason)
+    {
+        await tools.Journal.WriteAsync(Record = Record with { Mark = mark, Reason = reason });
+        board.Stand(standing, reason);
+    }
+
+    private async Task OnceAsync(Func<Task> ending)
+    {
+        await gate.WaitAsync();
+        try
+        {
+            if (!Record.IsSettled) await ending();
+        }
+        finally { gate.Release(); }
+    }
+}
