@@ -83,6 +83,22 @@ public sealed class RealDisk : IDisk
         SyncParent(path);
     }
 
+    public Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel)
+    {
+        if (Path.Exists(path)) throw new IOException($"{path} exists already");
+        return Task.FromResult<ILargeFile>(new LargeFile(path, TemporaryEnd));
+    }
+
+    public Task<Stream> OpenLargeAsync(string path, CancellationToken cancel)
+    {
+        if (new FileInfo(path).LinkTarget is not null) throw new IOException($"{path} is a symbolic link; it is not followed");
+        return Task.FromResult<Stream>(new FileStream(path, new FileStreamOptions
+        {
+            Mode = FileMode.Open, Access = FileAccess.Read, Share = FileShare.Read, BufferSize = 1 << 20,
+            Options = FileOptions.Asynchronous | FileOptions.SequentialScan,
+        }));
+    }
+
     private static void WriteDurably(string path, ReadOnlySpan<byte> content)
     {
         var temporary = path + TemporaryEnd;
