@@ -39,8 +39,9 @@ public enum FrameType : byte
 public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint, int Length)
 {
     public const int HeaderBytes = 8;
-    /// <summary>With its header a full data frame fills four TLS records exactly.</summary>
-    public const int DataBytesMax = 64 * 1024 - HeaderBytes;
+    /// <summary>With its header a full data frame fills this many TLS records exactly.</summary>
+    public const int RecordsMax = 4;
+    public const int DataBytesMax = RecordsMax * 16 * 1024 - HeaderBytes;
     public const int ControlBytesMax = 1024;
     /// <summary>Flag on data: the source has nothing more just now, acknowledge without waiting for the distance.</summary>
     public const byte Push = 1;

@@ -119,7 +119,7 @@ public sealed class LinkSender : IAsyncDisposable
         long lastPing = _time.GetTimestamp();
         while (true)
         {
-            int room = Math.Min(await WaitForRoomAsync(cancel), LinkFrame.DataBytesMax);
+            int room = await WaitForRoomAsync(cancel);
             var reading = fromQemu.ReadAsync(frame.AsMemory(LinkFrame.HeaderBytes, room), cancel);
             if (!reading.IsCompleted)
             {
@@ -159,7 +159,8 @@ public sealed class LinkSender : IAsyncDisposable
                 if (room > 0) return room;
                 tokenWait = _window.TokenWaitMicros(NowMicros);
             }
-            if (tokenWait > 0) await Task.Delay(TimeSpan.FromMicroseconds(tokenWait), _time, cancel);
+            // Delays are cut to whole milliseconds: rounding down would spin.
+            if (tokenWait > 0) await Task.Delay(TimeSpan.FromMilliseconds(1 + tokenWait / 1000), _time, cancel);
             else await _roomSignal.WaitAsync();
         }
     }

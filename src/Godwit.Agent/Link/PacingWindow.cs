@@ -14,18 +14,27 @@ namespace Godwit.Agent.Link;
 public sealed class PacingWindow(PacingLimits limits)
 {
     public const long QueueMicros = 1500;
-    /// <summary>Keeps a path alive whose rate is not known or was measured badly: 0.5 ms of 1 Gbit/s.</summary>
-    public const long FloorBytes = 64 * 1024;
+    /// <summary>Keeps a path alive whose rate is not known or was measured badly: 0.26 ms of 1 Gbit/s.</summary>
+    public const long FloorBytes = 32 * 1024;
     public const long InitialBytes = 128 * 1024;
     /// <summary>50 ms of 10 Gbit/s. More would not be a bandwidth-delay product but a mistake.</summary>
     public const long WindowBytesMax = 64L * 1024 * 1024;
+
+    private const int TlsRecordBytes = 16 * 1024;
+    /// <summary>A frame is at most this long on the path: it is what the round trip is measured with.</summary>
+    private const double FrameMicros = 250;
+    /// <summary>On shorter paths the window alone keeps bursts short; on longer ones sending is spread by a timer.</summary>
+    private const long LongPathMicros = 3000;
     private const int RoundsKept = 10;
     private const long BarePathAgeMaxMicros = 5_000_000;
     private const long DrainSpacingMicros = 500_000;
     private const int DrainRounds = 3;
 
     private readonly double[] _rates = new double[RoundsKept];
+    private readonly TokenBucket _bucket = new() { Rate = Unlimited(limits.BandwidthBytesPerSecond) };
+    private double _ceiling = Unlimited(limits.BandwidthBytesPerSecond);
     private long _rounds;
+
     private Probe? _probe;
     private long _lastProbeSentAt;
     private long _lastAckAt;
@@ -34,17 +43,14 @@ public sealed class PacingWindow(PacingLimits limits)
     private bool _starting = true;
     private double _startRateMax;
     private int _startFlatRounds;
-    private bool _queueIsEmpty;
+    private bool _queueIsShort;
     private int _slowRounds;
 
     private long _barePathAt;
     private int _drainRoundsLeft;
     private long _drainMin;
     private long _drainEndedAt;
-
-    private double _tokens = TokensMax(limits.BandwidthBytesPerSecond);
-    private long _tokensAt;
-    private long _ceiling = limits.BandwidthBytesPerSecond;
+    private int _refillRoundsLeft;
 
     public long SentBytes { get; private set; }
     public long AckedBytes { get; private set; }
@@ -54,29 +60,24 @@ public sealed class PacingWindow(PacingLimits limits)
     public long RoundTripMicros { get; private set; }
     public long RoundTripMinMicros { get; private set; }
     public long WindowBytes { get; private set; } = InitialBytes;
+    /// <summary>The largest data payload worth sending at this rate; with its header a multiple of a TLS record.</summary>
+    public int FrameBytesMax { get; private set; } = TlsRecordBytes - LinkFrame.HeaderBytes;
+    /// <summary>How many accepted bytes the target may leave unacknowledged: small steps keep the sender smooth.</summary>
+    public long AckDistanceBytes => Math.Clamp(WindowBytes / 8, 16 * 1024, 1024 * 1024);
 
     /// <summary>Bytes that may be sent now; 0 means wait, for an acknowledgement or for <see cref="TokenWaitMicros"/>.</summary>
     public int Room(long nowMicros)
     {
-        Refill(nowMicros);
-        long room = WindowBytes - InFlightBytes;
-        if (_ceiling > 0) room = Math.Min(room, (long)_tokens);
-        return room < PieceMin ? 0 : (int)Math.Min(room, int.MaxValue);
+        double room = Math.Min(WindowBytes - InFlightBytes, _bucket.Tokens(nowMicros));
+        return room < PieceBytesMin ? 0 : (int)Math.Min(room, FrameBytesMax);
     }
 
-    /// <summary>How long the bandwidth ceiling alone forbids sending; 0 where only the window does.</summary>
-    public long TokenWaitMicros(long nowMicros)
-    {
-        Refill(nowMicros);
-        if (_ceiling <= 0 || _tokens >= PieceMin) return 0;
-        return (long)Math.Ceiling((PieceMin - _tokens) / _ceiling * 1e6);
-    }
+    /// <summary>How long sending is forbidden by rate; 0 where only the window forbids it.</summary>
+    public long TokenWaitMicros(long nowMicros) =>
+        WindowBytes - InFlightBytes < PieceBytesMin ? 0 : _bucket.WaitMicros(PieceBytesMin, nowMicros);
 
     /// <summary>No ceiling from here on: in the pause a bandwidth limit would only lengthen the pause.</summary>
-    public void LiftCeiling() => _ceiling = 0;
-
-    /// <summary>How many accepted bytes the target may leave unacknowledged: small steps keep the sender smooth.</summary>
-    public long AckDistanceBytes => Math.Clamp(WindowBytes / 8, 16 * 1024, 1024 * 1024);
+    public void LiftCeiling() => _ceiling = _bucket.Rate = double.PositiveInfinity;
 
     /// <summary>The source has nothing to send although there is room: what is in flight says little about the path.</summary>
     public void OnSourceIdle() => _idleUpTo = SentBytes;
@@ -86,7 +87,7 @@ public sealed class PacingWindow(PacingLimits limits)
     {
         if (InFlightBytes == 0) _lastAckAt = _lastProbeSentAt = nowMicros;
         SentBytes += bytes;
-        if (_ceiling > 0) _tokens -= bytes;
+        _bucket.Take(bytes);
         _probe ??= new(SentBytes, nowMicros, AckedBytes, _lastAckAt, _lastProbeSentAt, _idleUpTo >= AckedBytes);
     }
 
@@ -110,11 +111,13 @@ public sealed class PacingWindow(PacingLimits limits)
         long interval = Math.Max(1, Math.Max(probe.SentAt - probe.LastProbeSentAt, now - probe.DeliveredAt));
         double rate = (AckedBytes - probe.Delivered) * 1e6 / interval;
 
+        // After draining, the first two rounds still look at the drained queue.
+        _refillRoundsLeft = _drainRoundsLeft > 0 ? 2 : Math.Max(0, _refillRoundsLeft - 1);
         KeepRate(rate, probe.SourceWasIdle);
-        KeepRoundTrip(probe, now);
+        KeepRoundTrip(probe.SourceWasIdle, now);
         LeaveStart(probe.SourceWasIdle);
-        _queueIsEmpty = !probe.SourceWasIdle && RoundTripMicros < RoundTripMinMicros + QueueMicros / 2;
-        WindowBytes = ComputeWindow();
+        _queueIsShort = !probe.SourceWasIdle && _refillRoundsLeft == 0 && RoundTripMicros < RoundTripMinMicros + QueueMicros / 2;
+        Apply();
     }
 
     private void KeepRate(double rate, bool sourceWasIdle)
@@ -124,25 +127,32 @@ public sealed class PacingWindow(PacingLimits limits)
         DeliveryRate = _rates.Max();
     }
 
-    private void KeepRoundTrip(Probe probe, long now)
+    private void KeepRoundTrip(bool sourceWasIdle, long now)
     {
         if (_drainRoundsLeft > 0)
         {
-            // The first drained round still met the old queue.
-            if (_drainRoundsLeft < DrainRounds) _drainMin = Math.Min(_drainMin, RoundTripMicros);
-            if (--_drainRoundsLeft > 0) return;
-            (RoundTripMinMicros, _barePathAt, _drainEndedAt, _slowRounds) = (_drainMin, now, now, 0);
+            Drain(now);
             return;
         }
         if (RoundTripMinMicros == 0 || RoundTripMicros <= RoundTripMinMicros)
             (RoundTripMinMicros, _barePathAt) = (RoundTripMicros, now);
 
         // The window allows a queue of 1.5 ms. Rounds that are all much longer mean that the path itself changed.
-        bool slow = !probe.SourceWasIdle && RoundTripMicros > RoundTripMinMicros + 3 * QueueMicros;
+        bool slow = !sourceWasIdle && !_starting && RoundTripMicros > RoundTripMinMicros + 3 * QueueMicros;
         _slowRounds = slow ? _slowRounds + 1 : 0;
-        bool old = now - _barePathAt > BarePathAgeMaxMicros && !probe.SourceWasIdle;
         bool wrong = _slowRounds >= RoundsKept && now - _drainEndedAt > DrainSpacingMicros;
+        bool old = !sourceWasIdle && now - _barePathAt > BarePathAgeMaxMicros;
         if (old || wrong) (_drainRoundsLeft, _drainMin) = (DrainRounds, long.MaxValue);
+    }
+
+    private void Drain(long now)
+    {
+        // The first drained round still met the old queue.
+        if (_drainRoundsLeft < DrainRounds) _drainMin = Math.Min(_drainMin, RoundTripMicros);
+        if (--_drainRoundsLeft > 0) return;
+        // A path that is much longer than we thought is another path, and its rate was measured with too small a window.
+        if (_drainMin > 2 * RoundTripMinMicros) (_starting, _startRateMax, _startFlatRounds) = (true, 0, 0);
+        (RoundTripMinMicros, _barePathAt, _drainEndedAt, _slowRounds) = (_drainMin, now, now, 0);
     }
 
     private void LeaveStart(bool sourceWasIdle)
@@ -153,30 +163,25 @@ public sealed class PacingWindow(PacingLimits limits)
         if (_startFlatRounds >= 3 || RoundTripMicros > RoundTripMinMicros + 3 * QueueMicros) _starting = false;
     }
 
-    private long ComputeWindow()
+    private void Apply()
     {
-        double perMicro = DeliveryRate / 1e6;
-        if (_drainRoundsLeft > 0)
-            return Math.Clamp((long)(perMicro * RoundTripMinMicros * 0.75), FloorBytes, WindowBytesMax);
+        bool draining = _drainRoundsLeft > 0;
+        // A short queue at a full window means that the path takes more than we think: push a little.
+        double gain = draining ? 0.75 : _starting ? 2 : _queueIsShort ? 1.25 : 1;
+        double window = DeliveryRate / 1e6 * (gain * RoundTripMinMicros + (draining ? 0 : QueueMicros));
+        WindowBytes = Math.Clamp((long)window, _starting ? InitialBytes : FloorBytes, WindowBytesMax);
 
-        // An empty queue at a full window means the path takes more than we think: push a little.
-        double gain = _starting ? 2 : _queueIsEmpty ? 1.25 : 1;
-        long window = (long)(perMicro * (gain * RoundTripMinMicros + QueueMicros));
-        return Math.Clamp(window, _starting ? InitialBytes : FloorBytes, WindowBytesMax);
+        bool spread = RoundTripMinMicros > LongPathMicros && !draining;
+        _bucket.Rate = Math.Min(_ceiling, spread ? DeliveryRate * (gain + 0.05) : double.PositiveInfinity);
+
+        int records = (int)Math.Clamp(DeliveryRate / 1e6 * FrameMicros / TlsRecordBytes, 1, LinkFrame.RecordsMax);
+        FrameBytesMax = records * TlsRecordBytes - LinkFrame.HeaderBytes;
     }
 
     /// <summary>Smaller pieces than this cost more than they carry.</summary>
-    private long PieceMin => Math.Min(16 * 1024, WindowBytes / 4);
+    private long PieceBytesMin => Math.Min(8 * 1024, WindowBytes / 4);
 
-    private void Refill(long now)
-    {
-        if (_ceiling > 0)
-            _tokens = Math.Min(TokensMax(_ceiling), _tokens + (now - _tokensAt) * (double)_ceiling / 1e6);
-        _tokensAt = now;
-    }
-
-    /// <summary>4 ms of the ceiling: timers are good to 1 ms, and a sleep must not cost throughput.</summary>
-    private static double TokensMax(long ceiling) => Math.Max(32 * 1024, ceiling / 250.0);
+    private static double Unlimited(long bytesPerSecond) => bytesPerSecond > 0 ? bytesPerSecond : double.PositiveInfinity;
 
     /// <summary>The frame being watched, with the state of delivery when it was sent.</summary>
     private readonly record struct Probe(
