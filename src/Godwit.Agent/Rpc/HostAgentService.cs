@@ -1,0 +1,153 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Google.Protobuf;
+using Grpc.Core;
+using Nothing = Godwit.Contracts.Nothing;
+
+namespace Godwit.Agent.Rpc;
+
+/// <summary>gRPC in, one call of the host's agent per method out. Who may call was settled before (role control-plane).</summary>
+public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.HostAgentRpcBase
+{
+    public override async Task<Contracts.HostFacts> Describe(Contracts.DescribeRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.DescribeAsync(context.CancellationToken));
+
+    public override async Task<Contracts.ListVmsReply> ListVms(Contracts.ListVmsRequest request, ServerCallContext context)
+    {
+        var reports = await agent.ListVmsAsync(context.CancellationToken);
+        return new Contracts.ListVmsReply { Vms = { reports.Select(ToServer.Message) } };
+    }
+
+    public override async Task<Nothing> WritePoolNonce(Contracts.PoolNonce request, ServerCallContext context)
+    {
+        await agent.WritePoolNonceAsync(request.Pool, request.Nonce, context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Contracts.SeesPoolNonceReply> SeesPoolNonce(
+        Contracts.PoolNonce request, ServerCallContext context) =>
+        new() { Sees = await agent.SeesPoolNonceAsync(request.Pool, request.Nonce, context.CancellationToken) };
+
+    public override async Task<Contracts.ImportedImage> ImportImage(
+        IAsyncStreamReader<Contracts.ImportImagePart> requestStream, ServerCallContext context)
+    {
+        if (!await requestStream.MoveNext(context.CancellationToken))
+            throw new InvalidDataException("An image import began without an order");
+        var order = FromServer.Record(FromServer.Present(requestStream.Current.Order));
+        await using var content = new ImportStream(requestStream);
+        return ToServer.Message(await agent.ImportImageAsync(order, content, context.CancellationToken));
+    }
+
+    public override async Task<Nothing> CreateDisk(Contracts.CreateDiskRequest request, ServerCallContext context)
+    {
+        var disk = FromServer.Record(FromServer.Present(request.Disk));
+        await agent.CreateDiskAsync(disk, request.OwnerUid, context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> DeleteDisk(Contracts.DiskSpec request, ServerCallContext context)
+    {
+        await agent.DeleteDiskAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Contracts.VmReport> StartVm(Contracts.StartVmRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.StartVmAsync(FromServer.Record(request), context.CancellationToken));
+
+    public override async Task<Nothing> StopVm(Contracts.StopVmRequest request, ServerCallContext context)
+    {
+        var vm = FromServer.Vm(request.VmId);
+        await agent.StopVmAsync(vm, new Epoch(request.Epoch), request.Force, context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> PauseVm(Contracts.VmAtEpoch request, ServerCallContext context)
+    {
+        await agent.PauseVmAsync(FromServer.Vm(request.VmId), new Epoch(request.Epoch), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> UnpauseVm(Contracts.VmAtEpoch request, ServerCallContext context)
+    {
+        await agent.UnpauseVmAsync(FromServer.Vm(request.VmId), new Epoch(request.Epoch), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> ForgetVm(Contracts.VmAtEpoch request, ServerCallContext context)
+    {
+        await agent.ForgetVmAsync(FromServer.Vm(request.VmId), new Epoch(request.Epoch), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Contracts.SavedVm> SaveVm(Contracts.VmAtEpoch request, ServerCallContext context)
+    {
+        var vm = FromServer.Vm(request.VmId);
+        return ToServer.Message(await agent.SaveVmAsync(vm, new Epoch(request.Epoch), context.CancellationToken));
+    }
+
+    public override async Task OpenConsole(
+        IAsyncStreamReader<Contracts.ConsoleInput> requestStream,
+        IServerStreamWriter<Contracts.ConsoleOutput> responseStream, ServerCallContext context)
+    {
+        if (!await requestStream.MoveNext(context.CancellationToken))
+            throw new InvalidDataException("A console was asked for without a VM");
+        var vm = FromServer.Vm(requestStream.Current.VmId);
+        await using var console = await agent.OpenConsoleAsync(vm, context.CancellationToken);
+        await responseStream.WriteAsync(new Contracts.ConsoleOutput(), context.CancellationToken);
+        await ConsoleRelay.RunAsync(console, requestStream, responseStream, context.CancellationToken);
+    }
+
+    public override async Task<Contracts.SourceFacts> CheckSource(
+        Contracts.CheckSourceRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.CheckSourceAsync(FromServer.Vm(request.VmId), context.CancellationToken));
+
+    public override async Task<Contracts.TargetFacts> CheckTarget(Contracts.VmSpec request, ServerCallContext context) =>
+        ToServer.Message(await agent.CheckTargetAsync(FromServer.Record(request), context.CancellationToken));
+
+    public override async Task<Contracts.IncomingReady> PrepareIncoming(
+        Contracts.IncomingOrder request, ServerCallContext context) =>
+        ToServer.Message(await agent.PrepareIncomingAsync(FromServer.Record(request), context.CancellationToken));
+
+    public override async Task<Nothing> StartOutgoing(Contracts.OutgoingOrder request, ServerCallContext context)
+    {
+        await agent.StartOutgoingAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> StartRefresh(Contracts.RefreshOrder request, ServerCallContext context)
+    {
+        await agent.StartRefreshAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task WatchMove(
+        Contracts.MoveRequest request, IServerStreamWriter<Contracts.MoveStatus> responseStream,
+        ServerCallContext context)
+    {
+        await foreach (var status in agent.WatchMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken))
+            await responseStream.WriteAsync(ToServer.Message(status), context.CancellationToken);
+    }
+
+    public override async Task<Contracts.MoveStatus> QueryMove(Contracts.MoveRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.QueryMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken));
+
+    public override async Task<Contracts.MoveStatus> CancelMove(Contracts.MoveRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.CancelMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken));
+
+    public override async Task<Contracts.MoveStatus> AbandonIncoming(
+        Contracts.MoveRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.AbandonIncomingAsync(FromServer.Move(request.MoveId), context.CancellationToken));
+
+    public override async Task<Contracts.MoveStatus> SettleOutgoing(
+        Contracts.SettleOutgoingRequest request, ServerCallContext context)
+    {
+        var (move, proof) = (FromServer.Move(request.MoveId), FromServer.Record(request.Proof));
+        return ToServer.Message(await agent.SettleOutgoingAsync(move, proof, context.CancellationToken));
+    }
+
+    public override async Task<Nothing> CleanMove(Contracts.MoveRequest request, ServerCallContext context)
+    {
+        await agent.CleanMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken);
+        return new Nothing();
+    }
+}

@@ -1,0 +1,229 @@
+using System.Runtime.CompilerServices;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Google.Protobuf;
+using Grpc.Core;
+using Client = Godwit.Contracts.HostAgentRpc.HostAgentRpcClient;
+
+namespace Godwit.Server.Agents;
+
+/// <summary>One host's agent over gRPC. The channel behind the client proves the peer to be this host.</summary>
+public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time, AgentDeadlines deadlines) : IHostAgent
+{
+    public const int ImportChunkBytes = 256 * 1024;
+    public const string RefusedTrailer = "godwit-refused-bin";
+
+    public Task<HostFacts> DescribeAsync(CancellationToken cancel) => AskAsync(deadlines.Question, async options =>
+        FromAgent.Record(await client.DescribeAsync(new Contracts.DescribeRequest(), options)), cancel);
+
+    public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) =>
+        AskAsync<IReadOnlyList<VmReport>>(deadlines.Question, async options =>
+            [.. (await client.ListVmsAsync(new Contracts.ListVmsRequest(), options)).Vms.Select(FromAgent.Record)],
+            cancel);
+
+    public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options =>
+            await client.WritePoolNonceAsync(new Contracts.PoolNonce { Pool = pool, Nonce = nonce }, options), cancel);
+
+    public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options => (await client.SeesPoolNonceAsync(
+            new Contracts.PoolNonce { Pool = pool, Nonce = nonce }, options)).Sees, cancel);
+
+    public Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel) =>
+        AskAsync(deadlines.WholeFile, async options =>
+        {
+            using var call = client.ImportImage(options);
+            try
+            {
+                await SendImageAsync(call.RequestStream, order, content, cancel);
+            }
+            catch (Exception error) when (error is RpcException or InvalidOperationException)
+            {
+                // The agent ended the call while we were sending. Why, is in its answer, read below.
+            }
+            return FromAgent.Record(await call.ResponseAsync);
+        }, cancel);
+
+    private static async Task SendImageAsync(
+        IClientStreamWriter<Contracts.ImportImagePart> agent, ImportImage order, Stream content,
+        CancellationToken cancel)
+    {
+        var first = new Contracts.ImportImageOrder { Pool = order.Pool, Format = order.Format };
+        await agent.WriteAsync(new Contracts.ImportImagePart { Order = first }, cancel);
+        var chunk = new byte[ImportChunkBytes];
+        int read;
+        while ((read = await content.ReadAsync(chunk, cancel)) > 0)
+        {
+            // WriteAsync has serialised the bytes when it returns, so the buffer may be used again.
+            var bytes = UnsafeByteOperations.UnsafeWrap(chunk.AsMemory(0, read));
+            await agent.WriteAsync(new Contracts.ImportImagePart { Chunk = bytes }, cancel);
+        }
+        await agent.CompleteAsync();
+    }
+
+    public Task CreateDiskAsync(DiskSpec disk, int ownerUid, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.CreateDiskAsync(
+            new Contracts.CreateDiskRequest { Disk = ToAgent.Message(disk), OwnerUid = ownerUid }, options), cancel);
+
+    public Task DeleteDiskAsync(DiskSpec disk, CancellationToken cancel) => AskAsync(deadlines.Step, async options =>
+        await client.DeleteDiskAsync(ToAgent.Message(disk), options), cancel);
+
+    public Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel) =>
+        AskAsync(order.SavedFile is null ? deadlines.Step : deadlines.WholeFile, async options =>
+            FromAgent.Record(await client.StartVmAsync(ToAgent.Message(order), options)), cancel);
+
+    public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) =>
+        AskAsync(deadlines.GuestStop, async options => await client.StopVmAsync(
+            new Contracts.StopVmRequest { VmId = vm.Value, Epoch = epoch.Value, Force = force }, options), cancel);
+
+    public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.PauseVmAsync(ToAgent.Message(vm, epoch), options), cancel);
+
+    public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.UnpauseVmAsync(ToAgent.Message(vm, epoch), options), cancel);
+
+    public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.ForgetVmAsync(ToAgent.Message(vm, epoch), options), cancel);
+
+    public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.WholeFile, async options =>
+            FromAgent.Record(await client.SaveVmAsync(ToAgent.Message(vm, epoch), options)), cancel);
+
+    public async Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel)
+    {
+        // No deadline on the call: a console stays open for days. Only its opening has one.
+        var call = client.OpenConsole(cancellationToken: CancellationToken.None);
+        try
+        {
+            return await AskAsync(deadlines.Question, async _ =>
+            {
+                await call.RequestStream.WriteAsync(new Contracts.ConsoleInput { VmId = vm.Value }, cancel);
+                using var silence = new CancellationTokenSource(deadlines.Question, time);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancel);
+                var opened = await call.ResponseStream.MoveNext(either.Token);
+                return opened ? new ConsoleStream(call) : throw new InvalidDataException("the console closed at once");
+            }, cancel);
+        }
+        catch
+        {
+            call.Dispose();
+            throw;
+        }
+    }
+
+    public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options => FromAgent.Record(
+            await client.CheckSourceAsync(new Contracts.CheckSourceRequest { VmId = vm.Value }, options)), cancel);
+
+    public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options =>
+            FromAgent.Record(await client.CheckTargetAsync(ToAgent.Message(vm), options)), cancel);
+
+    public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options =>
+            FromAgent.Record(await client.PrepareIncomingAsync(ToAgent.Message(order), options)), cancel);
+
+    public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.StartOutgoingAsync(ToAgent.Message(order), options), cancel);
+
+    public Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.StartRefreshAsync(ToAgent.Message(order), options), cancel);
+
+    public async IAsyncEnumerable<MoveStatus> WatchMoveAsync(
+        MoveId move, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        using var call = client.WatchMove(ToAgent.Message(move), cancellationToken: cancel);
+        while (await AskAsync(deadlines.Silence, async _ =>
+        {
+            using var silence = new CancellationTokenSource(deadlines.Silence, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancel);
+            return await call.ResponseStream.MoveNext(either.Token);
+        }, cancel))
+        {
+            yield return Known(() => FromAgent.Record(call.ResponseStream.Current));
+        }
+    }
+
+    public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options =>
+            FromAgent.Record(await client.QueryMoveAsync(ToAgent.Message(move), options)), cancel);
+
+    public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options =>
+            FromAgent.Record(await client.CancelMoveAsync(ToAgent.Message(move), options)), cancel);
+
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options =>
+            FromAgent.Record(await client.AbandonIncomingAsync(ToAgent.Message(move), options)), cancel);
+
+    public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options =>
+            FromAgent.Record(await client.SettleOutgoingAsync(ToAgent.Message(move, proof), options)), cancel);
+
+    public Task CleanMoveAsync(MoveId move, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.CleanMoveAsync(ToAgent.Message(move), options), cancel);
+
+    private async Task<T> AskAsync<T>(TimeSpan limit, Func<CallOptions, Task<T>> ask, CancellationToken cancel)
+    {
+        try
+        {
+            return await ask(new CallOptions(null, time.GetUtcNow().UtcDateTime + limit, cancel));
+        }
+        catch (RpcException error)
+        {
+            throw Translate(error, limit, cancel);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new AgentUnreachableException(host, error.Message, error);
+        }
+        catch (OperationCanceledException error) when (!cancel.IsCancellationRequested)
+        {
+            throw new AgentUnreachableException(host, $"no answer within {limit.TotalSeconds:0} s", error);
+        }
+    }
+
+    private Exception Translate(RpcException error, TimeSpan limit, CancellationToken cancel) => error.StatusCode switch
+    {
+        _ when Refusal(error) is { } refused => refused,
+        _ when cancel.IsCancellationRequested => new OperationCanceledException(error.Message, error, cancel),
+        StatusCode.DeadlineExceeded or StatusCode.Cancelled =>
+            new AgentUnreachableException(host, $"no answer within {limit.TotalSeconds:0} s", error),
+        StatusCode.Unimplemented =>
+            new AgentUnreachableException(host, "it is of an older version and does not know this call", error),
+        StatusCode.PermissionDenied or StatusCode.Unauthenticated =>
+            new AgentUnreachableException(host, $"it does not accept this server: {error.Status.Detail}", error),
+        StatusCode.Unavailable => new AgentUnreachableException(host, Innermost(error), error),
+        _ => new AgentUnreachableException(host, $"it failed: {error.Status.Detail}", error),
+    };
+
+    private static RefusedException? Refusal(RpcException error)
+    {
+        if (error.StatusCode != StatusCode.FailedPrecondition) return null;
+        var words = error.Trailers.GetValueBytes(RefusedTrailer);
+        return words is null ? null : FromAgent.Record(Contracts.Refused.Parser.ParseFrom(words));
+    }
+
+    /// <summary>The sentence of the socket or TLS layer: "Connection refused (host1:7443)" says more than gRPC's wrapper.</summary>
+    private static string Innermost(RpcException error)
+    {
+        Exception cause = error.Status.DebugException ?? error;
+        while (cause.InnerException is { } inner) cause = inner;
+        return cause is RpcException rpc ? rpc.Status.Detail : cause.Message;
+    }
+
+    private T Known<T>(Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (InvalidDataException error)
+        {
+            throw new AgentUnreachableException(host, error.Message, error);
+        }
+    }
+}
