@@ -1,0 +1,48 @@
+using Godwit.Core.Migration;
+
+namespace Godwit.Server.Api;
+
+/// <summary>POST /api/v1/hosts. The agent must answer at <paramref name="Endpoint"/> and prove to be <paramref name="Name"/>.</summary>
+/// <param name="Endpoint">Where its agent listens: <c>address:port</c>.</param>
+public sealed record AddHostRequest(string Name, string Endpoint);
+
+/// <summary>POST /api/v1/vms: a blank disk, or a linked clone where <see cref="Template"/> is given.</summary>
+public sealed record CreateVmRequest(string Name)
+{
+    public int Cpus { get; init; } = 1;
+    public long MemoryBytes { get; init; } = 512L << 20;
+    public string? Template { get; init; }
+    /// <summary>Default: the template's size, or 8 GiB for a blank disk.</summary>
+    public long? DiskBytes { get; init; }
+    /// <summary>Default: the template's pool, or the only pool of the host.</summary>
+    public string? Pool { get; init; }
+    /// <summary>One network card per bridge; default one on <c>br0</c>. Empty list: none.</summary>
+    public IReadOnlyList<string>? Bridges { get; init; }
+    /// <summary>Default: the ready host with most room.</summary>
+    public string? Host { get; init; }
+    /// <summary>Start it at once.</summary>
+    public bool Start { get; init; }
+}
+
+/// <summary>POST /api/v1/vms/{vm}/stop and /restart.</summary>
+/// <param name="Force">End QEMU at once instead of asking the guest.</param>
+public sealed record StopVmRequest(bool Force = false);
+
+/// <summary>POST /api/v1/vms/{vm}/resume.</summary>
+/// <param name="Host">Saved VMs only: bring it back on this host instead of the one it was saved on.</param>
+public sealed record ResumeVmRequest(string? Host = null);
+
+/// <summary>POST /api/v1/vms/{vm}/migrate.</summary>
+/// <param name="To">A host's name; null or <c>auto</c> lets the server choose.</param>
+/// <param name="MaxPauseMs">1 to 60 000; the move does not switch over above it.</param>
+/// <param name="BandwidthBytesPerSecond">0 is as fast as the link goes.</param>
+/// <param name="DryRun">Answer 200 with a <see cref="MovePlan"/> instead of beginning (202).</param>
+public sealed record MigrateRequest(
+    string? To = null, MoveMode Mode = MoveMode.Live, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs,
+    long BandwidthBytesPerSecond = 0, bool DryRun = false);
+
+/// <summary>POST /api/v1/vms/{vm}/refresh: a new QEMU process on the same host.</summary>
+/// <param name="QemuPath">Another QEMU binary of that host; null keeps the present one.</param>
+/// <param name="Cpus">Host processors, <c>0-3,6</c>; null keeps them.</param>
+public sealed record RefreshRequest(
+    string? QemuPath = null, string? Cpus = null, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, bool DryRun = false);

@@ -1,0 +1,68 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+
+namespace Godwit.Server.Api;
+
+/// <summary>A host as the API shows it: its record (<see cref="Host"/>) and what is on it.</summary>
+/// <param name="Vms">VMs it owns, running or not.</param>
+/// <param name="MemoryAssignedBytes">Guest RAM with overhead of what runs there, and reservations.</param>
+/// <param name="MemoryOfferedBytes">What may be assigned at most: its memory less the host's own reserve.</param>
+/// <param name="SharedPools">Pools proved to be the same directory on other hosts, with those hosts.</param>
+public sealed record HostView(
+    HostId Id, string Endpoint, HostState State, HostFacts? Facts, int Vms, long MemoryAssignedBytes,
+    long MemoryOfferedBytes, IReadOnlyDictionary<string, IReadOnlyList<HostId>> SharedPools);
+
+/// <summary>A VM as the API shows it: its record (<see cref="Vm"/>), its host's state and what is being done with it.</summary>
+/// <param name="OwnerState">While its host is unreachable, <paramref name="State"/> is only what was last known.</param>
+/// <param name="Operation">The one thing being done with it now, or null.</param>
+public sealed record VmView(
+    VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, DateTimeOffset CreatedAt,
+    HostState OwnerState, OperationView? Operation);
+
+/// <param name="Id">For a move, its migration's id.</param>
+/// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate</c>.</param>
+public sealed record OperationView(string Id, string Kind, DateTimeOffset CreatedAt);
+
+/// <param name="Clones">VMs made from it; it cannot be deleted while there are any.</param>
+/// <param name="Hosts">Hosts that see its pool.</param>
+public sealed record TemplateView(
+    string Name, string Pool, string File, string Format, string Sha256, long VirtualBytes, long FileBytes,
+    DateTimeOffset CreatedAt, int Clones, IReadOnlyList<HostId> Hosts);
+
+/// <summary>What a move would do and every reason why it would be refused now; empty reasons: it may begin.</summary>
+/// <param name="WaitsFor">Moves that would go before it, in order.</param>
+public sealed record MovePlan(
+    VmId Vm, string VmName, HostId Source, HostId Target, MoveMode Mode, MoveLimits Limits,
+    IReadOnlyList<Refusal> Reasons, IReadOnlyList<MoveId> WaitsFor);
+
+/// <summary>Something that happened, for people. Durable; the oldest are dropped.</summary>
+/// <param name="Seq">Only grows; the id of the server-sent event.</param>
+/// <param name="Kind"><c>vm-created, move-phase, move-ended, host-unreachable …</c></param>
+public sealed record EventView(
+    long Seq, DateTimeOffset At, string Kind, string Text, string? Vm, string? Host, string? Move);
+
+/// <summary>Every error of the API, as <c>application/problem+json</c> (RFC 9457 with our members).</summary>
+public sealed record ApiProblem
+{
+    public string Type { get; init; } = "about:blank";
+    public required string Title { get; init; }
+    public required int Status { get; init; }
+    /// <summary>The same sentence as <see cref="Cause"/>, for readers that know only the RFC.</summary>
+    public string? Detail { get; init; }
+    /// <summary>Stable and machine readable: <c>vm-not-found</c>.</summary>
+    public required string Code { get; init; }
+    /// <summary>Where in a move it failed; null outside moves.</summary>
+    public Phase? Phase { get; init; }
+    /// <summary><c>source</c>, <c>target</c>, <c>host</c> or <c>server</c>.</summary>
+    public string? Side { get; init; }
+    public string? Vm { get; init; }
+    public string? From { get; init; }
+    public string? To { get; init; }
+    public required string Cause { get; init; }
+    /// <summary>What the reader can do next; never empty.</summary>
+    public required string Next { get; init; }
+    /// <summary>Every reason at once, where there is more than one or they come from the checks.</summary>
+    public IReadOnlyList<Refusal> Reasons { get; init; } = [];
+}
