@@ -1,0 +1,55 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+
+namespace Godwit.Core.Identity;
+
+/// <summary>
+/// What one part of a cluster is and trusts, as one PEM file: its certificate, its private key, the cluster's CA
+/// certificate, in this order. The file is a secret (0600).
+/// </summary>
+public sealed class IdentityBundle
+{
+    /// <summary>Three PEM blocks are about 2 KiB.</summary>
+    public const int FileBytesMax = 64 * 1024;
+    /// <summary>Certificates live 30 days; from here on a new one should be asked for.</summary>
+    public static readonly TimeSpan RenewWithLeft = TimeSpan.FromDays(10);
+
+    private IdentityBundle(X509Certificate2 own, X509Certificate2 ca, CertificateRole role) =>
+        (Own, Ca, Role) = (own, ca, role);
+
+    /// <summary>With its private key: good for both ends of TLS. (On Linux a key held in memory is enough.)</summary>
+    public X509Certificate2 Own { get; }
+    public X509Certificate2 Ca { get; }
+    public CertificateRole Role { get; }
+
+    public bool NeedsRenewal(DateTimeOffset now) => now > Own.NotAfter.ToUniversalTime() - RenewWithLeft;
+
+    /// <summary>Throws <see cref="RefusedException"/> naming <paramref name="origin"/> (a path) when it is not a bundle.</summary>
+    public static IdentityBundle Parse(ReadOnlySpan<byte> pem, string origin)
+    {
+        if (pem.Length > FileBytesMax) throw Unusable(origin, $"it has {pem.Length} bytes, at most {FileBytesMax} are allowed");
+        try
+        {
+            string text = Encoding.UTF8.GetString(pem);
+            var certificates = new X509Certificate2Collection();
+            certificates.ImportFromPem(text);
+            if (certificates.Count != 2)
+                throw Unusable(origin, $"it holds {certificates.Count} certificates, not the two of a bundle");
+            var own = X509Certificate2.CreateFromPem(text, text);
+            if (SubjectUri.Read(own) is not { } uri || !CertificateRole.TryParse(uri, out var role))
+                throw Unusable(origin, "its first certificate does not say which part of a cluster it is");
+            return new(own, certificates[1], role);
+        }
+        catch (Exception reason) when (reason is CryptographicException or ArgumentException)
+        {
+            throw Unusable(origin, reason.Message);
+        }
+    }
+
+    /// <summary>Who the peer is, seen from here.</summary>
+    public PeerVerdict Check(X509Certificate? peer, DateTimeOffset now) => PeerIdentity.Check(peer, Ca, Role.Cluster, now);
+
+    private static RefusedException Unusable(string origin, string cause) => new("identity-unusable",
+        $"The identity file {origin} cannot be used: {cause}", "export it again with: godwit host add NAME");
+}

@@ -1,0 +1,110 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using Godwit.Core;
+using Godwit.Core.Identity;
+using Godwit.Core.Ports;
+
+namespace Godwit.Server.Identity;
+
+/// <summary>
+/// The cluster's own certificate authority: made once, kept in one file (certificate and key, 0600), signs the
+/// certificates of the control plane and of the hosts. Its public part is the only thing anyone in the cluster trusts.
+/// </summary>
+public sealed class ClusterCa
+{
+    private const string FileName = "cluster-ca.pem";
+    private static readonly TimeSpan CaLife = TimeSpan.FromDays(3650), LeafLife = TimeSpan.FromDays(30);
+    /// <summary>Hosts whose clocks are a little behind must not find a fresh certificate not yet valid.</summary>
+    private static readonly TimeSpan ClockSlack = TimeSpan.FromHours(1);
+    private static readonly OidCollection BothEnds = [new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")];
+
+    private readonly X509Certificate2 _ca;
+    private readonly IRandomness _randomness;
+    private readonly TimeProvider _time;
+
+    private ClusterCa(X509Certificate2 ca, string cluster, IRandomness randomness, TimeProvider time) =>
+        (_ca, Cluster, _randomness, _time) = (ca, cluster, randomness, time);
+
+    /// <summary>The cluster's id: <c>cl-</c> and 12 lower-case hex digits, made with the CA.</summary>
+    public string Cluster { get; }
+    public string CertificatePem => _ca.ExportCertificatePem();
+
+    /// <summary>Reads the CA from <paramref name="directory"/>, or makes it. Throws <see cref="RefusedException"/> on a broken file.</summary>
+    public static async Task<ClusterCa> OpenOrCreateAsync(
+        string directory, IDisk disk, IRandomness randomness, TimeProvider time, CancellationToken cancel)
+    {
+        string path = Path.Combine(directory, FileName);
+        disk.CreateDirectory(directory);
+        byte[]? pem = await disk.ReadAsync(path, IdentityBundle.FileBytesMax, cancel);
+        if (pem is null)
+        {
+            pem = Create(randomness, time);
+            await disk.WriteDurablyAsync(path, pem, cancel);
+        }
+        try
+        {
+            string text = Encoding.UTF8.GetString(pem);
+            var ca = X509Certificate2.CreateFromPem(text, text);
+            return new(ca, ca.GetNameInfo(X509NameType.SimpleName, forIssuer: false), randomness, time);
+        }
+        catch (Exception reason) when (reason is CryptographicException or ArgumentException)
+        {
+            // Never replaced: a new CA would lock every host out of its cluster.
+            throw new RefusedException("ca-unusable", $"The cluster's CA in {path} cannot be read: {reason.Message}",
+                "restore the file from a backup; without it every host must be added again");
+        }
+    }
+
+    /// <summary>The server's own identity. Made anew at each start: it needs no file.</summary>
+    public IdentityBundle IssueControlPlane() =>
+        IdentityBundle.Parse(Issue(new CertificateRole.ControlPlane(Cluster)), "of the control plane");
+
+    /// <summary>One PEM file for the host's agent: certificate, key, CA. Secret; the server keeps no copy of the key.</summary>
+    public byte[] IssueHostBundle(HostId host)
+    {
+        if (!Names.IsValid(host.Value))
+            throw new RefusedException("name-invalid", $"\"{host}\" is no valid host name", $"use {Names.Rule}");
+        return Issue(new CertificateRole.Host(Cluster, host));
+    }
+
+    private byte[] Issue(CertificateRole role)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(new X500DistinguishedName($"CN={CommonName(role)}"), key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, critical: true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, critical: true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(BothEnds, critical: false));
+        request.CertificateExtensions.Add(SubjectUri.ToExtension(role.ToUri()));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_ca, true, false));
+
+        var now = _time.GetUtcNow();
+        byte[] serial = Convert.FromHexString("00" + _randomness.NextHex(15)); // Positive, as X.509 demands.
+        using var certificate = request.Create(_ca, now - ClockSlack, Earlier(now + LeafLife, _ca.NotAfter), serial);
+        return Encoding.ASCII.GetBytes(string.Join('\n',
+            certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem(), _ca.ExportCertificatePem(), ""));
+    }
+
+    private static byte[] Create(IRandomness randomness, TimeProvider time)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var name = new X500DistinguishedName($"CN=cl-{randomness.NextHex(6)}");
+        var request = new CertificateRequest(name, key, HashAlgorithmName.SHA256);
+        // No CA below it: what it signs cannot sign others.
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, 0, critical: true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, critical: true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        var now = time.GetUtcNow();
+        using var ca = request.CreateSelfSigned(now - ClockSlack, now + CaLife);
+        return Encoding.ASCII.GetBytes(string.Join('\n', ca.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem(), ""));
+    }
+
+    private static string CommonName(CertificateRole role) => role switch
+    {
+        CertificateRole.Host host => host.Name.Value,
+        _ => "control-plane",
+    };
+
+    private static DateTimeOffset Earlier(DateTimeOffset left, DateTime right) =>
+        left < right.ToUniversalTime() ? left : right.ToUniversalTime();
+}
