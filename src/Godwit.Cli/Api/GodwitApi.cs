@@ -1,0 +1,103 @@
+using System.Runtime.CompilerServices;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Server.Api;
+
+namespace Godwit.Cli.Api;
+
+/// <summary>The REST API, one method a call.</summary>
+internal sealed class GodwitApi(ApiClient client)
+{
+    /// <summary>A stop asks the guest and waits for it; a save waits for the disk.</summary>
+    private static readonly TimeSpan slowCallMax = TimeSpan.FromMinutes(10);
+
+    public Task<IReadOnlyList<HostView>> HostsAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<HostView>>("hosts", cancel);
+
+    public Task<HostView> HostAsync(string name, CancellationToken cancel) =>
+        client.GetAsync<HostView>($"hosts/{Safe(name)}", cancel);
+
+    public Task<HostView> AddHostAsync(AddHostRequest wish, CancellationToken cancel) =>
+        client.SendAsync<HostView>(HttpMethod.Post, "hosts", wish, slowCallMax, cancel);
+
+    public Task RemoveHostAsync(string name, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<byte[]> HostBundleAsync(string name, CancellationToken cancel) =>
+        client.DownloadAsync(HttpMethod.Post, $"hosts/{Safe(name)}/bundle", null, cancel);
+
+    public Task<IReadOnlyList<TemplateView>> TemplatesAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<TemplateView>>("templates", cancel);
+
+    public Task<TemplateView> TemplateAsync(string name, CancellationToken cancel) =>
+        client.GetAsync<TemplateView>($"templates/{Safe(name)}", cancel);
+
+    public Task<TemplateView> ImportTemplateAsync(
+        string name, string format, string? pool, Stream content, CancellationToken cancel) =>
+        client.UploadAsync<TemplateView>($"templates?name={Safe(name)}&format={format}"
+            + (pool is null ? "" : $"&pool={Safe(pool)}"), content, cancel);
+
+    public Task DeleteTemplateAsync(string name, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"templates/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<IReadOnlyList<VmView>> VmsAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<VmView>>("vms", cancel);
+
+    public Task<VmView> VmAsync(string name, CancellationToken cancel) =>
+        client.GetAsync<VmView>($"vms/{Safe(name)}", cancel);
+
+    public Task<VmView> CreateVmAsync(CreateVmRequest wish, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, "vms", wish, slowCallMax, cancel);
+
+    /// <param name="act">start, stop, restart, pause, resume, save.</param>
+    public Task<VmView> ActAsync(string name, string act, object? body, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(name)}/{act}", body, slowCallMax, cancel);
+
+    public Task DeleteVmAsync(string name, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"vms/{Safe(name)}", null, slowCallMax, cancel);
+
+    /// <summary>What the move would do and all that stands against it; nothing is changed.</summary>
+    public Task<MovePlan> PlanAsync(string vm, MigrateRequest wish, CancellationToken cancel) =>
+        client.SendAsync<MovePlan>(
+            HttpMethod.Post, $"vms/{Safe(vm)}/migrate", wish with { DryRun = true }, slowCallMax, cancel);
+
+    public Task<Migration> MigrateAsync(string vm, MigrateRequest wish, CancellationToken cancel) =>
+        client.SendAsync<Migration>(HttpMethod.Post, $"vms/{Safe(vm)}/migrate", wish, slowCallMax, cancel);
+
+    public Task<MovePlan> PlanRefreshAsync(string vm, RefreshRequest wish, CancellationToken cancel) =>
+        client.SendAsync<MovePlan>(
+            HttpMethod.Post, $"vms/{Safe(vm)}/refresh", wish with { DryRun = true }, slowCallMax, cancel);
+
+    public Task<Migration> RefreshAsync(string vm, RefreshRequest wish, CancellationToken cancel) =>
+        client.SendAsync<Migration>(HttpMethod.Post, $"vms/{Safe(vm)}/refresh", wish, slowCallMax, cancel);
+
+    public Task<IReadOnlyList<Migration>> MovesAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<Migration>>("migrations", cancel);
+
+    public Task<Migration> MoveAsync(string id, CancellationToken cancel) =>
+        client.GetAsync<Migration>($"migrations/{Safe(id)}", cancel);
+
+    public Task<Migration> CancelMoveAsync(string id, CancellationToken cancel) =>
+        client.SendAsync<Migration>(HttpMethod.Post, $"migrations/{Safe(id)}/cancel", null, slowCallMax, cancel);
+
+    /// <summary>The move now and at each change until it has ended.</summary>
+    public async IAsyncEnumerable<Migration> WatchMoveAsync(
+        MoveId id, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        await foreach (var (_, _, move) in client.EventsAsync<Migration>($"migrations/{id}/events", null, cancel))
+        {
+            yield return move;
+            if (move.End is not null) yield break;
+        }
+    }
+
+    /// <summary>What happens in the cluster, from now on (or after <paramref name="after"/>), without end.</summary>
+    public async IAsyncEnumerable<EventView> EventsAsync(
+        string? after, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        await foreach (var (_, _, happened) in client.EventsAsync<EventView>("events", after, cancel))
+            yield return happened;
+    }
+
+    private static string Safe(string part) => Uri.EscapeDataString(part);
+}

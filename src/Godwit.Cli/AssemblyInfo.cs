@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+[assembly: InternalsVisibleTo("Godwit.Tests")]
+[assembly: InternalsVisibleTo("Godwit.LabTests")]

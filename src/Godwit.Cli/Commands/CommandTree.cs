@@ -1,0 +1,31 @@
+using System.CommandLine;
+
+namespace Godwit.Cli.Commands;
+
+/// <summary>Every verb of godwit, as `godwit --help` shows them.</summary>
+internal static class CommandTree
+{
+    public static RootCommand Build(Surroundings around)
+    {
+        var verbs = new Verbs(around);
+        var root = new RootCommand("Godwit moves running virtual machines between hosts without a stop anyone notices.");
+        root.Options.Add(verbs.Json);
+        root.Subcommands.Add(HostCommands.Build(verbs));
+        root.Subcommands.Add(TemplateCommands.Build(verbs));
+        root.Subcommands.Add(VmCommands.Build(verbs));
+        root.Subcommands.Add(MigrationCommands.Build(verbs));
+        root.Subcommands.Add(EventsCommand.Build(verbs));
+        return root;
+    }
+
+    public static Task<int> RunAsync(Surroundings around, string[] arguments, CancellationToken cancel)
+    {
+        var parsed = Build(around).Parse(arguments);
+        // Signals are ours: a demo needs its time to clean up, a watched move goes on without us.
+        var settings = new InvocationConfiguration
+        {
+            Output = around.Output, Error = around.Error, ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false,
+        };
+        return parsed.InvokeAsync(settings, cancel);
+    }
+}

@@ -1,0 +1,121 @@
+using System.CommandLine;
+using Godwit.Cli.Screens;
+using Godwit.Core.Hosts;
+using Godwit.Server.Api;
+
+namespace Godwit.Cli.Commands;
+
+internal static class HostCommands
+{
+    public static Command Build(Verbs verbs)
+    {
+        var name = new Argument<string>("NAME") { Description = "The host's name in the cluster." };
+        var address = new Option<string>("--address")
+        {
+            Description = "Where its agent listens for the server.", HelpName = "ADDRESS:PORT", Required = true,
+        };
+        var file = new Option<FileInfo>("--out") { Description = "The file to write.", HelpName = "FILE", Required = true };
+        return Verbs.Group("host", "The machines that run VMs.",
+            verbs.Verb("add", "Add a host whose agent runs already.", async (session, parsed, cancel) =>
+            {
+                var host = await session.Api.AddHostAsync(
+                    new AddHostRequest(parsed.GetValue(name)!, parsed.GetValue(address)!), cancel);
+                if (session.Screen.IsJson) session.Screen.Document(host);
+                session.Screen.Line($"{host.Id} is in the cluster ({Words.Of(host.State)}).");
+                return ExitCode.All;
+            }, name, address),
+            verbs.Verb("list", "Every host, and what it offers.", ListAsync),
+            verbs.Verb("show", "All that is known of one host.", async (session, parsed, cancel) =>
+            {
+                var host = await session.Api.HostAsync(parsed.GetValue(name)!, cancel);
+                if (session.Screen.IsJson) session.Screen.Document(host);
+                foreach (var (title, value) in HostSheet.Facts(host)) session.Screen.Line($"{title,-13} {value}");
+                return ExitCode.All;
+            }, name),
+            verbs.Verb("remove", "Take an empty host out of the cluster.", async (session, parsed, cancel) =>
+            {
+                await session.Api.RemoveHostAsync(parsed.GetValue(name)!, cancel);
+                session.Screen.Line($"{parsed.GetValue(name)} is no longer in the cluster.");
+                return ExitCode.All;
+            }, name),
+            verbs.Verb("bundle", "Make the certificate bundle an agent starts with.", async (session, parsed, cancel) =>
+            {
+                var bundle = await session.Api.HostBundleAsync(parsed.GetValue(name)!, cancel);
+                await BundleFile.WriteAsync(parsed.GetValue(file)!.FullName, bundle, cancel);
+                session.Screen.Line($"Wrote {parsed.GetValue(file)!.FullName}. It holds a private key: carry it to "
+                    + $"{parsed.GetValue(name)} and start there: godwit agent --bundle {parsed.GetValue(file)!.Name}");
+                return ExitCode.All;
+            }, name, file));
+    }
+
+    private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
+    {
+        var hosts = await session.Api.HostsAsync(cancel);
+        if (session.Screen.IsJson) session.Screen.Document(hosts);
+        else session.Screen.Show(HostSheet.Of(hosts));
+        return ExitCode.All;
+    }
+}
+
+/// <summary>Hosts as people see them. Pure.</summary>
+internal static class HostSheet
+{
+    private static readonly string[] headings =
+        ["NAME", "STATE", "VMS", "CPUS", "MEM ASSIGNED", "OFFERED", "TOTAL", "QEMU", "RUNS ON", "CPU MODEL", "LINK"];
+
+    public static Sheet Of(IReadOnlyList<HostView> hosts) => new(headings,
+        [.. hosts.OrderBy(host => host.Id.Value, StringComparer.Ordinal).Select(Row)],
+        "No hosts yet: godwit host add NAME --address ADDRESS:PORT");
+
+    public static IEnumerable<(string Title, string Value)> Facts(HostView host)
+    {
+        yield return ("name", host.Id.ToString());
+        yield return ("state", Words.Of(host.State));
+        yield return ("agent", host.Endpoint + (host.Facts is null ? "" : $", version {host.Facts.AgentVersion}"));
+        if (host.Facts is not { } facts) yield break;
+        yield return ("kernel", facts.KernelVersion);
+        yield return ("vms", Amounts.Count(host.Vms));
+        yield return ("cpu", $"{facts.Cpus} × {facts.CpuModelName}");
+        yield return ("runs on", facts.AcceleratorReason);
+        yield return ("memory", $"{Amounts.Bytes(host.MemoryAssignedBytes)} assigned of {Amounts.Bytes(host.MemoryOfferedBytes)} "
+            + $"offered; {Amounts.Bytes(facts.MemoryBytes)} in all");
+        foreach (var qemu in facts.Qemus)
+            yield return ("qemu", $"{qemu.Version} at {qemu.Path}; CPU models {Few(qemu.UsableCpuModels)}");
+        yield return ("networks", facts.Bridges.Count == 0 ? "none" : string.Join(", ", facts.Bridges));
+        foreach (var pool in facts.Pools)
+            yield return ("pool", $"{pool.Name} at {pool.Path}: {Amounts.Bytes(pool.FreeBytes)} free of "
+                + Amounts.Bytes(pool.SizeBytes) + Shared(host, pool) + (pool.Writable ? "" : ", NOT WRITABLE"));
+        foreach (var link in facts.Links) yield return ("link", $"{link.Interface} {link.Address}, {Speed(link)}, MTU {link.Mtu}");
+        foreach (var note in facts.Notes) yield return ("note", note);
+    }
+
+    private static IReadOnlyList<Cell> Row(HostView host)
+    {
+        var state = new Cell(Words.Of(host.State), host.State == HostState.Ready ? Tone.Good
+            : host.State == HostState.Cordoned ? Tone.Warn : Tone.Bad);
+        Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Amounts.Count(host.Vms)];
+        if (host.Facts is not { } facts) return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), headings.Length - head.Length)];
+        return
+        [
+            .. head, Amounts.Count(facts.Cpus), Amounts.Bytes(host.MemoryAssignedBytes),
+            Amounts.Bytes(host.MemoryOfferedBytes), Amounts.Bytes(facts.MemoryBytes),
+            facts.Qemus.Count == 0 ? new Cell("none", Tone.Bad) : string.Join(" ", facts.Qemus.Select(q => q.Version)),
+            Words.Of(facts.Accelerator), facts.CpuModelName,
+            facts.Links.Count == 0 ? "?" : Speed(facts.Links.MaxBy(link => link.SpeedBitsPerSecond)!),
+        ];
+    }
+
+    private static string Shared(HostView host, PoolFacts pool) =>
+        host.SharedPools.TryGetValue(pool.Name, out var others) && others.Count > 0
+            ? $", shared with {string.Join(", ", others)}" : ", on this host only";
+
+    private static string Speed(LinkFacts link) => link.SpeedBitsPerSecond switch
+    {
+        0 => "speed unknown",
+        >= 1_000_000_000 => FormattableString.Invariant($"{link.SpeedBitsPerSecond / 1e9:0.#} Gbit/s"),
+        _ => FormattableString.Invariant($"{link.SpeedBitsPerSecond / 1e6:0.#} Mbit/s"),
+    };
+
+    private static string Few(IReadOnlyList<string> names) =>
+        names.Count <= 4 ? string.Join(", ", names) : $"{string.Join(", ", names.Take(4))} and {names.Count - 4} more";
+}

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using Godwit.Cli.Moves;
+using Godwit.Cli.Screens;
+using Godwit.Core.Migration;
+using Godwit.Server.Api;
+
+namespace Godwit.Cli.Commands;
+
+/// <summary>`vm migrate` and `vm refresh`: the two ways to begin a move.</summary>
+internal static class MoveCommands
+{
+    public static Command Migrate(Verbs verbs)
+    {
+        var names = new Argument<string[]>("VM") { Arity = ArgumentArity.OneOrMore, Description = "One or more VMs." };
+        var to = new Option<string>("--to")
+        {
+            Description = "Target host; auto takes the one with most free memory that passes every check.",
+            HelpName = "HOST|auto", DefaultValueFactory = _ => "auto",
+        };
+        var mode = new Option<string>("--mode")
+        {
+            Description = "live: it runs meanwhile. quick: paused meanwhile, each page crosses once. "
+                + "cold: shut down, moved, started.",
+            DefaultValueFactory = _ => "live",
+        };
+        mode.AcceptOnlyFromAmong("live", "quick", "cold");
+        var maxPause = MaxPauseOption();
+        var bwlimit = new Option<long>("--bwlimit") { Description = "Most the link may carry; 0 is no limit.", HelpName = "MiB/s" };
+        bwlimit.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<long>() is < 0 or > 1 << 20) result.AddError("--bwlimit is between 0 and 1048576 MiB/s.");
+        });
+        var (dryRun, noWait) = (DryRunOption(), NoWaitOption());
+        return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
+            (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
+                [.. parsed.GetValue(names)!.Distinct()],
+                new MigrateRequest(parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
+                    parsed.GetValue(maxPause), parsed.GetValue(bwlimit) << 20, parsed.GetValue(dryRun)),
+                Wait: !parsed.GetValue(noWait))).RunAsync(cancel), names, to, mode, maxPause, bwlimit, dryRun, noWait);
+    }
+
+    public static Command Refresh(Verbs verbs)
+    {
+        var name = new Argument<string>("VM");
+        var cpus = new Option<string?>("--cpus") { Description = "Host processors the new process may use.", HelpName = "0-3,6" };
+        var qemu = new Option<string?>("--qemu") { Description = "Another QEMU binary on the host.", HelpName = "PATH" };
+        var maxPause = MaxPauseOption();
+        var (dryRun, noWait) = (DryRunOption(), NoWaitOption());
+        return verbs.Verb("refresh", "Move a VM to a new QEMU process on its own host; its memory stays where it is.",
+            (session, parsed, cancel) => RefreshAsync(session, parsed.GetValue(name)!, new RefreshRequest(
+                parsed.GetValue(qemu), parsed.GetValue(cpus), parsed.GetValue(maxPause), parsed.GetValue(dryRun)),
+                wait: !parsed.GetValue(noWait), cancel), name, cpus, qemu, maxPause, dryRun, noWait);
+    }
+
+    private static async Task<int> RefreshAsync(
+        Session session, string vm, RefreshRequest order, bool wait, CancellationToken cancel)
+    {
+        if (order.DryRun)
+        {
+            var plan = await session.Api.PlanRefreshAsync(vm, order, cancel);
+            if (session.Screen.IsJson) session.Screen.Document(plan);
+            else PlanReport.Tell(session, plan);
+            return plan.Reasons.Count == 0 ? ExitCode.All : ExitCode.Refused;
+        }
+        var move = await session.Api.RefreshAsync(vm, order, cancel);
+        session.Screen.Line($"{move.Id} {MoveText.Title(move)}");
+        if (wait) return MoveReport.Tell(session, await new MoveFollower(session).FollowAsync([move], cancel));
+        if (session.Screen.IsJson) session.Screen.Document(move);
+        return ExitCode.All;
+    }
+
+    private static Option<bool> DryRunOption() =>
+        new("--dry-run") { Description = "Check everything, change nothing, say what stands against it." };
+
+    private static Option<bool> NoWaitOption() => new("--no-wait") { Description = "Begin, print the id, do not follow." };
+
+    private static Option<int> MaxPauseOption()
+    {
+        var option = new Option<int>("--max-pause")
+        {
+            Description = "Do not switch over while the pause would be longer.", HelpName = "MS",
+            DefaultValueFactory = _ => MoveLimits.DefaultMaxPauseMs,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > 60_000) result.AddError("--max-pause is 1 to 60000 ms.");
+        });
+        return option;
+    }
+}

@@ -1,0 +1,133 @@
+using System.CommandLine;
+using Godwit.Cli.Api;
+using Godwit.Cli.Screens;
+using Godwit.Core.Hosts;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+
+namespace Godwit.Cli.Commands;
+
+internal static class VmCommands
+{
+    public static Command Build(Verbs verbs)
+    {
+        var name = new Argument<string>("VM") { Description = "The VM's name." };
+        return Verbs.Group("vm", "Virtual machines.",
+            VmCreateCommands.Create(verbs), VmCreateCommands.Clone(verbs),
+            verbs.Verb("list", "Every VM and where it is.", ListAsync),
+            verbs.Verb("show", "All that is known of one VM.", async (session, parsed, cancel) =>
+            {
+                var vm = await session.Api.VmAsync(parsed.GetValue(name)!, cancel);
+                if (session.Screen.IsJson) session.Screen.Document(vm);
+                foreach (var (title, value) in VmSheet.Facts(vm)) session.Screen.Line($"{title,-9} {value}");
+                return ExitCode.All;
+            }, name),
+            Act(verbs, "start", "Boot stopped VMs."),
+            End(verbs, "stop", "Ask guests to power off."), End(verbs, "restart", "Shut VMs down and boot them again."),
+            Act(verbs, "pause", "Stop the processors; memory stays where it is."), Resume(verbs),
+            Act(verbs, "save", "Write memory to a checksummed file and end the process; resume brings the VM back."),
+            Delete(verbs),
+            verbs.Verb("console", "The serial console, in this terminal. Ctrl-] leaves.", (session, parsed, cancel) =>
+                Consoles.SerialConsole.AttachAsync(session, parsed.GetValue(name)!, cancel), name),
+            MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
+    }
+
+    private static Argument<string[]> NamesArgument() =>
+        new("VM") { Arity = ArgumentArity.OneOrMore, Description = "One or more VMs." };
+
+    private static Command Act(Verbs verbs, string act, string description)
+    {
+        var names = NamesArgument();
+        return verbs.Verb(act, description, (session, parsed, cancel) => Verbs.ForEachAsync(session,
+            parsed.GetValue(names)!, name => session.Api.ActAsync(name, act, null, cancel), VmSheet.Sentence), names);
+    }
+
+    private static Command Resume(Verbs verbs)
+    {
+        var names = NamesArgument();
+        var host = new Option<string?>("--host") { Description = "Bring saved VMs back on this host.", HelpName = "HOST" };
+        return verbs.Verb("resume", "Let paused or saved VMs go on.", (session, parsed, cancel) =>
+            Verbs.ForEachAsync(session, parsed.GetValue(names)!,
+                name => session.Api.ActAsync(name, "resume", new ResumeVmRequest(parsed.GetValue(host)), cancel),
+                VmSheet.Sentence), names, host);
+    }
+
+    private static Command End(Verbs verbs, string act, string description)
+    {
+        var names = NamesArgument();
+        var force = new Option<bool>("--force")
+        { Description = "Do not ask the guest: end its process at once, as if its power cord were pulled." };
+        return verbs.Verb(act, description, (session, parsed, cancel) =>
+            Verbs.ForEachAsync(session, parsed.GetValue(names)!,
+                name => session.Api.ActAsync(name, act, new StopVmRequest(parsed.GetValue(force)), cancel),
+                VmSheet.Sentence), names, force);
+    }
+
+    private static Command Delete(Verbs verbs)
+    {
+        var names = NamesArgument();
+        return verbs.Verb("delete", "Delete stopped VMs and their disks.", (session, parsed, cancel) =>
+            Verbs.ForEachAsync(session, parsed.GetValue(names)!, async name =>
+            {
+                await session.Api.DeleteVmAsync(name, cancel);
+                return name;
+            }, name => $"{name} is deleted."), names);
+    }
+
+    private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
+    {
+        var vms = await session.Api.VmsAsync(cancel);
+        if (session.Screen.IsJson) session.Screen.Document(vms);
+        else session.Screen.Show(VmSheet.Of(vms));
+        return ExitCode.All;
+    }
+}
+
+/// <summary>VMs as people see them. Pure.</summary>
+internal static class VmSheet
+{
+    private static readonly string[] headings = ["NAME", "STATE", "HOST", "CPU", "MEM", "TEMPLATE", "RUNS ON", "NOW"];
+
+    public static Sheet Of(IReadOnlyList<VmView> vms) => new(headings,
+        [.. vms.OrderBy(vm => vm.Spec.Name, StringComparer.Ordinal).Select(Row)],
+        "No VMs yet: godwit vm create NAME --template TEMPLATE --memory 512M");
+
+    public static string Sentence(VmView vm) => $"{vm.Spec.Name} is {Words.Of(vm.State)} on {vm.Owner}.";
+
+    public static IEnumerable<(string Title, string Value)> Facts(VmView vm)
+    {
+        var spec = vm.Spec;
+        yield return ("name", spec.Name);
+        yield return ("id", spec.Id.ToString());
+        yield return ("state", StateCell(vm).Text);
+        if (vm.Operation is { } operation) yield return ("now", $"{operation.Kind} {operation.Id}");
+        yield return ("host", $"{vm.Owner} (epoch {vm.Epoch})");
+        yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
+        yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");
+        yield return ("machine", spec.MachineType);
+        if (spec.Template is { } template) yield return ("template", template);
+        foreach (var disk in spec.Disks)
+            yield return ("disk", $"{Amounts.Bytes(disk.SizeBytes)} {disk.Format}, pool {disk.Pool}, {disk.File}"
+                + (disk.BackingFile is { } backing ? $", on {backing}" : ""));
+        foreach (var nic in spec.Nics) yield return ("network", $"{nic.Bridge}, {nic.Mac}");
+        if (vm.SavedFile is { } saved) yield return ("saved in", saved);
+    }
+
+    private static IReadOnlyList<Cell> Row(VmView vm) =>
+    [
+        new Cell(vm.Spec.Name, Tone.Strong), StateCell(vm), vm.Owner.ToString(),
+        Amounts.Count(vm.Spec.Cpus), Amounts.Bytes(vm.Spec.MemoryBytes), vm.Spec.Template ?? "-", Words.Of(vm.Spec.Accelerator),
+        vm.Operation is { } operation ? new Cell($"{operation.Kind} {operation.Id}", Tone.Warn) : "-",
+    ];
+
+    private static Cell StateCell(VmView vm) => vm.OwnerState == HostState.Unreachable
+        ? new Cell($"{Words.Of(vm.State)}? (host unreachable)", Tone.Bad) : new Cell(Words.Of(vm.State), StateTone(vm.State));
+
+    private static Tone StateTone(VmState state) => state switch
+    {
+        VmState.Running => Tone.Good,
+        VmState.Stopped => Tone.Dim,
+        VmState.Paused or VmState.Saved => Tone.Warn,
+        _ => Tone.Bad,
+    };
+}

@@ -1,0 +1,51 @@
+using Godwit.Core.Migration;
+
+namespace Godwit.Cli.Screens;
+
+/// <summary>What a finished move cost, as lines of name and value. Pure.</summary>
+internal static class ReceiptText
+{
+    /// <param name="seen">What was measured from outside, shown beside the agents' own figures; null outside the lab.</param>
+    public static IReadOnlyList<(string Name, string Value)> Lines(Migration move, SeenFromOutside? seen = null)
+    {
+        if (move.Receipt is not { } receipt) return [];
+        var lines = new List<(string, string)>
+        {
+            ("time", Amounts.Milliseconds(receipt.TotalMs)),
+            ("pause", receipt.PauseMs is { } pause
+                ? $"{Amounts.Milliseconds(pause)} STOP → RESUME (limit {Amounts.Milliseconds(move.Limits.MaxPauseMs)})"
+                : "none: the guest was not running"),
+        };
+        if (seen is not null) lines.AddRange(seen.Lines());
+        lines.Add(("sent", $"{Amounts.Bytes(receipt.WireBytes)} in {Words.Counted(receipt.Passes, "pass", "passes")}"));
+        lines.Add(("pages", $"{Amounts.Count(receipt.NormalPages)} sent, {Amounts.Count(receipt.ZeroPages)} zero"));
+        lines.Add(("transport", receipt.Transport));
+        lines.Add(("runs on", Words.Of(receipt.Accelerator)));
+        if (receipt.PhaseMs.Count > 0)
+            lines.Add(("phases", string.Join(" · ", receipt.PhaseMs.OrderBy(p => p.Key)
+                .Select(p => $"{Words.Of(p.Key)} {Amounts.Milliseconds(p.Value)}"))));
+        lines.AddRange(move.Warnings.Select(warning => ("warning", warning)));
+        return lines;
+    }
+
+    public static IEnumerable<string> Plain(Migration move, SeenFromOutside? seen = null) =>
+        Lines(move, seen).Select(line => $"  {line.Name,-10} {line.Value}");
+}
+
+/// <summary>A move as a machine on the guest's network saw it.</summary>
+/// <param name="PauseMs">Longest silence between two beats, less the beat's own distance.</param>
+/// <param name="BeatsLost">Beats that never arrived, of those the guest counted.</param>
+/// <param name="CounterWentOn">The guest's own counter has no gap and never went back.</param>
+internal sealed record SeenFromOutside(
+    double PauseMs, long BeatsLost, bool SameBootId, bool CounterWentOn)
+{
+    public bool GuestNoticedNothing => SameBootId && CounterWentOn;
+
+    public IEnumerable<(string, string)> Lines() =>
+    [
+        ("", $"{Amounts.Milliseconds(PauseMs)} as seen on the LAN by a 1 ms prober"),
+        ("beats lost", Amounts.Count(BeatsLost)),
+        ("guest", (SameBootId ? "same boot id" : "ANOTHER BOOT ID: the guest started anew")
+            + (CounterWentOn ? ", counter went on" : ", COUNTER BROKEN")),
+    ];
+}

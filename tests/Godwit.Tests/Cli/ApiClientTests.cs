@@ -1,0 +1,81 @@
+using Godwit.Cli.Api;
+using Godwit.Cli.Screens;
+using Xunit;
+
+namespace Godwit.Tests.Cli;
+
+public sealed class ApiClientTests
+{
+    private const string Call = "GET /api/v1/thing";
+
+    [Fact]
+    public async Task A_problem_document_comes_through_whole()
+    {
+        await using var server = new ScriptedServer().OnProblem(Call, "409 Conflict", """
+            {"type":"about:blank","title":"Conflict","status":409,"code":"plan-refused","cause":"web1 cannot move to host2",
+             "phase":"checking","side":"target","vm":"web1","from":"host1","to":"host2","next":"godwit host show host2",
+             "reasons":[{"code":"bridge-missing","cause":"host2 has no bridge br0","fix":"create br0 on host2"},
+                        {"code":"memory-short","cause":"host2 has 100 MiB free","fix":"stop a VM there"}]}
+            """);
+        var error = await FailAsync(server);
+        Assert.True(error.IsRefusal);
+        Approval.Check(string.Join('\n', ErrorText.Lines(error).Select(line => line.Text)) + "\n");
+    }
+
+    [Fact]
+    public async Task A_problem_without_our_members_still_gives_a_sentence()
+    {
+        await using var server = new ScriptedServer().OnProblem(Call, "400 Bad Request", """{"title":"Bad Request","detail":"no body"}""");
+        var error = await FailAsync(server);
+        Assert.Equal(("server-error", "no body"), (error.Code, error.Cause));
+        Assert.False(error.IsRefusal);
+    }
+
+    [Theory]
+    [InlineData("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "server-error")]
+    [InlineData("HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: close\r\n\r\n<html", "server-error")]
+    [InlineData("HTTP/1.1 500 X\r\nContent-Type: application/problem+json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{\"a", "server-error")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{\"a", "server-answer-broken")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnull", "server-answer-broken")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{}", "server-answer-broken")]
+    [InlineData("SSH-2.0-OpenSSH_9.2\r\n", "server-answer-broken")]
+    [InlineData("", "server-answer-broken")]
+    public async Task Whatever_the_server_sends_becomes_an_error_with_a_next_step(string response, string code)
+    {
+        await using var server = new ScriptedServer().OnRaw(Call, response);
+        var error = await FailAsync(server);
+        Assert.Equal(code, error.Code);
+        Assert.False(string.IsNullOrEmpty(error.Next));
+    }
+
+    [Fact]
+    public async Task A_socket_nobody_listens_at_is_told_from_one_that_is_not_there()
+    {
+        using var missing = new ApiClient(new ServerAddress("/nowhere/godwit.sock", IsChosen: true));
+        var error = await Assert.ThrowsAsync<ApiException>(() => missing.GetAsync<string>("thing", default));
+        Assert.Contains("there is no socket /nowhere/godwit.sock", error.Error.Cause);
+
+        var dead = Path.GetTempFileName();
+        using var refused = new ApiClient(new ServerAddress(dead, IsChosen: true));
+        error = await Assert.ThrowsAsync<ApiException>(() => refused.GetAsync<string>("thing", default));
+        Assert.Contains($"nobody listens at {dead}", error.Error.Cause);
+        File.Delete(dead);
+    }
+
+    [Theory]
+    [InlineData(null, false, false, ServerAddress.UpSocket)]
+    [InlineData(null, false, true, ServerAddress.LabSocket)]
+    [InlineData(null, true, true, ServerAddress.UpSocket)]
+    [InlineData("/tmp/x.sock", true, true, "/tmp/x.sock")]
+    [InlineData("unix:/tmp/x.sock", true, true, "/tmp/x.sock")]
+    [InlineData("", true, false, ServerAddress.UpSocket)]
+    public void The_server_is_found_where_the_user_or_the_last_start_put_it(string? chosen, bool up, bool lab, string path) =>
+        Assert.Equal(path, ServerAddress.Find(chosen,
+            file => (file == ServerAddress.UpSocket && up) || (file == ServerAddress.LabSocket && lab)).SocketPath);
+
+    private static async Task<ApiError> FailAsync(ScriptedServer server)
+    {
+        using var client = new ApiClient(new ServerAddress(server.SocketPath, IsChosen: true));
+        return (await Assert.ThrowsAsync<ApiException>(() => client.GetAsync<Dictionary<string, string>>("thing", default))).Error;
+    }
+}

@@ -1,0 +1,34 @@
+using Godwit.Cli;
+using Godwit.Cli.Api;
+using Godwit.Cli.Commands;
+using Microsoft.Extensions.Time.Testing;
+
+namespace Godwit.Tests.Cli;
+
+/// <summary>One run of the command line inside the test's process.</summary>
+internal sealed record GodwitRun(int ExitCode, string Output, string Error)
+{
+    public static readonly DateTimeOffset Now = new(2026, 3, 1, 12, 0, 0, TimeSpan.Zero);
+
+    public static Task<GodwitRun> OfAsync(ScriptedServer server, string line) =>
+        OfAsync(new ServerAddress(server.SocketPath, IsChosen: true), line, isTerminal: false, default);
+
+    public static Task<GodwitRun> OnTerminalAsync(ScriptedServer server, string line) =>
+        OfAsync(new ServerAddress(server.SocketPath, IsChosen: true), line, isTerminal: true, default);
+
+    public static Task<GodwitRun> WithoutServerAsync(string line) =>
+        OfAsync(new ServerAddress("/nowhere/godwit.sock", IsChosen: false), line, isTerminal: false, default);
+
+    public static async Task<GodwitRun> OfAsync(
+        ServerAddress server, string line, bool isTerminal, CancellationToken cancel)
+    {
+        var (output, error) = (new StringWriter(), new StringWriter());
+        var around = new Surroundings
+        {
+            Output = TextWriter.Synchronized(output), Error = TextWriter.Synchronized(error),
+            IsTerminal = isTerminal, Width = 120, Time = new FakeTimeProvider(Now), Server = server,
+        };
+        var code = await CommandTree.RunAsync(around, line.Split(' ', StringSplitOptions.RemoveEmptyEntries), cancel);
+        return new GodwitRun(code, output.ToString(), error.ToString());
+    }
+}
