@@ -30,7 +30,7 @@ public sealed class HostFactsReader(
         {
             AgentVersion = typeof(HostFactsReader).Assembly.GetName().Version?.ToString(3) ?? "0",
             KernelVersion = fixedFacts.Kernel, Cpus = fixedFacts.Cpus, CpuModelName = fixedFacts.CpuModel, CpuFlags = fixedFacts.CpuFlags,
-            Accelerator = fixedFacts.Accelerator, AcceleratorReason = fixedFacts.Reason, Qemus = fixedFacts.Qemus,
+            Accelerator = fixedFacts.Accelerator, AcceleratorReason = fixedFacts.Reason, Qemus = [.. fixedFacts.Qemus.Select(q => q.Binary)],
             MemoryBytes = memory.Total, MemoryAvailableBytes = memory.Available,
             RamFileSpaceBytes = spaceOf(layout.RunDirectory).FreeBytes,
             Bridges = bridges, Links = links, Clock = time.GetUtcNow(),
@@ -53,7 +53,7 @@ public sealed class HostFactsReader(
         var cpuinfo = await TextAsync("/proc/cpuinfo", cancel);
         var flags = (Field(cpuinfo, "flags") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
         var (accelerator, reason) = await AcceleratorAsync(flags, cancel);
-        var qemus = new List<QemuBinary>();
+        var qemus = new List<ProbedQemu>();
         foreach (var (path, number) in layout.QemuPaths.Select((p, n) => (p, n)))
             if (await probe.AskAsync(path, number, accelerator, notes.Add, cancel) is { } qemu) qemus.Add(qemu);
         if (!(await TextAsync("/proc/mounts", cancel)).Contains(" cgroup2 ", StringComparison.Ordinal)
@@ -124,7 +124,7 @@ public sealed class HostFactsReader(
 
     public sealed record Standing(
         string Kernel, int Cpus, string CpuModel, IReadOnlyList<string> CpuFlags, Accelerator Accelerator, string Reason,
-        IReadOnlyList<QemuBinary> Qemus, IReadOnlyList<string> Notes);
+        IReadOnlyList<ProbedQemu> Qemus, IReadOnlyList<string> Notes);
 }
 
 /// <param name="IsMemory">tmpfs, ramfs or hugetlbfs.</param>

@@ -17,7 +17,7 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
     private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Null, with the reason in <paramref name="note"/>, where the binary does not answer.</summary>
-    public async Task<QemuBinary?> AskAsync(string path, int number, Accelerator accelerator, Action<string> note, CancellationToken cancel)
+    public async Task<ProbedQemu?> AskAsync(string path, int number, Accelerator accelerator, Action<string> note, CancellationToken cancel)
     {
         var directory = Path.Combine(runDirectory, "probe");
         disk.CreateDirectory(directory);
@@ -35,9 +35,10 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
             await using var qmp = await ConnectAsync(socket, process, cancel);
             var machines = await qmp.QueryMachinesAsync(AnswerMax, cancel);
             var cpus = await qmp.QueryCpuDefinitionsAsync(AnswerMax, cancel);
-            return new QemuBinary(path, qmp.Version,
+            var binary = new QemuBinary(path, qmp.Version,
                 [.. machines.Select(m => m.Name).Where(n => n.StartsWith("pc-", StringComparison.Ordinal)).Order(StringComparer.Ordinal)],
                 [.. cpus.Where(c => c.UnavailableFeatures is { Count: 0 } && c.MigrationSafe).Select(c => c.Name).Order(StringComparer.Ordinal)]);
+            return new ProbedQemu(binary, cpus.ToDictionary(c => c.Name, c => c.UnavailableFeatures ?? ["features unknown"]));
         }
         catch (Exception e) when (e is IOException or QmpException or RefusedException or TimeoutException)
         {
@@ -62,3 +63,6 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
         }
     }
 }
+
+/// <param name="Missing">By CPU model: the features it needs that this host lacks with its accelerator.</param>
+public sealed record ProbedQemu(QemuBinary Binary, IReadOnlyDictionary<string, IReadOnlyList<string>> Missing);

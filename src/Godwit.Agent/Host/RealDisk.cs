@@ -52,6 +52,12 @@ public sealed class RealDisk : IDisk
         catch (DirectoryNotFoundException) { return []; }
     }
 
+    public long? SizeOf(string path)
+    {
+        var file = new FileInfo(path);
+        return file.Exists && file.LinkTarget is null ? file.Length : null;
+    }
+
     public void CreateDirectory(string path)
     {
         if (Directory.Exists(path)) return;

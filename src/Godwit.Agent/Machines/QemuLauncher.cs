@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Godwit.Core;
 using Godwit.Core.Ports;
@@ -14,6 +15,7 @@ public sealed class QemuLauncher(IProcesses processes, INetwork network, IDisk d
     /// <summary>QEMU opens its monitors before it opens disks; a second is usual, a loaded machine needs more.</summary>
     private static readonly TimeSpan MonitorWaitMax = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan MonitorRetry = TimeSpan.FromMilliseconds(20);
+    private const int LogsKept = 5;
     private const int LogTailBytes = 4096, LogBytesMax = 8 << 20;
 
     /// <summary>The process runs, its vCPUs do not. Throws <see cref="RefusedException"/> with QEMU's reason.</summary>
@@ -23,6 +25,8 @@ public sealed class QemuLauncher(IProcesses processes, INetwork network, IDisk d
         disk.CreateOwnedDirectory(launch.Home.Run, launch.Spec.Uid);
         disk.CreateDirectory(launch.Home.State);
         foreach (var stale in launch.Home.FilesOf(launch.Incarnation)) disk.DeleteFile(stale);
+        foreach (var old in disk.List(launch.Home.State).Where(n => IsOldLog(n, launch.Incarnation)))
+            disk.DeleteFile(Path.Combine(launch.Home.State, old));
 
         var log = launch.Home.QemuLog(launch.Incarnation);
         var process = await processes.StartDetachedAsync(command, log, cancel);
@@ -68,8 +72,13 @@ public sealed class QemuLauncher(IProcesses processes, INetwork network, IDisk d
         }
     }
 
+    private static bool IsOldLog(string name, int incarnation) =>
+        name.StartsWith("qemu-", StringComparison.Ordinal) && name.EndsWith(".log", StringComparison.Ordinal)
+        && int.TryParse(name["qemu-".Length..^".log".Length], NumberStyles.None, CultureInfo.InvariantCulture, out var old)
+        && old <= incarnation - LogsKept;
+
     /// <summary>The end of QEMU's log, or null where it said nothing.</summary>
-    private async Task<string?> LastWordsAsync(string log)
+    internal async Task<string?> LastWordsAsync(string log)
     {
         try
         {

@@ -36,7 +36,9 @@ public sealed class Taps(IProcesses processes, IDisk disk)
             if (there.Contains(taps[i])) Line(script, $"link del dev {taps[i]}");
             Line(script, $"tuntap add dev {taps[i]} mode tap vnet_hdr user {spec.Uid}");
             // No IPv6 address of its own: the host must not speak through a guest's tap.
-            Line(script, $"link set dev {taps[i]} addrgenmode none master {spec.Nics[i].Bridge}");
+            // The bridge's MTU, or the bridge would shrink to the tap's.
+            var mtu = await MtuAsync(spec.Nics[i].Bridge, cancel);
+            Line(script, $"link set dev {taps[i]} addrgenmode none mtu {mtu} master {spec.Nics[i].Bridge}");
             if (up) Line(script, $"link set dev {taps[i]} up");
         }
         await RunAsync(script, cancel);
@@ -61,6 +63,14 @@ public sealed class Taps(IProcesses processes, IDisk disk)
         var script = new StringBuilder();
         foreach (var tap in taps) Line(script, $"link set dev {tap} {state}");
         return RunAsync(script, cancel);
+    }
+
+    private async Task<int> MtuAsync(string bridge, CancellationToken cancel)
+    {
+        const int usual = 1500, numberBytesMax = 32;
+        var bytes = await disk.ReadAsync($"/sys/class/net/{bridge}/mtu", numberBytesMax, cancel);
+        return bytes is not null && int.TryParse(Encoding.ASCII.GetString(bytes).Trim(), CultureInfo.InvariantCulture, out var mtu)
+            ? mtu : usual;
     }
 
     private HashSet<string> Interfaces() => [.. disk.List("/sys/class/net")];

@@ -34,8 +34,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
     };
-    private QemuInstance qemu = null!;
-    private Machine vm = null!;
+    private QemuInstance? qemu;
+    private Machine? vm;
     private QemuSignals signals = null!;
     private IncomingReady ready = null!;
 
@@ -56,6 +56,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
                 new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running), cancel);
             vm = tools.Machines.Get(order.Spec.Id);
+            tools.Machines.Hold(vm, order.Move);
             record = record with { Incarnation = qemu.Incarnation };
             await tools.Journal.WriteAsync(record);
             signals = new QemuSignals(qemu.Qmp);
@@ -78,7 +79,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         try
         {
             var end = await link.PumpAsync(
-                cancel => tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel), CancellationToken.None);
+                cancel => tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
             var abandoned = end switch
             {
                 LinkEnd.TokenReceived { Matches: true } token when token.Token.Epoch == order.Epoch => await RunAsync(link),
@@ -129,7 +130,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             Board.Stand(MoveStanding.TargetIntent);
             await tools.FailPoints.HitAsync("incoming.after-intent");
 
-            var ended = await Task.WhenAny(signals.MigrationEnded, qemu.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
+            var ended = await Task.WhenAny(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
             if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
             {
                 // cont was never sent by this agent and QEMU cannot start by itself (-S): it has not run.
@@ -157,12 +158,13 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>The guest runs; now everything that need not be in the pause. Repeated by a restarted agent.</summary>
     private async Task SettleAsOwnerAsync()
     {
-        using (await vm.EnterAsync())
-            await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
+        using (await vm!.EnterAsync())
+            await tools.Machines.AdoptAsOwnerAsync(vm, qemu!, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
         record = record with { Mark = MoveMark.Runs };
         await tools.Journal.WriteAsync(record);
         Board.Stand(MoveStanding.TargetRuns);
-        if (!order.StayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
+        await tools.Machines.ReleaseAsync(vm, order.Move);
+        if (!order.StayPaused) await qemu!.Qmp.TryAnnounceSelfAsync();
     }
 
     private async Task AnswerAbortedAsync(LinkReceiver link, string reason)
@@ -176,14 +178,12 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>QEMU first, tombstone second: ABORTED must mean that nothing here can run any more.</summary>
     private async Task AbortAsync(string reason)
     {
-        if (qemu is not null)
-        {
-            using (await tools.Machines.Get(order.Spec.Id).EnterAsync())
-                await tools.Machines.DropAsync(tools.Machines.Get(order.Spec.Id), qemu);
-        }
+        if (vm is not null && qemu is not null)
+            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
         record = record with { Mark = MoveMark.Aborted, Reason = reason };
         await tools.Journal.WriteAsync(record);
         Board.Stand(MoveStanding.TargetAborted, reason);
+        if (vm is not null) await tools.Machines.ReleaseAsync(vm, order.Move);
     }
 
     private async Task ReapWhenForgottenAsync()

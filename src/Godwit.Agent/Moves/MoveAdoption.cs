@@ -29,10 +29,13 @@ internal sealed class MoveAdoption(MoveTools tools)
     public async Task<SourceEnding> AdoptSourceAsync(MoveRecord record)
     {
         var vm = tools.Machines.Find(new VmId(record.Vm));
+        if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         var qemu = vm?.Current;
         var board = NewBoard(record, MoveStanding.SourceSending);
-        var ending = new SourceEnding(record, vm!, qemu, tools, board);
+        var ending = new SourceEnding(record, vm, qemu, tools, board);
         if (record.IsSettled) board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
+        else if (vm is not null && qemu is null && IsAnyAlive(vm))
+            board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
         else if (vm is null || qemu is null || qemu.Qmp.Closed.IsCompleted)
             await ending.LoseAsync("the QEMU of the source died while its agent was away");
         else
@@ -54,15 +57,16 @@ internal sealed class MoveAdoption(MoveTools tools)
             return board;
         }
         var vm = tools.Machines.Find(new VmId(record.Vm));
+        if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         var qemu = vm?.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation);
         if (record.Mark == MoveMark.Candidate)
         {
-            if (vm is not null && qemu is not null) await DropAsync(vm, qemu);
+            if (vm is not null) await KillCandidatesAsync(vm);
             await MarkAsync(record, MoveMark.Aborted, "the target's agent restarted before a token came", board);
         }
         else if (vm is null || qemu is null || !await ComesUpAsync(qemu, record.Paused))
         {
-            if (vm is not null && qemu is not null) await DropAsync(vm, qemu);
+            if (vm is not null) await KillCandidatesAsync(vm);
             await MarkAsync(record, MoveMark.TargetLost, "the target QEMU died after the token came; the guest may have run", board);
         }
         else
@@ -72,6 +76,7 @@ internal sealed class MoveAdoption(MoveTools tools)
             await MarkAsync(record, MoveMark.Runs, null, board);
             if (!record.Paused) await qemu.Qmp.TryAnnounceSelfAsync();
         }
+        if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
         return board;
     }
 
@@ -80,12 +85,13 @@ internal sealed class MoveAdoption(MoveTools tools)
         var vm = tools.Machines.Find(new VmId(record.Vm));
         var old = vm?.Current;
         var board = NewBoard(record, MoveStanding.SourceSwitching);
-        var ending = new SourceEnding(record, vm!, old, tools, board);
+        var ending = new SourceEnding(record, vm, old, tools, board);
         if (record.IsSettled)
         {
             board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
             return ending;
         }
+        if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         var fresh = vm?.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation);
         if (vm is null) await ending.LoseAsync("this host no longer knows the VM");
         else if (fresh is not null && fresh.Incarnation == vm.Record.Current)
@@ -105,11 +111,12 @@ internal sealed class MoveAdoption(MoveTools tools)
         {
             var sent = old is not null && await StatusAtRestAsync(old) == QmpMigrationStatus.Completed;
             var freshDied = fresh is null || fresh.Qmp.Closed.IsCompleted;
-            if (fresh is not null) await DropAsync(vm, fresh);
+            await KillCandidatesAsync(vm);
             // Sent completely and the new one died: it may have run before, and both wrote the same memory.
             if (old is null || (sent && freshDied)) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
             else await ending.KeepAsync("the agent restarted during the refresh");
         }
+        if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
         return ending;
     }
 
@@ -148,6 +155,19 @@ internal sealed class MoveAdoption(MoveTools tools)
         return null;
     }
 
+    /// <summary>Proved dead, whether their monitors answer or not, and whether the record knows their number or not.</summary>
+    private async Task KillCandidatesAsync(Machine vm)
+    {
+        using (await vm.EnterAsync())
+            foreach (var candidate in vm.Record.Instances.Where(i => !vm.Record.IsOwner || i.Incarnation != vm.Record.Current).ToList())
+            {
+                await QemuInstance.KillAsync(tools.Machines.Processes, vm.Home, candidate);
+                await tools.Machines.BuryAsync(vm, candidate, r => r);
+            }
+    }
+
+    private bool IsAnyAlive(Machine vm) => vm.Record.Instances.Any(i => tools.Machines.Processes.IsAlive(i.Process));
+
     private async Task DropAsync(Machine vm, QemuInstance qemu)
     {
         using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
@@ -165,7 +185,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         Move = new MoveId(record.Move), Standing = standing, Epoch = new Epoch(record.NewEpoch),
     });
 
-    private static MoveStanding StandingOf(MoveRecord record) => record.Mark switch
+    internal static MoveStanding StandingOf(MoveRecord record) => record.Mark switch
     {
         MoveMark.Kept => MoveStanding.SourceKept,
         MoveMark.Released => MoveStanding.SourceReleased,

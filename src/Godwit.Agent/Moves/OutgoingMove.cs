@@ -52,10 +52,19 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     /// <summary>Steps 1 to 3; returns when memory flows. Throws, with the guest untouched, if it cannot begin.</summary>
     public async Task BeginAsync(CancellationToken cancel)
     {
-        var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
-        var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-        await Ending.JournalAsync();
-        Completion = SendAsync(link, connection.Security);
+        tools.Machines.Hold(vm, order.Move);
+        try
+        {
+            var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
+            var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
+            await Ending.JournalAsync();
+            Completion = SendAsync(link, connection.Security);
+        }
+        catch (Exception)
+        {
+            await tools.Machines.ReleaseAsync(vm, order.Move);
+            throw;
+        }
     }
 
     /// <summary>Ends when this side rests: settled, or in doubt. Never faults.</summary>
@@ -166,7 +175,11 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason)
     {
         await TrySendAbortAsync(link, reason);
-        if (signals.Shutdown.IsCompleted) await Ending.StopAsync();
+        if (signals.Shutdown.IsCompleted)
+        {
+            await qemu.Qmp.TryMigrateCancelAsync(); // QEMU would send a guest that is off, too.
+            await Ending.StopAsync();
+        }
         else if (qemu.Qmp.Closed.IsCompleted) await Ending.LoseAsync($"its QEMU ended during the move: {reason}");
         else
         {

@@ -45,10 +45,12 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     /// <summary>Steps 1 and 2. Throws with the guest untouched.</summary>
     public async Task BeginAsync(Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
-        var fresh = await tools.Machines.LaunchIncomingAsync(vm.Spec, order.Epoch.Next(), new IncomingWish(
-            RamOf: old.Record.RamOf, QemuPath: order.Wish.QemuPath, Cpus: order.Wish.Cpus, Wanted: vm.Record.Wanted), cancel);
+        tools.Machines.Hold(vm, order.Move);
+        QemuInstance? fresh = null;
         try
         {
+            fresh = await tools.Machines.LaunchIncomingAsync(vm.Spec, order.Epoch.Next(), new IncomingWish(
+                RamOf: old.Record.RamOf, QemuPath: order.Wish.QemuPath, Cpus: order.Wish.Cpus, Wanted: vm.Record.Wanted), cancel);
             if (Compatibility.CheckDevices(await listDevices(old), await listDevices(fresh)) is { } different)
                 throw new RefusedException([different]);
             await fresh.Qmp.PrepareTargetAsync(fresh.IncomingSocket, sameHost: true);
@@ -58,7 +60,8 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         }
         catch (Exception)
         {
-            await tools.Machines.DropAsync(vm, fresh);
+            if (fresh is not null) using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+            await tools.Machines.ReleaseAsync(vm, order.Move);
             throw;
         }
         Completion = SwitchAsync(fresh);
@@ -117,6 +120,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Receipt = receipt });
             await tools.Machines.DropAsync(vm, old);
         }
+        await tools.Machines.ReleaseAsync(vm, order.Move);
         if (!paused) await fresh.Qmp.TryAnnounceSelfAsync();
     }
 
@@ -127,13 +131,14 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         var (mark, standing) = (MoveMark.Kept, MoveStanding.SourceKept);
         if (oldSignals.Shutdown.IsCompleted) (mark, standing) = (MoveMark.Stopped, MoveStanding.SourceStopped);
         else if (old.Qmp.Closed.IsCompleted) (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
-        else
+        await old.Qmp.TryMigrateCancelAsync();
+        if (mark == MoveMark.Kept)
         {
-            await old.Qmp.TryMigrateCancelAsync();
             if (!paused) await old.Qmp.EnsureRunningAsync(tools.Time);
         }
         await tools.Journal.WriteAsync(record = record with { Mark = mark, Reason = reason });
         Board.Stand(standing, reason);
+        await tools.Machines.ReleaseAsync(vm, order.Move);
     }
 
     /// <summary>Too short to be cancelled half-way: the answer is how it ended.</summary>

@@ -10,7 +10,7 @@ namespace Godwit.Agent.Moves;
 /// lost. Each writes the journal before it tells anyone. Used by the move itself and by a restarted agent alike, and
 /// the gate lets only the first ending through.
 /// </summary>
-internal sealed class SourceEnding(MoveRecord begun, Machine vm, QemuInstance? qemu, MoveTools tools, MoveBoard board)
+internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? qemu, MoveTools tools, MoveBoard board)
 {
     private readonly SemaphoreSlim gate = new(1, 1);
 
@@ -35,6 +35,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine vm, QemuInstance? q
         await tools.Journal.WriteAsync(Record = Record with { Mark = MoveMark.Released, Receipt = receipt });
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
         board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
+        if (vm is null) return;
         using (await vm.EnterAsync())
         {
             await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
@@ -56,7 +57,8 @@ internal sealed class SourceEnding(MoveRecord begun, Machine vm, QemuInstance? q
     /// <summary>This copy must not run any more, and no other proves to: the VM is as after a power cut.</summary>
     public Task LoseAsync(string reason) => OnceAsync(async () =>
     {
-        if (qemu is not null) await qemu.KillAsync();
+        if (vm is not null)
+            using (await vm.EnterAsync()) await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
         await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     });
 
@@ -71,8 +73,10 @@ internal sealed class SourceEnding(MoveRecord begun, Machine vm, QemuInstance? q
         await gate.WaitAsync();
         try
         {
-            if (!Record.IsSettled) await ending();
+            if (Record.IsSettled) return;
+            await ending();
         }
         finally { gate.Release(); }
+        if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(Record.Move)); // What happened meanwhile is dealt with now.
     }
 }

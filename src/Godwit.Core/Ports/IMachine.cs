@@ -18,6 +18,8 @@ public interface IDisk
     Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel);
     /// <summary>Plain names in the directory, sorted ordinal; empty where there is no such directory.</summary>
     IReadOnlyList<string> List(string directory);
+    /// <summary>Null where there is no such regular file; symbolic links are not followed.</summary>
+    long? SizeOf(string path);
     void CreateDirectory(string path);
     /// <summary>Mode 0700, owned by <paramref name="ownerUid"/> (uid and gid): only that uid, and root, may enter.</summary>
     void CreateOwnedDirectory(string path, int ownerUid);

@@ -30,7 +30,7 @@ public sealed class ClusterCa
     public string Cluster { get; }
     public string CertificatePem => _ca.ExportCertificatePem();
 
-    /// <summary>Reads the CA from <paramref name="directory"/>, or makes it. Throws <see cref="RefusedException"/> on a broken file.</summary>
+    /// <summary>Reads the CA from <paramref name="directory"/>, or makes it. A broken file is a <see cref="RefusedException"/>.</summary>
     public static async Task<ClusterCa> OpenOrCreateAsync(
         string directory, IDisk disk, IRandomness randomness, TimeProvider time, CancellationToken cancel)
     {

@@ -1,0 +1,121 @@
+/* Orders from the lab: one text datagram, one line back. And the ACPI power button, which must end the guest. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/input.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+enum { LOAD_MIB_MAX = 65536, RATE_MAX = 100000, WRITES_MAX = 5000, BUTTONS_MAX = 8 };
+
+static int describe(char *line, size_t size)
+{
+    int n = snprintf(line, size, "ok boot=");
+    for (int i = 0; i < 16; i++)
+        n += snprintf(line + n, size - (size_t)n, "%02x", boot_id[i]);
+    return n + snprintf(line + n, size - (size_t)n,
+        " counter=%llu acked=%llu mono_ns=%llu load_mib=%u ready_mib=%u mib_per_s=%u writes_per_s=%u"
+        " memory_errors=%llu write_errors=%llu",
+        (unsigned long long)beat_counter, (unsigned long long)acked_write, (unsigned long long)monotonic_ns(),
+        load_mib, load_mib_ready, load_mib_per_s, writes_per_s,
+        (unsigned long long)memory_errors, (unsigned long long)write_errors);
+}
+
+static void power_off(void)
+{
+    atomic_store(&writes_per_s, 0);
+    usleep(20000); /* the write under way, and the answer to whoever asked */
+    reboot(RB_POWER_OFF);
+}
+
+static void crash(void)
+{
+    usleep(20000);
+    int trigger = open("/proc/sysrq-trigger", O_WRONLY);
+    if (trigger >= 0)
+        (void)!write(trigger, "c", 1);
+    reboot(RB_AUTOBOOT);
+}
+
+/* 1: answer, then do; 0: done; -1: not understood. */
+static int obey(const char *order)
+{
+    unsigned a, b;
+    if (strncmp(order, "ping", 4) == 0)
+        return 0;
+    if (sscanf(order, "load %u %u", &a, &b) == 2 && a <= LOAD_MIB_MAX && b <= RATE_MAX) {
+        atomic_store(&load_mib_per_s, b);
+        atomic_store(&load_mib, a);
+        return 0;
+    }
+    if (sscanf(order, "writes %u", &a) == 1 && a <= WRITES_MAX) {
+        atomic_store(&writes_per_s, a);
+        return 0;
+    }
+    if (strncmp(order, "panic", 5) == 0 || strncmp(order, "reboot", 6) == 0 || strncmp(order, "poweroff", 8) == 0)
+        return 1;
+    return -1;
+}
+
+void *serve_control(void *unused)
+{
+    (void)unused;
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(CONTROL_PORT)};
+    if (bind(sock, (struct sockaddr *)&here, sizeof here) != 0)
+        abort();
+    for (;;) {
+        char order[128], answer[512];
+        struct sockaddr_in asker;
+        socklen_t length = sizeof asker;
+        ssize_t n = recvfrom(sock, order, sizeof order - 1, 0, (struct sockaddr *)&asker, &length);
+        if (n <= 0)
+            continue;
+        order[n] = 0;
+        int understood = obey(order);
+        int size = understood >= 0
+            ? describe(answer, sizeof answer)
+            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | ping | panic | reboot | poweroff");
+        sendto(sock, answer, (size_t)size, 0, (struct sockaddr *)&asker, length);
+        if (understood == 1) {
+            if (order[0] == 'p' && order[1] == 'a')
+                crash();
+            if (order[0] == 'p')
+                power_off();
+            usleep(20000);
+            reboot(RB_AUTOBOOT);
+        }
+    }
+}
+
+void *watch_power_button(void *unused)
+{
+    (void)unused;
+    struct pollfd inputs[BUTTONS_MAX];
+    nfds_t count = 0;
+    for (int i = 0; i < BUTTONS_MAX; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/dev/input/event%d", i);
+        int input = open(path, O_RDONLY | O_CLOEXEC);
+        if (input >= 0)
+            inputs[count++] = (struct pollfd){.fd = input, .events = POLLIN};
+    }
+    for (;;) {
+        if (poll(inputs, count, -1) <= 0)
+            continue;
+        for (nfds_t i = 0; i < count; i++) {
+            struct input_event event;
+            if (!(inputs[i].revents & POLLIN) || read(inputs[i].fd, &event, sizeof event) != sizeof event)
+                continue;
+            if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1)
+                power_off();
+        }
+    }
+}

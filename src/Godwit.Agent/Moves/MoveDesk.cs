@@ -1,0 +1,214 @@
+using System.Runtime.CompilerServices;
+using Godwit.Agent.Link;
+using Godwit.Agent.Machines;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Agent.Moves;
+
+/// <summary>
+/// All moves this host has a part in: those under way, and those a former agent left in the journal. One move at a
+/// time for one VM; the same order twice finds the first one's result.
+/// </summary>
+internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices)
+{
+    /// <summary>Settled moves kept in memory for questions; older ones are answered from the journal.</summary>
+    private const int PartsMax = 4096;
+
+    private readonly SemaphoreSlim opening = new(1, 1);
+    private readonly Lock gate = new();
+    private readonly Dictionary<MoveId, Part> parts = [];
+
+    /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
+    public async Task AdoptAsync()
+    {
+        var adoption = new MoveAdoption(tools);
+        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled))
+        {
+            var id = new MoveId(record.Move);
+            Add(id, new VmId(record.Vm), record.Role switch
+            {
+                MoveRole.Target => new Part(await adoption.AdoptTargetAsync(record)),
+                MoveRole.Refresh => Part.Of(await adoption.AdoptRefreshAsync(record)),
+                _ => Part.Of(await adoption.AdoptSourceAsync(record)),
+            });
+        }
+    }
+
+    /// <summary>Takes links from other agents and hands each to the move its ticket names. Runs until cancelled.</summary>
+    public async Task AcceptLinksAsync(IPeerListener listener, CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try { _ = ReceiveAsync(await listener.AcceptAsync(stopping)); }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested) { return; }
+            catch (IOException) { } // One peer that breaks its handshake concerns nobody else.
+        }
+    }
+
+    public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, string linkEndpoint, CancellationToken cancel) =>
+        OpenAsync(order.Move, order.Spec.Id, part => part.Incoming?.Ready ?? throw AlreadyEnded(order.Move, part), async () =>
+        {
+            var incoming = new IncomingMove(order, tools);
+            await incoming.PrepareAsync(linkEndpoint, listDevices, cancel);
+            return new Part(incoming.Board) { Incoming = incoming };
+        });
+
+    public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) =>
+        OpenAsync(order.Move, order.Vm, _ => true, async () =>
+        {
+            var outgoing = new OutgoingMove(order, Owned(order.Vm, order.Epoch), tools);
+            await outgoing.BeginAsync(cancel);
+            return Part.Of(outgoing.Ending) with { Cancel = outgoing.CancelAsync };
+        });
+
+    public Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel) =>
+        OpenAsync(order.Move, order.Vm, _ => true, async () =>
+        {
+            var refresh = new RefreshMove(order, Owned(order.Vm, order.Epoch), tools);
+            await refresh.BeginAsync(listDevices, cancel);
+            return new Part(refresh.Board) { Cancel = _ => refresh.CancelAsync() };
+        });
+
+    public async IAsyncEnumerable<MoveStatus> WatchAsync(MoveId move, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        if (Find(move) is not { } part)
+        {
+            yield return await QueryAsync(move);
+            yield break;
+        }
+        await foreach (var status in part.Board.WatchAsync(cancel)) yield return status;
+    }
+
+    public async Task<MoveStatus> QueryAsync(MoveId move)
+    {
+        if (Find(move) is { } part) return part.Board.Status;
+        var record = await tools.Journal.ReadAsync(move);
+        return record is null
+            ? new MoveStatus { Move = move, Standing = MoveStanding.Nothing }
+            : new MoveStatus
+            {
+                Move = move, Standing = MoveAdoption.StandingOf(record), Epoch = new Epoch(record.NewEpoch),
+                Reason = record.Reason, Receipt = record.Receipt,
+            };
+    }
+
+    public async Task<MoveStatus> CancelAsync(MoveId move)
+    {
+        if (Find(move)?.Cancel is { } cancel) await cancel("cancelled by a person");
+        return await QueryAsync(move);
+    }
+
+    /// <summary>
+    /// Also for a move never heard of: its tombstone is written first, so that an order still on its way finds it.
+    /// </summary>
+    public async Task<MoveStatus> AbandonAsync(MoveId move)
+    {
+        await opening.WaitAsync();
+        try
+        {
+            if (Find(move)?.Incoming is { } incoming) await incoming.AbandonAsync("the server took the move back");
+            else if (await tools.Journal.ReadAsync(move) is null)
+                await tools.Journal.WriteAsync(new MoveRecord
+                {
+                    Move = move.Value, Vm = "", Role = MoveRole.Target, Mark = MoveMark.Aborted, NewEpoch = 0, Peer = "",
+                    Reason = "the server took the move back before it began here",
+                });
+        }
+        finally { opening.Release(); }
+        return await QueryAsync(move);
+    }
+
+    public async Task<MoveStatus> SettleAsync(MoveId move, TargetProof proof)
+    {
+        if (Find(move)?.Ending is { } ending) await ending.SettleAsync(proof);
+        return await QueryAsync(move);
+    }
+
+    /// <summary>The journal line stays: it is what a late word about this move is answered from.</summary>
+    public Task CleanAsync(MoveId move)
+    {
+        lock (gate)
+            if (parts.TryGetValue(move, out var part) && MoveBoard.IsResting(part.Board.Status.Standing)
+                && part.Board.Status.Standing != MoveStanding.SourceDoubt) parts.Remove(move);
+        return Task.CompletedTask;
+    }
+
+    private async Task ReceiveAsync(PeerConnection connection)
+    {
+        try
+        {
+            var link = await LinkReceiver.AcceptAsync(connection, tools.Tickets, tools.Time, CancellationToken.None);
+            if (Find(link.Move)?.Incoming is { } incoming) await incoming.ReceiveAsync(link);
+            else await link.DisposeAsync();
+        }
+        catch (IOException) { } // A stranger, or a source that gave up: its own side says why.
+    }
+
+    private async Task<T> OpenAsync<T>(MoveId move, VmId vm, Func<Part, T> repeated, Func<Task<Part>> open)
+    {
+        await opening.WaitAsync();
+        try
+        {
+            if (Find(move) is { } known) return repeated(known);
+            if (await tools.Journal.ReadAsync(move) is { } ended)
+                throw new RefusedException("move-ended", $"move {move} ended here before: {ended.Mark} {ended.Reason}", "begin a new move");
+            if (Busy(vm) is { } other)
+                throw new RefusedException("vm-busy", $"{vm} is in move {other} on this host", $"wait for it, or: godwit migration cancel {other}");
+            var part = await open();
+            Add(move, vm, part);
+            return repeated(part);
+        }
+        finally { opening.Release(); }
+    }
+
+    private Machine Owned(VmId vm, Epoch epoch)
+    {
+        var machine = tools.Machines.Get(vm);
+        if (!machine.Record.IsOwner || machine.Epoch != epoch)
+            throw new RefusedException("stale-epoch", $"this host holds epoch {machine.Epoch} of {vm}, the order says {epoch}",
+                "look at 'godwit vm show': the VM has moved meanwhile");
+        if (machine.Current is null)
+            throw new RefusedException("vm-not-running", $"{machine.Spec.Name} is not running here", "a stopped VM moves with --mode cold");
+        return machine;
+    }
+
+    private static RefusedException AlreadyEnded(MoveId move, Part part) => new(
+        "move-ended", $"move {move} is {part.Board.Status.Standing} here: {part.Board.Status.Reason}", "begin a new move");
+
+    private MoveId? Busy(VmId vm)
+    {
+        lock (gate)
+            return parts.Where(p => p.Value.Vm == vm && (!MoveBoard.IsResting(p.Value.Board.Status.Standing)
+                || p.Value.Board.Status.Standing == MoveStanding.SourceDoubt)).Select(p => (MoveId?)p.Key).FirstOrDefault();
+    }
+
+    private Part? Find(MoveId move)
+    {
+        lock (gate) return parts.GetValueOrDefault(move);
+    }
+
+    private void Add(MoveId move, VmId vm, Part part)
+    {
+        lock (gate)
+        {
+            if (parts.Count >= PartsMax)
+                foreach (var old in parts.Where(p => MoveBoard.IsResting(p.Value.Board.Status.Standing)
+                    && p.Value.Board.Status.Standing != MoveStanding.SourceDoubt).Take(PartsMax / 2).ToList()) parts.Remove(old.Key);
+            parts[move] = part with { Vm = vm };
+        }
+    }
+
+    /// <summary>This host's part in one move; which members are set depends on the side.</summary>
+    private sealed record Part(MoveBoard Board)
+    {
+        public VmId Vm { get; init; }
+        public IncomingMove? Incoming { get; init; }
+        public SourceEnding? Ending { get; init; }
+        public Func<string, Task>? Cancel { get; init; }
+
+        public static Part Of(SourceEnding ending) => new(ending.Board) { Ending = ending };
+    }
+}

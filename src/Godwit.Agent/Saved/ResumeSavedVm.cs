@@ -1,0 +1,85 @@
+using Godwit.Agent.Machines;
+using Godwit.Agent.Moves;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Saved;
+
+/// <summary>
+/// Quick move, second half, from a file, on any host that sees it: check stamp and checksum, load, own, run, and only
+/// then delete the file. Whatever fails before the guest runs, the file is still there.
+/// </summary>
+internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layout)
+{
+    public async Task RunAsync(
+        StartVm order, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
+        var path = PathOf(order);
+        var existing = tools.Machines.Find(order.Spec.Id);
+        if (existing?.Current is { } here && existing.Epoch == order.Epoch && existing.Record.Wanted != VmState.Saved)
+        {
+            await GoAsync(here, existing.Record.Wanted == VmState.Paused, path); // Repeated after a lost answer.
+            return;
+        }
+
+        await using var file = await disk.OpenLargeAsync(path, cancel);
+        await SavedStateFile.VerifyAsync(file, order.SavedFile!, cancel);
+        file.Position = 0;
+        var stamp = await SavedStateFile.ReadStampAsync(file, order.SavedFile!, cancel);
+        if (stamp.Spec.Id != order.Spec.Id || stamp.Epoch > order.Epoch.Value)
+            throw new RefusedException("saved-state-of-another",
+                $"{order.SavedFile} holds {stamp.Spec.Id} at epoch {stamp.Epoch}, asked for {order.Spec.Id} at {order.Epoch}",
+                "name the VM the file belongs to");
+
+        var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
+        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted), cancel);
+        var vm = tools.Machines.Get(order.Spec.Id);
+        try
+        {
+            await LoadAsync(qemu, file, stamp, listDevices, cancel);
+            using (await vm.EnterAsync()) await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, wanted);
+        }
+        catch (Exception)
+        {
+            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
+            throw;
+        }
+        await GoAsync(qemu, stamp.WasPaused, path);
+    }
+
+    private async Task LoadAsync(QemuInstance qemu, Stream file, SavedStateStamp stamp,
+        Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
+        using var signals = new QemuSignals(qemu.Qmp);
+        if (Compatibility.CheckDevices(stamp.Devices, await listDevices(qemu)) is { } different)
+            throw new RefusedException([different]);
+        await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
+        await using (var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel))
+            await SavedStateFile.FeedAsync(file, toQemu, cancel);
+        var ended = await Task.WhenAny(signals.MigrationEnded, qemu.Qmp.Closed);
+        if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
+            throw new RefusedException("saved-state-not-loaded",
+                $"QEMU {qemu.Qmp.Version} could not load the state saved by {stamp.QemuVersion}",
+                "the file was kept; resume it on a host with the QEMU version that saved it");
+    }
+
+    private async Task GoAsync(QemuInstance qemu, bool stayPaused, string path)
+    {
+        if (!stayPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        disk.DeleteFile(path); // The guest runs: from now on the file is the past, and must never be resumed again.
+        if (!stayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
+    }
+
+    private string PathOf(StartVm order)
+    {
+        var name = order.SavedFile!;
+        if (!name.StartsWith($"{order.Spec.Id}-", StringComparison.Ordinal) || name != Path.GetFileName(name) || order.Spec.Disks.Count == 0
+            || !layout.Pools.TryGetValue(order.Spec.Disks[0].Pool, out var pool))
+            throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {name}",
+                "resume it on a host that has the pool of the VM's first disk");
+        return Path.Combine(pool.Directory, name);
+    }
+}

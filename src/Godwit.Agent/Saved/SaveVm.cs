@@ -1,0 +1,83 @@
+using Godwit.Agent.Machines;
+using Godwit.Agent.Moves;
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Qmp;
+
+namespace Godwit.Agent.Saved;
+
+/// <summary>
+/// Quick move, first half, to a file: pause, write memory and devices once, sync, and only then end the QEMU. Until
+/// the file has its final name the guest can still go on here, and does when anything fails.
+/// </summary>
+internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
+{
+    private static readonly TimeSpan AcceptMax = TimeSpan.FromSeconds(30);
+
+    public async Task<SavedVm> RunAsync(Machine vm, IReadOnlyList<string> devices, CancellationToken cancel)
+    {
+        var qemu = vm.Current ?? throw new RefusedException("vm-not-running", $"{vm.Spec.Name} is not running", "start it first");
+        var (name, path) = FileOf(vm, layout);
+        if (vm.Record.Wanted == VmState.Saved) return await FinishAsync(vm, qemu, name, path, 0, cancel); // Repeated after a lost answer.
+        var wasPaused = vm.Record.Wanted == VmState.Paused;
+        using var signals = new QemuSignals(qemu.Qmp);
+        var begun = tools.Time.GetTimestamp();
+        try
+        {
+            await qemu.Qmp.PrepareSourceAsync(new(), sameHost: false);
+            if (!wasPaused) await qemu.Qmp.StopAsync(QmpMoves.Deadline, cancel);
+            await using var file = await disk.CreateLargeAsync(path, cancel);
+            await StreamAsync(vm, qemu, signals, file.Content, devices, cancel);
+            await file.CommitAsync();
+
+            // The file is whole and durable. From here on it is the VM; this QEMU must not run again.
+            var pauseMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds;
+            await tools.Machines.ChangeAsync(vm, r => r with { Wanted = VmState.Saved, Note = name });
+            return await FinishAsync(vm, qemu, name, path, pauseMs, cancel);
+        }
+        catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or TimeoutException)
+        {
+            if (qemu.Qmp.Closed.IsCompleted || vm.Record.Wanted == VmState.Saved) throw;
+            await qemu.Qmp.TryMigrateCancelAsync();
+            if (!wasPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+            throw new RefusedException("save-failed", $"{vm.Spec.Name} could not be saved and goes on: {e.Message}",
+                $"check the space in pool {vm.Spec.Disks[0].Pool} and try again");
+        }
+    }
+
+    /// <summary>Wanted is Saved, durable: a restarted agent comes here too. The QEMU goes, the file stays.</summary>
+    private async Task<SavedVm> FinishAsync(
+        Machine vm, QemuInstance qemu, string name, string path, double pauseMs, CancellationToken cancel)
+    {
+        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
+        await using var file = await disk.OpenLargeAsync(path, cancel);
+        return new SavedVm(name, file.Length, await SavedStateFile.ReadSha256Async(file, name, cancel), pauseMs);
+    }
+
+    /// <summary>In the pool of the first disk, so that every host that can run the VM can read it.</summary>
+    public static (string Name, string Path) FileOf(Machine vm, HostLayout layout)
+    {
+        if (vm.Spec.Disks.Count == 0 || !layout.Pools.TryGetValue(vm.Spec.Disks[0].Pool, out var pool))
+            throw new RefusedException("save-needs-pool", $"{vm.Spec.Name} has no disk on a pool of this host",
+                "give it a disk on a pool: its saved state lies beside the first disk");
+        var name = $"{vm.Id}-{vm.Epoch}.saved";
+        return (name, Path.Combine(pool.Directory, name));
+    }
+
+    private async Task StreamAsync(
+        Machine vm, QemuInstance qemu, QemuSignals signals, Stream file, IReadOnlyList<string> devices, CancellationToken cancel)
+    {
+        await using var listener = await tools.Network.ListenUnixAsync(qemu.OutgoingSocket, vm.Spec.Uid, cancel);
+        await qemu.Qmp.MigrateAsync("unix:" + qemu.OutgoingSocket, QmpMoves.Deadline, cancel);
+        await using var fromQemu = await listener.AcceptAsync(cancel).WaitAsync(AcceptMax, tools.Time, cancel);
+        var stamp = new SavedStateStamp
+        {
+            Spec = vm.Spec, Epoch = vm.Epoch.Value, QemuVersion = qemu.Qmp.Version, Devices = devices,
+            SavedAt = tools.Time.GetUtcNow(), WasPaused = vm.Record.Wanted == VmState.Paused,
+        };
+        await SavedStateFile.WriteAsync(file, stamp, fromQemu, cancel);
+        var ended = await signals.MigrationEnded.WaitAsync(QmpMoves.Deadline, tools.Time, cancel);
+        if (ended != "completed") throw new IOException($"QEMU says {ended}: {(await qemu.Qmp.TryQueryMigrateAsync())?.ErrorDescription}");
+    }
+}

@@ -1,0 +1,65 @@
+using CsCheck;
+using Godwit.Core.Migration;
+using Xunit;
+
+namespace Godwit.Tests.Core;
+
+public sealed class ConvergenceTests
+{
+    private const long GigabitLink = 117_000_000;
+
+    /// <summary>Remaining bytes of each pass for a guest that dirties at a steady rate within its working set.</summary>
+    private static List<PassFacts> Guest(long totalBytes, long dirtyBytesPerSecond, long workingSetBytes, int passes)
+    {
+        var list = new List<PassFacts>();
+        double remaining = totalBytes;
+        for (var n = 1; n <= passes; n++)
+        {
+            list.Add(new PassFacts(n, (long)remaining, GigabitLink));
+            remaining = Math.Min(workingSetBytes, remaining / GigabitLink * dirtyBytesPerSecond);
+        }
+        return list;
+    }
+
+    [Fact]
+    public void A_guest_whose_passes_shrink_keeps_the_low_aim()
+    {
+        var advice = Convergence.Advise(Guest(512 << 20, 10_000_000, 64 << 20, 6), maxPauseMs: 300);
+        Assert.Equal(Convergence.FirstLimitMs(300), Assert.IsType<ConvergenceAdvice.SwitchBelow>(advice).DowntimeLimitMs);
+    }
+
+    [Fact]
+    public void A_guest_whose_passes_stand_still_raises_the_aim_step_by_step()
+    {
+        var limits = Enumerable.Range(2, 30)
+            .Select(n => Convergence.Advise(Guest(1L << 30, 400_000_000, 20 << 20, n), maxPauseMs: 300))
+            .OfType<ConvergenceAdvice.SwitchBelow>().Select(a => a.DowntimeLimitMs).ToList();
+        Assert.Equal(limits.Order(), limits);
+        Assert.True(limits[^1] > limits[0]);
+    }
+
+    [Fact]
+    public void A_guest_that_can_never_fit_is_given_up_with_the_pause_it_would_have_had()
+    {
+        var advice = Convergence.Advise(Guest(1L << 30, 400_000_000, 512 << 20, 200), maxPauseMs: 150);
+        var pauseMs = Assert.IsType<ConvergenceAdvice.GiveUp>(advice).WouldPauseMs;
+        Assert.True(pauseMs > 150, $"{pauseMs}");
+    }
+
+    [Fact]
+    public void The_aim_never_passes_the_allowed_pause() =>
+        Gen.Select(Gen.Long[0, 1L << 34].Array[1, 60], Gen.Int[1, 3000]).Sample((remaining, maxPauseMs) =>
+        {
+            var passes = remaining.Select((r, n) => new PassFacts(n + 1, r, GigabitLink)).ToList();
+            return Convergence.Advise(passes, maxPauseMs) is not ConvergenceAdvice.SwitchBelow aim
+                || (aim.DowntimeLimitMs >= 1 && aim.DowntimeLimitMs <= Math.Max(1, maxPauseMs - Convergence.DevicePartMs));
+        });
+
+    [Fact]
+    public void A_guest_as_fast_as_the_link_has_no_eta() =>
+        Assert.Null(Convergence.EtaSeconds(1 << 30, GigabitLink, GigabitLink));
+
+    [Fact]
+    public void The_eta_counts_the_passes_to_come() =>
+        Assert.Equal(2.0, Convergence.EtaSeconds(GigabitLink, GigabitLink, GigabitLink / 2)!.Value, precision: 1);
+}
