@@ -15,13 +15,16 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
 {
     private static readonly TimeSpan AcceptMax = TimeSpan.FromSeconds(30);
 
-    public async Task<SavedVm> RunAsync(Machine vm, IReadOnlyList<string> devices, CancellationToken cancel)
+    public async Task<SavedVm> RunAsync(
+        Machine vm, Epoch epoch, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
+        if (vm.Epoch != epoch) throw HostMachines.Stale(vm, epoch);
         var qemu = vm.Current ?? throw new RefusedException("vm-not-running", $"{vm.Spec.Name} is not running", "start it first");
         var (name, path) = FileOf(vm, layout);
         if (vm.Record.Wanted == VmState.Saved) return await FinishAsync(vm, qemu, name, path, 0, cancel); // Repeated after a lost answer.
         var wasPaused = vm.Record.Wanted == VmState.Paused;
         using var signals = new QemuSignals(qemu.Qmp);
+        var devices = await listDevices(qemu);
         var begun = tools.Time.GetTimestamp();
         try
         {

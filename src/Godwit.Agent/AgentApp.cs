@@ -1,0 +1,84 @@
+using System.Globalization;
+using System.Net;
+using System.Security.Authentication;
+using Godwit.Agent.Facts;
+using Godwit.Agent.Host;
+using Godwit.Agent.Machines;
+using Godwit.Agent.Rpc;
+using Godwit.Core;
+using Godwit.Core.Identity;
+using Godwit.Core.Ports;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Agent;
+
+/// <summary>How one agent is started: all of it from its command line.</summary>
+/// <param name="Listen"><c>address:port</c> for the server's gRPC.</param>
+/// <param name="LinkListen"><c>address:port</c> for other agents' migration streams; on the migration network.</param>
+public sealed record AgentOptions(string Listen, string LinkListen, string BundleFile, HostLayout Layout);
+
+/// <summary>The agent process, put together: real ports, the host's agent, gRPC over mutual TLS in front.</summary>
+public static class AgentApp
+{
+    public static async Task RunAsync(AgentOptions options, CancellationToken stopping)
+    {
+        var bundle = IdentityBundle.Parse(await File.ReadAllBytesAsync(options.BundleFile, stopping), options.BundleFile);
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders().AddSimpleConsole(o => { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
+            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
+        builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, bundle));
+
+        builder.Services.AddSingleton<HostAgent>(services => Compose(options, bundle, services.GetRequiredService<ILoggerFactory>()));
+        builder.Services.AddSingleton<IHostAgent>(services => services.GetRequiredService<HostAgent>());
+        await using var app = builder.Build();
+        app.MapGrpcService<HostAgentService>();
+
+        var ports = (Disk: new RealDisk(), Processes: new RealProcesses());
+        var notes = await new HostPreparation(ports.Processes, ports.Disk, options.Layout).PrepareAsync(stopping);
+        await app.Services.GetRequiredService<HostAgent>().StartAsync(notes, stopping);
+        await app.RunAsync(stopping);
+    }
+
+    private static HostAgent Compose(AgentOptions options, IdentityBundle bundle, ILoggerFactory logs)
+    {
+        var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(bundle, TimeProvider.System, logs),
+            TimeProvider.System, new RealRandomness(), SpaceOf);
+        return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
+    }
+
+    /// <summary>Only the control plane of this cluster gets as far as a method: the handshake itself refuses others.</summary>
+    private static void Listen(KestrelServerOptions kestrel, AgentOptions options, IdentityBundle bundle)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxConcurrentConnections = 64;
+        var colon = options.Listen.LastIndexOf(':');
+        kestrel.Listen(IPAddress.Parse(options.Listen[..colon]), int.Parse(options.Listen[(colon + 1)..], CultureInfo.InvariantCulture), listen =>
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            listen.UseHttps(https =>
+            {
+                https.ServerCertificate = bundle.Own;
+                https.SslProtocols = SslProtocols.Tls13;
+                https.ClientCertificateMode = ClientCertificateMode.RequireCertificate;
+                https.ClientCertificateValidation = (certificate, _, _) =>
+                    bundle.Check(certificate, TimeProvider.System.GetUtcNow()) is PeerVerdict.Accepted { Role: CertificateRole.ControlPlane };
+            });
+        });
+    }
+
+    private static PoolSpace SpaceOf(string path)
+    {
+        var drive = new DriveInfo(path);
+        var writable = true;
+        try { File.Create(Path.Combine(path, ".godwit-write-test"), 1, FileOptions.DeleteOnClose).Dispose(); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { writable = false; }
+        return new PoolSpace(drive.TotalSize, drive.AvailableFreeSpace, writable, HostPreparation.IsMemoryBacked(drive.DriveFormat));
+    }
+}

@@ -1,0 +1,54 @@
+using Godwit.Agent.Machines;
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Host;
+
+/// <summary>
+/// What an agent sets right on its host before the first VM: memory-backed space for guest RAM, and a tap device
+/// unprivileged QEMUs may open. Safe to repeat at every start.
+/// </summary>
+public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout layout)
+{
+    private const string TunDevice = "/dev/net/tun";
+    private static readonly TimeSpan CommandTimeout = TimeSpan.FromSeconds(20);
+
+    /// <summary>What works only in part here, one sentence each.</summary>
+    public async Task<IReadOnlyList<string>> PrepareAsync(CancellationToken cancel)
+    {
+        List<string> notes = [];
+        disk.CreateDirectory(VmHome.VmsIn(layout.StateDirectory));
+        disk.CreateDirectory(VmHome.VmsIn(layout.RunDirectory));
+        if (await MemorySpaceAsync(cancel) is { } noMemory) notes.Add(noMemory);
+        if (await OpenTunAsync(cancel) is { } noTun) notes.Add(noTun);
+        return notes;
+    }
+
+    /// <summary>True for the file systems that keep files in memory: what guest RAM must lie on.</summary>
+    public static bool IsMemoryBacked(string fileSystem) => fileSystem is "tmpfs" or "ramfs" or "hugetlbfs";
+
+    private async Task<string?> MemorySpaceAsync(CancellationToken cancel)
+    {
+        var vms = VmHome.VmsIn(layout.RunDirectory);
+        if (IsMemoryBacked(await FileSystemAsync(vms, cancel))) return null;
+        // The size is a ceiling, not a reservation: admission counts memory, not this.
+        var mounted = await processes.RunAsync(
+            new Command("mount", ["-t", "tmpfs", "-o", "size=95%,mode=0711,nosuid,nodev,noexec", "godwit", vms]), CommandTimeout, cancel);
+        return mounted.ExitCode == 0 ? null
+            : $"guest memory lies on disk: {vms} is not on tmpfs and mounting one failed ({mounted.Error.Trim()})";
+    }
+
+    private async Task<string> FileSystemAsync(string path, CancellationToken cancel) =>
+        (await processes.RunAsync(new Command("stat", ["-f", "-c", "%T", "--", path]), CommandTimeout, cancel)).Output.Trim();
+
+    /// <summary>
+    /// Everywhere else udev gives the device to all (mode 0666): opening it allows nothing without ownership of a tap.
+    /// </summary>
+    private async Task<string?> OpenTunAsync(CancellationToken cancel)
+    {
+        if (!File.Exists(TunDevice)) return $"{TunDevice} is missing: VMs with network cannot start ('modprobe tun')";
+        const UnixFileMode forAll = UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
+        if ((File.GetUnixFileMode(TunDevice) & forAll) == forAll) return null;
+        var changed = await processes.RunAsync(new Command("chmod", ["0666", TunDevice]), CommandTimeout, cancel);
+        return changed.ExitCode == 0 ? null : $"{TunDevice} cannot be opened by VMs: {changed.Error.Trim()}";
+    }
+}

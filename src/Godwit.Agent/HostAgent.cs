@@ -1,0 +1,120 @@
+using Godwit.Agent.Disks;
+using Godwit.Agent.Facts;
+using Godwit.Agent.Machines;
+using Godwit.Agent.Moves;
+using Godwit.Agent.Saved;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Agent;
+
+/// <summary>
+/// Everything one host does for the server. Each line opens one room: Machines (QEMU processes), Disks, Facts, Moves,
+/// Saved. The same object stands behind gRPC in production and behind simulated calls in the simulator.
+/// </summary>
+public sealed class HostAgent : IHostAgent
+{
+    private readonly HostMachines machines;
+    private readonly MachineLife life;
+    private readonly MachineAdoption adoption;
+    private readonly Pools pools;
+    private readonly DiskFiles disks;
+    private readonly ImageImport images;
+    private readonly HostFactsReader facts;
+    private readonly MoveChecks checks;
+    private readonly MoveDesk moves;
+    private readonly SaveVm save;
+    private readonly ResumeSavedVm resume;
+    private readonly AgentPorts ports;
+    private readonly string linkAddress;
+    private IReadOnlyList<string> notes = [];
+    private IPeerListener? link;
+
+    /// <param name="linkAddress"><c>address:port</c> other agents reach this host's link at; port 0 takes a free one.</param>
+    public HostAgent(AgentPorts ports, HostLayout layout, string linkAddress, string? failPoints, ILoggerFactory logs)
+    {
+        (this.ports, this.linkAddress) = (ports, linkAddress);
+        var (disk, processes, network, time, randomness) = (ports.Disk, ports.Processes, ports.Network, ports.Time, ports.Randomness);
+        machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>());
+        life = new MachineLife(machines);
+        adoption = new MachineAdoption(machines);
+        pools = new Pools(layout, disk);
+        disks = new DiskFiles(pools, disk, processes);
+        images = new ImageImport(pools, disk, processes, randomness);
+        facts = new HostFactsReader(disk, processes, new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
+        checks = new MoveChecks(machines, facts, processes, layout, time);
+        var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
+        {
+            FailPoints = new FailPoints(failPoints, time),
+        };
+        moves = new MoveDesk(tools, CanonicalDevices.ListAsync);
+        save = new SaveVm(tools, disk, layout);
+        resume = new ResumeSavedVm(tools, disk, layout);
+    }
+
+    /// <summary>
+    /// Finds what a former agent left, before any order is taken: first the VMs, then their moves (which hold the VMs
+    /// they judge), then what was wanted and not done. Returns once orders may come; the link goes on until stopped.
+    /// </summary>
+    public async Task StartAsync(IReadOnlyList<string> hostNotes, CancellationToken stopping)
+    {
+        notes = hostNotes;
+        await adoption.FindAllAsync(stopping);
+        await moves.AdoptAsync();
+        await adoption.SettleAllAsync(stopping);
+        link = await ports.Network.ListenPeersAsync(linkAddress, stopping);
+        _ = moves.AcceptLinksAsync(link, stopping);
+    }
+
+    public Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
+        facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);
+    public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
+
+    public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.WriteNonceAsync(pool, nonce, cancel);
+    public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.SeesNonceAsync(pool, nonce, cancel);
+    public Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel) =>
+        images.ImportAsync(order, content, cancel);
+    public Task CreateDiskAsync(DiskSpec disk, int ownerUid, CancellationToken cancel) => disks.CreateAsync(disk, ownerUid, cancel);
+    public Task DeleteDiskAsync(DiskSpec disk, CancellationToken cancel)
+    {
+        disks.Delete(disk);
+        return Task.CompletedTask;
+    }
+
+    public async Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel)
+    {
+        if (order.SavedFile is null) return await life.StartAsync(order.Spec, order.Epoch, cancel);
+        await resume.RunAsync(order, CanonicalDevices.ListAsync, cancel);
+        return await life.ReportAsync(machines.Get(order.Spec.Id), cancel);
+    }
+
+    public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) => life.StopAsync(vm, epoch, force, cancel);
+    public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.PauseAsync(vm, epoch, cancel);
+    public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.UnpauseAsync(vm, epoch, cancel);
+    public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.ForgetAsync(vm, epoch);
+    public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
+    public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);
+
+    public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => checks.CheckSourceAsync(vm, cancel);
+    public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) => checks.CheckTargetAsync(vm, cancel);
+
+    public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>
+        moves.PrepareIncomingAsync(order, link?.Endpoint ?? linkAddress, cancel);
+    public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) => moves.StartOutgoingAsync(order, cancel);
+    public Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel) => moves.StartRefreshAsync(order, cancel);
+    public IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, CancellationToken cancel) => moves.WatchAsync(move, cancel);
+    public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) => moves.QueryAsync(move);
+    public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) => moves.CancelAsync(move);
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => moves.AbandonAsync(move);
+    public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) => moves.SettleAsync(move, proof);
+    public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => moves.CleanAsync(move);
+}
+
+/// <summary>The machine under the agent: real in production, made of seeds in the simulator.</summary>
+public sealed record AgentPorts(
+    IDisk Disk, IProcesses Processes, INetwork Network, TimeProvider Time, IRandomness Randomness, Func<string, PoolSpace> SpaceOf);
