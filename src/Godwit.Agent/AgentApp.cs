@@ -48,7 +48,7 @@ public static class AgentApp
 
     private static HostAgent Compose(AgentOptions options, IdentityBundle bundle, ILoggerFactory logs)
     {
-        var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(bundle, TimeProvider.System, logs),
+        var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(() => bundle, logs.CreateLogger<RealNetwork>()),
             TimeProvider.System, new RealRandomness(), SpaceOf);
         return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
     }
