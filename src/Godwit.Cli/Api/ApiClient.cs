@@ -54,11 +54,11 @@ internal sealed class ApiClient : IDisposable
         using var answer = await AskAsync(method, path, Content(body), timeMax, cancel);
     }
 
-    public async Task<T> UploadAsync<T>(string path, Stream content, CancellationToken cancel)
+    public async Task<T> UploadAsync<T>(HttpMethod method, string path, Stream content, CancellationToken cancel)
     {
         var body = new StreamContent(content, bufferSize: 1 << 20);
         body.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
-        return await ReadAsync<T>(HttpMethod.Post, path, body, null, cancel);
+        return await ReadAsync<T>(method, path, body, null, cancel);
     }
 
     public async Task<byte[]> DownloadAsync(HttpMethod method, string path, object? body, CancellationToken cancel)
@@ -67,7 +67,7 @@ internal sealed class ApiClient : IDisposable
         return await HeardAsync(() => answer.Content.ReadAsByteArrayAsync(cancel));
     }
 
-    /// <summary>Server-sent events until the server closes or <paramref name="cancel"/>; data of <typeparamref name="T"/>.</summary>
+    /// <summary>Server-sent events until the server closes the stream or <paramref name="cancel"/>.</summary>
     /// <param name="after">Id of the last event seen, to go on after it; null begins now.</param>
     public async IAsyncEnumerable<(string Kind, string Id, T Data)> EventsAsync<T>(
         string path, string? after, [EnumeratorCancellation] CancellationToken cancel)
@@ -132,7 +132,10 @@ internal sealed class ApiClient : IDisposable
             var problem = await ReadProblemAsync(answer, cancel);
             throw new ApiException(problem ?? new ApiError("server-error",
                 $"the server answered {(int)answer.StatusCode} {answer.ReasonPhrase} and no reason")
-            { Next = answer.StatusCode == HttpStatusCode.NotFound ? "is the server as new as this godwit?" : "look into the server's log" });
+            {
+                Next = answer.StatusCode == HttpStatusCode.NotFound
+                    ? "see whether the server is as new as this godwit" : "look into the server's log",
+            });
         }
     }
 

@@ -20,6 +20,10 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<HostView> AddHostAsync(AddHostRequest wish, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, "hosts", wish, slowCallMax, cancel);
 
+    /// <param name="act">cordon, uncordon.</param>
+    public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
+        client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
+
     public Task RemoveHostAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
 
@@ -34,7 +38,7 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<TemplateView> ImportTemplateAsync(
         string name, string format, string? pool, Stream content, CancellationToken cancel) =>
-        client.UploadAsync<TemplateView>($"templates?name={Safe(name)}&format={format}"
+        client.UploadAsync<TemplateView>(HttpMethod.Put, $"templates/{Safe(name)}?format={format}"
             + (pool is null ? "" : $"&pool={Safe(pool)}"), content, cancel);
 
     public Task DeleteTemplateAsync(string name, CancellationToken cancel) =>
@@ -53,8 +57,8 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<VmView> ActAsync(string name, string act, object? body, CancellationToken cancel) =>
         client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(name)}/{act}", body, slowCallMax, cancel);
 
-    public Task DeleteVmAsync(string name, CancellationToken cancel) =>
-        client.SendAsync(HttpMethod.Delete, $"vms/{Safe(name)}", null, slowCallMax, cancel);
+    public Task DeleteVmAsync(string name, bool force, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"vms/{Safe(name)}" + (force ? "?force=true" : ""), null, slowCallMax, cancel);
 
     /// <summary>What the move would do and all that stands against it; nothing is changed.</summary>
     public Task<MovePlan> PlanAsync(string vm, MigrateRequest wish, CancellationToken cancel) =>

@@ -32,6 +32,8 @@ internal static class HostCommands
                 foreach (var (title, value) in HostSheet.Facts(host)) session.Screen.Line($"{title,-13} {value}");
                 return ExitCode.All;
             }, name),
+            Cordon(verbs, "cordon", "Place no new VMs on hosts; what runs there goes on."),
+            Cordon(verbs, "uncordon", "Let hosts take new VMs again."),
             verbs.Verb("remove", "Take an empty host out of the cluster.", async (session, parsed, cancel) =>
             {
                 await session.Api.RemoveHostAsync(parsed.GetValue(name)!, cancel);
@@ -46,6 +48,14 @@ internal static class HostCommands
                     + $"{parsed.GetValue(name)} and start there: godwit agent --bundle {parsed.GetValue(file)!.Name}");
                 return ExitCode.All;
             }, name, file));
+    }
+
+    private static Command Cordon(Verbs verbs, string act, string description)
+    {
+        var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.OneOrMore };
+        return verbs.Verb(act, description, (session, parsed, cancel) => Verbs.ForEachAsync(session,
+            parsed.GetValue(names)!, name => session.Api.ActOnHostAsync(name, act, cancel),
+            host => $"{host.Id} is {Words.Of(host.State)}."), names);
     }
 
     private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
@@ -94,7 +104,8 @@ internal static class HostSheet
         var state = new Cell(Words.Of(host.State), host.State == HostState.Ready ? Tone.Good
             : host.State == HostState.Cordoned ? Tone.Warn : Tone.Bad);
         Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Amounts.Count(host.Vms)];
-        if (host.Facts is not { } facts) return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), headings.Length - head.Length)];
+        if (host.Facts is not { } facts)
+            return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), headings.Length - head.Length)];
         return
         [
             .. head, Amounts.Count(facts.Cpus), Amounts.Bytes(host.MemoryAssignedBytes),

@@ -63,7 +63,8 @@ internal static class MoveSheet
 
     private static IReadOnlyList<Cell> Row(Migration move, DateTimeOffset now)
     {
-        var phase = move.End is { } end ? new Cell(Words.Of(end), MoveText.EndTone(end)) : new Cell(Words.Of(move.Phase), Tone.Warn);
+        var phase = move.End is { } end
+            ? new Cell(Words.Of(end), MoveText.EndTone(end)) : new Cell(Words.Of(move.Phase), Tone.Warn);
         Cell[] place = [move.Id.ToString(), new Cell(move.VmName, Tone.Strong), move.Source.ToString(), move.Target.ToString(),
             Words.Of(move.Mode), phase];
         var age = Amounts.Age(now - move.CreatedAt);

@@ -28,7 +28,8 @@ internal static class TemplateCommands
             {
                 var templates = await session.Api.TemplatesAsync(cancel);
                 if (session.Screen.IsJson) session.Screen.Document(templates);
-                else session.Screen.Show(new Sheet(headings, [.. templates.Select(template => Row(template, session.Time.GetUtcNow()))],
+                else session.Screen.Show(new Sheet(headings,
+                    [.. templates.Select(template => Row(template, session.Time.GetUtcNow()))],
                     "No templates yet: godwit template import NAME FILE"));
                 return ExitCode.All;
             }),

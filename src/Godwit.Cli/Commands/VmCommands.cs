@@ -66,12 +66,13 @@ internal static class VmCommands
     private static Command Delete(Verbs verbs)
     {
         var names = NamesArgument();
+        var force = new Option<bool>("--force") { Description = "Running ones too: their processes end at once." };
         return verbs.Verb("delete", "Delete stopped VMs and their disks.", (session, parsed, cancel) =>
             Verbs.ForEachAsync(session, parsed.GetValue(names)!, async name =>
             {
-                await session.Api.DeleteVmAsync(name, cancel);
+                await session.Api.DeleteVmAsync(name, parsed.GetValue(force), cancel);
                 return name;
-            }, name => $"{name} is deleted."), names);
+            }, name => $"{name} is deleted."), names, force);
     }
 
     private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)

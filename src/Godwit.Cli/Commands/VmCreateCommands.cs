@@ -52,7 +52,8 @@ internal static class VmCreateCommands
         private readonly Option<int> cpus = new("--cpus") { Description = "Virtual processors.", DefaultValueFactory = _ => 1 };
         private readonly Option<string> network = new("--network")
         { Description = "The network, which is a bridge of that name on every host.", DefaultValueFactory = _ => "br0" };
-        private readonly Option<string?> pool = new("--pool") { Description = "Where its disk lies; by default with its template." };
+        private readonly Option<string?> pool = new("--pool")
+        { Description = "Where its disk lies; by default with its template." };
         private readonly Option<string> host = new("--host")
         { Description = "Where it lives first.", HelpName = "HOST|auto", DefaultValueFactory = _ => AnyHost };
         private readonly Option<bool> start = new("--start") { Description = "Boot it too." };

@@ -43,7 +43,8 @@ internal static class MoveView
 
     private static string Detail(Migration move)
     {
-        if (move.CancelRequested) return Screen.Markup("cancel asked for; waiting for the hosts to say where the guest is", Tone.Warn);
+        if (move.CancelRequested)
+            return Screen.Markup("cancel asked for; waiting for the hosts to say where the guest is", Tone.Warn);
         if (move.Phase is not (Phase.Memory or Phase.Switching) || move.Progress is not { } progress)
             return Screen.Markup(Doing(move.Phase), Tone.Dim);
         var figures = MoveText.Figures(progress);

@@ -32,15 +32,25 @@ public sealed class ApiClientTests
     }
 
     [Theory]
-    [InlineData("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "server-error")]
-    [InlineData("HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: close\r\n\r\n<html", "server-error")]
-    [InlineData("HTTP/1.1 500 X\r\nContent-Type: application/problem+json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{\"a", "server-error")]
-    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{\"a", "server-answer-broken")]
-    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnull", "server-answer-broken")]
-    [InlineData("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{}", "server-answer-broken")]
-    [InlineData("SSH-2.0-OpenSSH_9.2\r\n", "server-answer-broken")]
-    [InlineData("", "server-answer-broken")]
-    public async Task Whatever_the_server_sends_becomes_an_error_with_a_next_step(string response, string code)
+    [InlineData("500 Internal Server Error", "text/plain", 0, "", "server-error")]
+    [InlineData("502 Bad Gateway", "text/html", 5, "<html", "server-error")]
+    [InlineData("500 Internal Server Error", "application/problem+json", 3, "{\"a", "server-error")]
+    [InlineData("500 Internal Server Error", "application/problem+json", 4, "null", "server-error")]
+    [InlineData("200 OK", "application/json", 3, "{\"a", "server-answer-broken")]
+    [InlineData("200 OK", "application/json", 4, "null", "server-answer-broken")]
+    [InlineData("200 OK", "application/json", 99, "{}", "server-answer-broken")]
+    public Task Whatever_the_server_answers_becomes_an_error_with_a_next_step(
+        string status, string type, int length, string body, string code) =>
+        BecomesAsync($"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {length}"
+            + $"\r\nConnection: close\r\n\r\n{body}", code);
+
+    [Theory]
+    [InlineData("SSH-2.0-OpenSSH_9.2\r\n")]
+    [InlineData("")]
+    public Task Whoever_speaks_no_HTTP_becomes_an_error_with_a_next_step(string response) =>
+        BecomesAsync(response, "server-answer-broken");
+
+    private static async Task BecomesAsync(string response, string code)
     {
         await using var server = new ScriptedServer().OnRaw(Call, response);
         var error = await FailAsync(server);

@@ -17,7 +17,8 @@ public sealed class CommandTests
     public async Task Tables_in_a_pipe_are_plain_aligned_lines()
     {
         await using var server = new ScriptedServer()
-            .On($"GET {Api}/hosts", JsonList(Examples.Host("host2", HostState.Cordoned), Examples.Host("host1"), Examples.Host("h3", HostState.Unreachable)))
+            .On($"GET {Api}/hosts", JsonList(Examples.Host("host2", HostState.Cordoned),
+                Examples.Host("host1"), Examples.Host("h3", HostState.Unreachable)))
             .On($"GET {Api}/vms", JsonList(Examples.Vm("web1"), Examples.Vm("db", "host2", VmState.Saved)))
             .On($"GET {Api}/templates", JsonList(new TemplateView("lab", "default", "f.raw", "raw",
                 new string('a', 64), 64L << 20, 9L << 20, GodwitRun.Now.AddDays(-3), 2, [new HostId("host1"), new HostId("host2")])))
