@@ -49,12 +49,19 @@ kernel_package() {
     echo "$name=$(apt-cache policy "$name" | awk '/Candidate:/ { print $2 }')"
 }
 
+# apt-get download, and once more with fresh lists where that may help: old lists name files the mirror has dropped.
+download() {
+    (cd "$work" && apt-get download "$1" >apt.log 2>&1) && return
+    [ "$(id -u)" = 0 ] || return
+    (cd "$work" && apt-get update >update.log 2>&1 && apt-get download "$(kernel_package)" >apt.log 2>&1)
+}
+
 # The package file, from the cache where it is. Any kernel already fetched is good enough when offline.
 fetch_kernel() {
     local package=$1 file=$cache/kernel/${1//[:\/]/_}.deb
     mkdir -p "$cache/kernel"
     if [ ! -e "$file" ]; then
-        if (cd "$work" && apt-get download "$package" >apt.log 2>&1); then
+        if download "$package"; then
             mv "$work"/linux-image-*.deb "$file"
         else
             local older
