@@ -7,12 +7,15 @@ internal sealed record ServerAddress(string SocketPath, bool IsChosen)
     public const string UpSocket = "/run/godwit/server.sock";
     public const string LabSocket = "/run/godwit-lab/server.sock";
 
+    /// <summary>The last one is for labs on machines whose /run is not memory.</summary>
+    private static readonly string[] usualPlaces = [UpSocket, LabSocket, "/dev/shm/godwit-lab/server.sock"];
+
     /// <param name="chosen">Value of the variable; a path, or the same after <c>unix:</c>.</param>
     public static ServerAddress Find(string? chosen, Func<string, bool> exists)
     {
         if (!string.IsNullOrEmpty(chosen))
             return new(chosen.StartsWith("unix:", StringComparison.Ordinal) ? chosen[5..] : chosen, IsChosen: true);
-        return new(exists(UpSocket) || !exists(LabSocket) ? UpSocket : LabSocket, IsChosen: false);
+        return new(usualPlaces.FirstOrDefault(exists) ?? UpSocket, IsChosen: false);
     }
 
     public ApiError NobodyListens()

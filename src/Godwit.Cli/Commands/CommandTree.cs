@@ -15,6 +15,8 @@ internal static class CommandTree
         root.Subcommands.Add(VmCommands.Build(verbs));
         root.Subcommands.Add(MigrationCommands.Build(verbs));
         root.Subcommands.Add(EventsCommand.Build(verbs));
+        root.Subcommands.Add(ServiceCommands.Server(verbs));
+        root.Subcommands.Add(ServiceCommands.Agent(verbs));
         return root;
     }
 
