@@ -1,3 +1,0 @@
-namespace Godwit.LabTests;
-
-internal static class Placeholder;
