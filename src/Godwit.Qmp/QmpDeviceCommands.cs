@@ -6,7 +6,10 @@ namespace Godwit.Qmp;
 /// <summary>Questions about what the guest is built of. Errors as <see cref="QmpClient.ExecuteAsync"/>.</summary>
 public static class QmpDeviceCommands
 {
-    /// <summary>Every PCI function, bridges before what is behind them.</summary>
+    /// <summary>
+    /// PCI functions, bridges before what is behind them. Bus numbers are the guest firmware's doing: before it ran,
+    /// nothing behind a bridge is listed.
+    /// </summary>
     public static async Task<IReadOnlyList<QmpPciDevice>> QueryPciAsync(
         this QmpClient qmp, TimeSpan deadline, CancellationToken cancel)
     {

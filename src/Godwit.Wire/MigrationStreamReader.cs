@@ -45,6 +45,7 @@ public sealed class MigrationStreamReader(RamTraffic traffic) : WireReader
     private StreamPart part;
     private SectionHeader? section;
     private ISectionBody? body;
+    private bool hasRam;
 
     public MigrationStreamReader() : this(new RamTraffic()) { }
 
@@ -222,7 +223,9 @@ public sealed class MigrationStreamReader(RamTraffic traffic) : WireReader
             _ => null,
         };
         if (begun is null) return $"section '{header.Name}' version {header.Version}, which is unknown here";
-        if (header.Name == "ram" && Configuration is { IsMappedRam: true }) return "a mapped-ram file, which has another layout";
+        if (begun is RamBody && Configuration is { IsMappedRam: true }) return "a mapped-ram file, which has another layout";
+        if (begun is RamBody && hasRam) return "a second section 'ram'";
+        hasRam |= begun is RamBody;
         if (sections.Count >= SectionsMax || !sections.TryAdd(header.SectionId, begun)) return "a section id used twice";
         return Enter(header, begun);
     }

@@ -132,6 +132,23 @@ public sealed class QmpClientTests
     }
 
     [Fact]
+    public async Task Devices_behind_bridges_are_listed_too()
+    {
+        var (monitor, client) = await ScriptedMonitor.ConnectedAsync();
+        var asking = client.QueryPciAsync(Deadline, default);
+        const string facts =
+            """
+            "id": {"vendor": 1, "device": 2}, "class_info": {"class": 3}, "slot": 0, "function": 0
+            """;
+        await monitor.AnswerNextAsync(
+            """
+            [{"bus": 0, "devices": [{FACTS, "bus": 0, "qdev_id": "port", "pci_bridge": {"bus": {"number": 1},
+              "devices": [{FACTS, "bus": 1, "qdev_id": "behind"}]}}]}]
+            """.Replace("FACTS", facts, StringComparison.Ordinal));
+        Assert.Equal(["port", "behind"], (await asking).Select(d => d.QdevId));
+    }
+
+    [Fact]
     public async Task Disposing_fails_what_waits_and_closes_the_stream()
     {
         var (monitor, client) = await ScriptedMonitor.ConnectedAsync();
