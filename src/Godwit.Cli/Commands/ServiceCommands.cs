@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
+using Godwit.Agent;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
@@ -29,9 +30,29 @@ internal static class ServiceCommands
         var pools = Pools();
         var qemus = new Option<string[]>("--qemu")
         { Description = "A QEMU binary; again for more. The first is used by default.", HelpName = "PATH" };
-        return verbs.Verb("agent", "Run this machine as a host.", (session, parsed, cancel) =>
-            throw new ApiException(new ApiError("not-built", "the agent is not part of this build yet")),
-            bundle, listen, link, state, run, pools, qemus);
+        return verbs.Verb("agent", "Run this machine as a host.", async (session, parsed, cancel) =>
+        {
+            var layout = new HostLayout
+            {
+                StateDirectory = parsed.GetValue(state)!, RunDirectory = parsed.GetValue(run)!,
+                Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(parsed.GetValue(qemus)),
+            };
+            await AgentApp.RunAsync(new AgentOptions(
+                parsed.GetValue(listen)!, parsed.GetValue(link)!, parsed.GetValue(bundle)!.FullName, layout), cancel);
+            return ExitCode.All;
+        }, bundle, listen, link, state, run, pools, qemus);
+    }
+
+    private static Dictionary<string, PoolPlace> Places((string Name, string Directory)[]? pools) =>
+        (pools is { Length: > 0 } ? pools : [(ServiceDefaults.PoolName, ServiceDefaults.Pool)])
+            .ToDictionary(pool => pool.Name, pool => PoolOption.Open(pool.Directory));
+
+    private static IReadOnlyList<string> Qemus(string[]? named)
+    {
+        var qemus = named is { Length: > 0 } ? named.Select(Path.GetFullPath).ToArray() : ServiceDefaults.Qemus();
+        return qemus.Count > 0 ? qemus : throw new ApiException(new ApiError("qemu-missing",
+            "there is no qemu-system-x86_64 on this machine")
+        { Next = "install it (apt-get install qemu-system-x86), or name it: --qemu PATH" });
     }
 
     private static Option<string> Directory(string name, string description, string standard) =>
@@ -51,15 +72,16 @@ internal static class ServiceCommands
 
     private static Option<(string Name, string Directory)[]> Pools() => new("--pool")
     {
-        Description = "A directory for disks under a name; again for more. The same name means the same on every host.",
+        Description = "A directory for disks under a name; again for more. "
+            + $"By default {ServiceDefaults.PoolName}={ServiceDefaults.Pool}.",
         HelpName = "NAME=DIRECTORY", CustomParser = ParsePools,
-        DefaultValueFactory = _ => [(ServiceDefaults.PoolName, ServiceDefaults.Pool)],
     };
 
     private static (string, string)[] ParsePools(ArgumentResult result)
     {
         var pools = result.Tokens.Select(token => PoolOption.Parse(token.Value)).ToArray();
         if (pools.Any(pool => pool is null)) result.AddError("--pool takes NAME=DIRECTORY, with the directory from the root on.");
+        if (pools.Select(pool => pool?.Name).Distinct().Count() < pools.Length) result.AddError("Two pools have the same name.");
         return [.. pools.OfType<(string, string)>()];
     }
 }

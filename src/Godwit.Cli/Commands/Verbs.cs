@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Net.Sockets;
 using Godwit.Cli.Api;
+using Godwit.Core;
 
 namespace Godwit.Cli.Commands;
 
@@ -73,6 +75,16 @@ internal sealed class Verbs(Surroundings around)
         {
             session.Report(reason.Error);
             return reason.Error.IsRefusal ? ExitCode.Refused : ExitCode.Failed;
+        }
+        catch (RefusedException reason)
+        {
+            session.Report(new ApiError(reason.Reasons[0].Code, "this cannot be started") { Reasons = reason.Reasons });
+            return ExitCode.Refused;
+        }
+        catch (Exception reason) when (reason is IOException or UnauthorizedAccessException or SocketException)
+        {
+            session.Report(new ApiError("system-error", reason.Message) { Next = "see to that, then run the command again" });
+            return ExitCode.Failed;
         }
         catch (OperationCanceledException)
         {
