@@ -5,11 +5,11 @@ namespace Godwit.Cli.Lab;
 
 /// <summary>
 /// Hosts as network namespaces of one kernel, three networks between them: the LAN of the guests, the migration
-/// network (shaped), the management network. The bridges live in a namespace of their own; a person's machine keeps
-/// one interface more, and loses it with the lab.
+/// network (shaped), the management network. The bridges live in a namespace of their own, so nothing appears in the
+/// machine's own one; people reach the lab's server by its unix socket.
 /// <code>
-///   root ──up── server ──mgmt──┐            hostN: br0 (lan0 + taps), mig0 10.78.0.N, mgmt0 10.79.0.N
-///                              lan namespace: bridges lan (10.77.255.254: the prober), mig, mgmt
+///   hostN:  br0 (lan0 + taps), mig0 10.78.0.N, mgmt0 10.79.0.N      server: mgmt0 10.79.0.254
+///   lan:    bridges lan (10.77.255.254: the prober), mig, mgmt
 /// </code>
 /// </summary>
 public sealed class LabNetwork(LabPlan plan)
@@ -19,9 +19,6 @@ public sealed class LabNetwork(LabPlan plan)
 
     /// <summary>What was changed on this machine beyond the lab's own things, one sentence each.</summary>
     public IReadOnlyList<string> Notes { get; private set; } = [];
-
-    /// <summary>The server as seen from the root namespace; set by <see cref="CreateAsync"/>.</summary>
-    public string ServerAddressFromRoot { get; private set; } = "";
 
     /// <summary>Removes what a former lab of this tag left, then makes everything.</summary>
     public async Task CreateAsync(CancellationToken cancel)
@@ -33,7 +30,11 @@ public sealed class LabNetwork(LabPlan plan)
         await Ip(null, WireCommands(), cancel);
         await Ip(plan.LanNamespace, PlugCommands(), cancel);
         foreach (var host in plan.Hosts) await SetUpHostAsync(host, cancel);
-        await SetUpServerAsync(cancel);
+        await Ip(plan.ServerNamespace, $"""
+            link set lo up
+            addr add {LabPlan.ServerAddress}/24 dev mgmt0
+            link set mgmt0 up
+            """, cancel);
     }
 
     /// <summary>
@@ -45,7 +46,6 @@ public sealed class LabNetwork(LabPlan plan)
         var prefix = $"gw{plan.Tag}-";
         var existing = (await NamespacesAsync()).Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).ToList();
         foreach (var name in existing) await KillAllInAsync(name);
-        await LabShell.TryAsync(["ip", "link", "del", plan.RootInterface]);
         foreach (var name in existing) await LabShell.TryAsync(["ip", "netns", "del", name]);
     }
 
@@ -74,7 +74,6 @@ public sealed class LabNetwork(LabPlan plan)
                     $"type veth peer name {network}0 netns {host.Namespace}");
         commands.AppendLine($"link add srv-mgmt netns {plan.LanNamespace} " +
             $"type veth peer name mgmt0 netns {plan.ServerNamespace}");
-        commands.AppendLine($"link add {plan.RootInterface} type veth peer name up0 netns {plan.ServerNamespace}");
         return commands.ToString();
     }
 
@@ -103,32 +102,6 @@ public sealed class LabNetwork(LabPlan plan)
         if (plan.MigrationRate is { } rate)
             await LabShell.RunAsync(["tc", "-n", host.Namespace, "qdisc", "add", "dev", "mig0", "root",
                 "tbf", "rate", rate, "burst", "512kb", "latency", "50ms"], cancel: cancel);
-    }
-
-    private async Task SetUpServerAsync(CancellationToken cancel)
-    {
-        var (root, server) = await FreePairAsync(cancel);
-        await Ip(plan.ServerNamespace, $"""
-            link set lo up
-            addr add {LabPlan.ServerAddress}/24 dev mgmt0
-            link set mgmt0 up
-            addr add {server}/30 dev up0
-            link set up0 up
-            """, cancel);
-        await Ip(null, $"addr add {root}/30 dev {plan.RootInterface}\nlink set {plan.RootInterface} up", cancel);
-        ServerAddressFromRoot = server;
-    }
-
-    /// <summary>Two addresses for the cable to the root namespace, out of 198.18.0.0/16, which no real network uses.</summary>
-    private static async Task<(string Root, string Server)> FreePairAsync(CancellationToken cancel)
-    {
-        var taken = await LabShell.RunAsync(["ip", "-4", "-o", "addr", "show"], cancel: cancel);
-        for (var pair = 0; pair < 64; pair++)
-        {
-            var (root, server) = ($"198.18.0.{pair * 4 + 1}", $"198.18.0.{pair * 4 + 2}");
-            if (!taken.Contains($" {root}/", StringComparison.Ordinal)) return (root, server);
-        }
-        throw new LabException("64 labs are up on this machine: take one down first (godwit lab down --tag TAG).");
     }
 
     /// <summary>QEMU runs without privileges and must open the tun device: Debian's default is 0666, some machines differ.</summary>

@@ -22,8 +22,6 @@ public sealed partial record LabPlan(string Tag, int HostCount, string? Migratio
     /// <summary>Holds the three bridges and the prober.</summary>
     public string LanNamespace => $"gw{Tag}-lan";
     public string ServerNamespace => $"gw{Tag}-server";
-    /// <summary>The only interface in the root namespace: how a person reaches the lab's server.</summary>
-    public string RootInterface => $"gw{Tag}up";
     public IEnumerable<LabHost> Hosts => Enumerable.Range(1, HostCount).Select(n => new LabHost(this, n));
     public IEnumerable<string> Namespaces => [LanNamespace, ServerNamespace, .. Hosts.Select(h => h.Namespace)];
 
