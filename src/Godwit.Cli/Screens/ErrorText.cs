@@ -9,10 +9,17 @@ internal static class ErrorText
 {
     public static IReadOnlyList<(string Text, Tone Tone)> Lines(ApiError error)
     {
-        var lines = new List<(string, Tone)> { ($"Error: {Sentence(error.Cause)}", Tone.Bad) };
-        if (Place(error) is { Length: > 0 } place) lines.Add(($"  {place}", Tone.Dim));
-        lines.AddRange(Reasons(error.Reasons));
-        if (error.Next is { Length: > 0 } next) lines.Add(($"Next: {next}", Tone.Strong));
+        // A lone reason is the cause over again, and the server joins several to one long cause: each is said once.
+        var joined = error.Cause == string.Join("; ", error.Reasons.Select(reason => reason.Cause));
+        var headline = joined && error.Reasons.Count > 1
+            ? $"{error.Reasons.Count} reasons stand against it; nothing was changed" : error.Cause;
+        var lines = new List<(string, Tone)>
+        {
+            ($"Error: {Sentence(headline)}", Tone.Bad), ($"  {Place(error)}", Tone.Dim),
+        };
+        var listed = error.Reasons.Count > 1 || !joined;
+        if (listed) lines.AddRange(Reasons(error.Reasons));
+        if (error.Next is { Length: > 0 } next && !(listed && joined)) lines.Add(($"Next: {next}", Tone.Strong));
         return lines;
     }
 
@@ -42,7 +49,7 @@ internal static class ErrorText
         reasons.SelectMany((reason, index) => new (string, Tone)[]
         {
             ($"  {index + 1}. {Sentence(reason.Cause)} [{reason.Code}]", Tone.Plain),
-            ($"     Fix: {Sentence(reason.Fix)}", Tone.Plain),
+            ($"     Fix: {reason.Fix}", Tone.Plain),
         });
 
     private static string Place(ApiError error)

@@ -1,5 +1,6 @@
 using Godwit.Cli.Api;
 using Godwit.Cli.Screens;
+using Godwit.Core;
 using Xunit;
 
 namespace Godwit.Tests.Cli;
@@ -20,6 +21,19 @@ public sealed class ApiClientTests
         var error = await FailAsync(server);
         Assert.True(error.IsRefusal);
         Approval.Check(string.Join('\n', ErrorText.Lines(error).Select(line => line.Text)) + "\n");
+    }
+
+    [Fact]
+    public void What_the_server_says_twice_is_shown_once()
+    {
+        Refusal one = new("vm-state", "web1 is stopped", "godwit vm start web1"), two = new("vm-busy", "web1 is being saved", "wait");
+        Approval.Check(string.Join('\n', new[]
+        {
+            new ApiError(one.Code, one.Cause) { Next = one.Fix, Reasons = [one] },
+            new ApiError(one.Code, $"{one.Cause}; {two.Cause}") { Next = $"{one.Fix}; {two.Fix}", Reasons = [one, two] },
+            new ApiError("plan-refused", "web1: host1 → host2, live: would be refused") { Reasons = [one] },
+            new ApiError("vm-not-found", "there is no VM web9") { Side = "server", Next = "godwit vm list" },
+        }.SelectMany(ErrorText.Lines).Select(line => line.Text)) + "\n");
     }
 
     [Fact]

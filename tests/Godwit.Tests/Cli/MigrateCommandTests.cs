@@ -117,7 +117,7 @@ public sealed class MigrateCommandTests
         server.On($"POST {Api}/vms/web1/migrate", Json(Plan(new Refusal("bridge-missing", "host2 has no bridge br0", "create it"))));
         var no = await GodwitRun.OfAsync(server, "vm migrate web1 --dry-run");
         Assert.Equal(ExitCode.Refused, no.ExitCode);
-        Assert.Contains("host2 has no bridge br0. [bridge-missing]\n     Fix: create it.", no.Error);
+        Assert.Contains("host2 has no bridge br0. [bridge-missing]\n     Fix: create it", no.Error);
         Assert.All(server.Heard, call => Assert.Contains("\"dryRun\":true", call.Body));
     }
 
