@@ -34,6 +34,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
     };
+    private bool contSent;
     private QemuInstance? qemu;
     private Machine? vm;
     private QemuSignals signals = null!;
@@ -95,7 +96,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         catch (Exception e) when (e is IOException or QmpException or OperationCanceledException or TimeoutException)
         {
             if (record.Mark == MoveMark.Candidate) await AnswerAbortedAsync(link, e.Message);
-            else Board.Set(s => s with { Reason = e.Message });
+            else if (record.Mark == MoveMark.Intent) await GoForwardAsync(link, e.Message);
         }
         finally
         {
@@ -139,6 +140,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             }
             if (!order.StayPaused)
             {
+                contSent = true;
                 try { await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None); }
                 catch (QmpException refused) when (!qemu.Qmp.Closed.IsCompleted && refused.ErrorClass == "GenericError")
                 {
@@ -165,6 +167,34 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         Board.Stand(MoveStanding.TargetRuns);
         await tools.Machines.ReleaseAsync(vm, order.Move);
         if (!order.StayPaused) await qemu!.Qmp.TryAnnounceSelfAsync();
+    }
+
+    /// <summary>
+    /// Something broke after intent was durable: the way is forward, as for a restarted agent. Back only on proof that
+    /// it never ran: this agent never sent <c>cont</c>, and QEMU cannot start by itself.
+    /// </summary>
+    private async Task GoForwardAsync(LinkReceiver link, string trouble)
+    {
+        await decision.WaitAsync();
+        try
+        {
+            if (await new MoveAdoption(tools).ComesUpAsync(qemu!, order.StayPaused)) await SettleAsOwnerAsync();
+            else if (!contSent)
+            {
+                await AbortAsync($"the target QEMU died before it was told to run: {trouble}");
+                await link.SendAnswerAsync(new LinkAnswer.Aborted(order.Epoch, trouble), CancellationToken.None);
+            }
+            else
+            {
+                record = record with { Mark = MoveMark.TargetLost, Reason = $"the target QEMU died after it was told to run: {trouble}" };
+                using (await vm!.EnterAsync()) await tools.Machines.DropAsync(vm, qemu!);
+                await tools.Journal.WriteAsync(record);
+                Board.Stand(MoveStanding.TargetLost, record.Reason);
+                await tools.Machines.ReleaseAsync(vm, order.Move);
+            }
+        }
+        catch (IOException e) { Board.Set(s => s with { Reason = e.Message }); } // The board stands; the server relays it.
+        finally { decision.Release(); }
     }
 
     private async Task AnswerAbortedAsync(LinkReceiver link, string reason)

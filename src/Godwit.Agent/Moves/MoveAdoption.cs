@@ -121,7 +121,7 @@ internal sealed class MoveAdoption(MoveTools tools)
     }
 
     /// <summary>True once it runs (or is loaded, where it is to stay paused). Forward only: cont twice is cont once.</summary>
-    private async Task<bool> ComesUpAsync(QemuInstance qemu, bool paused)
+    public async Task<bool> ComesUpAsync(QemuInstance qemu, bool paused)
     {
         for (var wait = 0; wait < LoadWaitsMax && !qemu.Qmp.Closed.IsCompleted; wait++)
         {

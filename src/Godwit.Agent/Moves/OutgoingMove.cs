@@ -112,6 +112,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var path = qemu.OutgoingSocket;
         await using var listener = await tools.Network.ListenUnixAsync(path, vm.Spec.Uid, CancellationToken.None);
         await qmp.MigrateAsync("unix:" + path, QmpMoves.Deadline, CancellationToken.None);
+        if (Volatile.Read(ref stopReason) is not null) await qmp.TryMigrateCancelAsync(); // Asked for before there was anything to cancel.
         await using var fromQemu = await listener.AcceptAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30), time);
         var pump = link.PumpAsync(fromQemu, new PacingLimits(order.Limits.BandwidthBytesPerSecond), CancellationToken.None);
 

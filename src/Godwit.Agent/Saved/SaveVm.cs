@@ -30,9 +30,11 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         {
             await qemu.Qmp.PrepareSourceAsync(new(), sameHost: false);
             if (!wasPaused) await qemu.Qmp.StopAsync(QmpMoves.Deadline, cancel);
-            await using var file = await disk.CreateLargeAsync(path, cancel);
-            await StreamAsync(vm, qemu, signals, file.Content, devices, cancel);
-            await file.CommitAsync();
+            await using (var file = await disk.CreateLargeAsync(path, cancel))
+            {
+                await StreamAsync(vm, qemu, signals, file.Content, devices, cancel);
+                await file.CommitAsync();
+            }
 
             // The file is whole and durable. From here on it is the VM; this QEMU must not run again.
             var pauseMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds;

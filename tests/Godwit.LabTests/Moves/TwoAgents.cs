@@ -82,18 +82,26 @@ public sealed class TwoAgents : IAsyncDisposable
     }
 
     /// <summary>One move as the server would order it, to where both agents rest.</summary>
-    public async Task<(MoveStatus Source, MoveStatus Target)> MoveAsync(VmSpec spec, MoveMode mode)
+    public async Task<(MoveStatus Source, MoveStatus Target)> MoveAsync(VmSpec spec, MoveMode mode, bool stayPaused = false)
     {
-        var id = await BeginAsync(spec, mode);
-        await foreach (var _ in Source.WatchMoveAsync(id, default)) { }
-        await foreach (var _ in Target.WatchMoveAsync(id, default)) { }
+        var id = await BeginAsync(spec, mode, stayPaused: stayPaused);
+        await RestAsync(id);
         return (await Source.QueryMoveAsync(id, default), await Target.QueryMoveAsync(id, default));
     }
 
-    public async Task<MoveId> BeginAsync(VmSpec spec, MoveMode mode, MoveLimits? limits = null)
+    /// <summary>Until neither side has anything left to do by itself.</summary>
+    public async Task RestAsync(MoveId id)
+    {
+        await foreach (var _ in Source.WatchMoveAsync(id, default)) { }
+        await foreach (var _ in Target.WatchMoveAsync(id, default)) { }
+    }
+
+    public string InPool(string file) => Path.Combine(state, "pool", file);
+
+    public async Task<MoveId> BeginAsync(VmSpec spec, MoveMode mode, MoveLimits? limits = null, bool stayPaused = false)
     {
         var id = new MoveId($"mv-{new RealRandomness().NextHex(6)}");
-        var ready = await Target.PrepareIncomingAsync(new IncomingOrder(id, spec, new Epoch(2), new HostId("a"), false), default);
+        var ready = await Target.PrepareIncomingAsync(new IncomingOrder(id, spec, new Epoch(2), new HostId("a"), stayPaused), default);
         await Source.StartOutgoingAsync(
             new OutgoingOrder(id, spec.Id, new Epoch(1), new HostId("b"), mode, limits ?? new MoveLimits(), ready), default);
         return id;
@@ -105,8 +113,17 @@ public sealed class TwoAgents : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         foreach (var agent in new[] { Source, Target })
-            foreach (var vm in (await agent.ListVmsAsync(default)).Where(v => v.IsOwner))
-                await agent.StopVmAsync(vm.Spec.Id, vm.Epoch, force: true, default);
+            for (var tries = 0; tries < 50; tries++) // A released source tells first and buries its copy after.
+            {
+                try
+                {
+                    foreach (var vm in (await agent.ListVmsAsync(default)).Where(v => v.IsOwner))
+                        await agent.StopVmAsync(vm.Spec.Id, vm.Epoch, force: true, default);
+                    if ((await agent.ListVmsAsync(default)).All(v => v.QemuPid is null)) break;
+                }
+                catch (RefusedException) { }
+                await Task.Delay(100);
+            }
         await stop.CancelAsync();
         foreach (var name in new[] { "a", "b" })
             System.Diagnostics.Process.Start("umount", ["-q", Path.Combine(run, name, "vms")]).WaitForExit();
