@@ -131,7 +131,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             Board.Stand(MoveStanding.TargetIntent);
             await tools.FailPoints.HitAsync("incoming.after-intent");
 
-            var ended = await Task.WhenAny(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
+            var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
             if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
             {
                 // cont was never sent by this agent and QEMU cannot start by itself (-S): it has not run.
@@ -147,7 +147,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                     await AbortAsync($"the target QEMU refuses to run the guest: {refused.Message}"); // Disks not to be had.
                     return record.Reason;
                 }
-                await signals.Resumed.WaitAsync(QmpMoves.Deadline, tools.Time);
+                await signals.Resumed.Joinable().WaitAsync(QmpMoves.Deadline, tools.Time);
             }
             var resumed = order.StayPaused ? 0 : await signals.Resumed;
             await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed), CancellationToken.None);
@@ -218,7 +218,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
 
     private async Task ReapWhenForgottenAsync()
     {
-        if (await Task.WhenAny(connected.Task, Task.Delay(ConnectMax, tools.Time)) != connected.Task)
+        if (await Joining.AnyAsync(connected.Task, Task.Delay(ConnectMax, tools.Time)) != connected.Task)
             await AbandonAsync($"no source connected within {ConnectMax.TotalMinutes:0} minutes");
     }
 }

@@ -1,4 +1,5 @@
 using Godwit.Agent.Link;
+using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Qmp;
@@ -56,7 +57,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
     /// <summary>The newest pass that began, or null when only time passed.</summary>
     private async Task<int?> NextPassAsync(QemuSignals signals, CancellationToken watching)
     {
-        var waiting = signals.Passes.WaitToReadAsync(watching).AsTask();
+        var waiting = signals.Passes.WaitToReadAsync(watching).Joinable();
         await Task.WhenAny(waiting, Task.Delay(ReportEvery, time, watching));
         watching.ThrowIfCancellationRequested();
         int? newest = null;

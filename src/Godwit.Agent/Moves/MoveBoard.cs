@@ -41,7 +41,7 @@ internal sealed class MoveBoard(MoveStatus first)
             lock (gate) (now, bell) = (status, changed.Task);
             if (now != told) yield return told = now;
             if (IsResting(now.Standing)) yield break;
-            await bell.WaitAsync(cancel);
+            await bell.Joinable().WaitAsync(cancel);
         }
     }
 

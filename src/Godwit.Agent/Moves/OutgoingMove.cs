@@ -120,7 +120,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var memory = new MemorySteering(qmp, link, order, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
-        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
         if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
         {
             watching.Cancel();
@@ -155,7 +155,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await link.SendTokenAsync(token, CancellationToken.None);
         await tools.FailPoints.HitAsync("outgoing.after-token");
         // A slow answer is shown as doubt, so that the server asks the target too; the link's answer still counts.
-        if (await Task.WhenAny(link.Answer, Task.Delay(PauseMax, time)) != link.Answer)
+        if (await Joining.AnyAsync(link.Answer, Task.Delay(PauseMax, time)) != link.Answer)
             Board.Stand(MoveStanding.SourceDoubt, $"no answer to the token within {PauseMax.TotalSeconds:0} s");
         var answer = await link.Answer;
         switch (answer)
@@ -255,11 +255,11 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     }
 
     /// <summary>Completes only if the pump breaks; its ordinary end is told by QEMU's own event.</summary>
-    private static Task PumpFault(Task pump)
+    private static async Task PumpFault(Task pump)
     {
-        var fault = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        pump.ContinueWith(_ => fault.TrySetResult(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-        return fault.Task;
+        try { await pump; }
+        catch (Exception) { return; } // The reason is read from the pump itself.
+        await new TaskCompletionSource().Task;
     }
 
     private abstract record StreamEnd

@@ -20,8 +20,7 @@ internal sealed class QemuSignals : IDisposable
     public QemuSignals(QmpClient qmp)
     {
         subscription = qmp.Subscribe(Hear);
-        qmp.Closed.ContinueWith(_ => passes.Writer.TryComplete(), CancellationToken.None,
-            TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        _ = EndPassesAsync(qmp.Closed);
     }
 
     /// <summary>QEMU's time of the first STOP, in microseconds since 1970.</summary>
@@ -49,6 +48,12 @@ internal sealed class QemuSignals : IDisposable
                 shutdown.TrySetResult();
                 break;
         }
+    }
+
+    private async Task EndPassesAsync(Task closed)
+    {
+        await closed;
+        passes.Writer.TryComplete();
     }
 
     public void Dispose()

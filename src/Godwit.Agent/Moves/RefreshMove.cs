@@ -92,7 +92,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             if (!paused)
             {
                 await fresh.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
-                await freshSignals.Resumed.WaitAsync(SwitchMax, tools.Time);
+                await freshSignals.Resumed.Joinable().WaitAsync(SwitchMax, tools.Time);
             }
             await SettleAsync(fresh, await ReceiptAsync(oldSignals, freshSignals));
         }
@@ -105,8 +105,8 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
 
     private static async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
     {
-        // WhenAny with a plain delay would poll nothing either; the time limit is the guard's, outside the usual path.
-        var ended = await Task.WhenAny(signals.MigrationEnded, qmp.Closed, shutdown);
+        // Waiting with a plain delay would poll nothing either; the time limit is the guard's, outside the usual path.
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, shutdown);
         return ended == signals.MigrationEnded ? await signals.MigrationEnded
             : ended == shutdown ? "the guest powered itself off" : $"QEMU ended: {await qmp.Closed}";
     }

@@ -1,0 +1,177 @@
+using Godwit.Core.Ports;
+using Godwit.Simulator.Loop;
+
+namespace Godwit.Simulator.Machines;
+
+/// <summary>
+/// One host's files. What a process sees and what survives a power cut are kept apart: a write is both at once (that
+/// is the port's promise), a deletion survives only once its directory was synced. A cut in the middle of a write
+/// leaves the old content or the new, by the seed.
+/// </summary>
+public sealed class SimDisk(SimHost host) : IDisk
+{
+    private sealed record Pending(string Path, byte[] Content);
+
+    private static readonly string[] Volatile = ["/run/", "/sys/", "/proc/", "/dev/"];
+    private readonly SortedDictionary<string, byte[]> _seen = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, byte[]> _durable = [];
+    private readonly HashSet<string> _directories = ["/", "/run", "/sys", "/proc", "/dev"];
+    private readonly List<Pending> _pending = [];
+    private readonly SimRandom _random = SimRandom.Fork(host.Loop.Seed, $"disk {host.Name}");
+    private int _powerCuts;
+
+    /// <summary>So many of the next writes fail with EIO. Of those some were seen before they failed: fsync came last.</summary>
+    public int FailingWrites { get; set; }
+    public bool IsFull { get; set; }
+    public bool IsReadOnly { get; set; }
+    public TimeSpan WriteTimeMin { get; set; } = TimeSpan.FromMicroseconds(300);
+    public TimeSpan WriteTimeMax { get; set; } = TimeSpan.FromMilliseconds(4);
+
+    public async Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        cancel.ThrowIfCancellationRequested();
+        DemandDirectoryOf(path);
+        if (IsReadOnly) throw new IOException($"Read-only file system : '{path}'");
+        if (IsFull) throw new IOException($"No space left on device : '{path}'");
+        var pending = new Pending(path, content.ToArray());
+        _pending.Add(pending);
+        var written = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var (writer, cuts) = (SimContext.Running, _powerCuts);
+        host.Loop.After(_random.NextTime(WriteTimeMin, WriteTimeMax), () =>
+        {
+            if (cuts != _powerCuts) return;
+            _pending.Remove(pending);
+            if (writer is { IsDead: true } && _random.Chance(0.5)) return; // Killed before the rename.
+            if (FailingWrites > 0) written.SetException(Failed(pending));
+            else
+            {
+                Put(pending);
+                written.SetResult();
+            }
+        });
+        await written.Task;
+    }
+
+    public async Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        cancel.ThrowIfCancellationRequested();
+        await Task.Yield();
+        if (!_seen.TryGetValue(path, out var content)) return null;
+        if (content.Length > bytesMax) throw new IOException($"{path} has {content.Length} bytes, more than {bytesMax}");
+        return [.. content];
+    }
+
+    public IReadOnlyList<string> List(string directory)
+    {
+        host.Loop.DemandLoopThread();
+        var prefix = directory.TrimEnd('/') + "/";
+        return [.. _seen.Keys.Concat(_directories).Concat(host.UnixSockets.Keys)
+            .Where(p => p.Length > prefix.Length && p.StartsWith(prefix, StringComparison.Ordinal))
+            .Select(p => p[prefix.Length..].Split('/')[0]).Distinct().Order(StringComparer.Ordinal)];
+    }
+
+    public void CreateDirectory(string path)
+    {
+        host.Loop.DemandLoopThread();
+        if (IsReadOnly && !IsVolatile(path)) throw new IOException($"Read-only file system : '{path}'");
+        for (var at = path.TrimEnd('/'); at.Length > 0; at = at[..at.LastIndexOf('/')]) _directories.Add(at);
+    }
+
+    public void CreateOwnedDirectory(string path, int ownerUid) => CreateDirectory(path);
+
+    public void DeleteFile(string path)
+    {
+        host.Loop.DemandLoopThread();
+        _seen.Remove(path);
+        host.UnixSockets.Remove(path);
+        host.RamFiles.Remove(path); // Processes that map it keep it.
+        host.Storage.Delete(path);
+    }
+
+    public void DeleteDirectory(string path)
+    {
+        host.Loop.DemandLoopThread();
+        var prefix = path.TrimEnd('/') + "/";
+        foreach (var file in _seen.Keys.Concat(host.UnixSockets.Keys).ToList())
+            if (file.StartsWith(prefix, StringComparison.Ordinal)) DeleteFile(file);
+        _directories.RemoveWhere(d => (d + "/").StartsWith(prefix, StringComparison.Ordinal));
+    }
+
+    public Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        DemandDirectoryOf(path);
+        if (IsFull) throw new IOException($"No space left on device : '{path}'");
+        return Task.FromResult<ILargeFile>(new LargeFile(this, path));
+    }
+
+    public Task<Stream> OpenLargeAsync(string path, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        if (!_seen.TryGetValue(path, out var content)) throw new FileNotFoundException($"Could not find file '{path}'.", path);
+        return Task.FromResult<Stream>(new MemoryStream(content, writable: false));
+    }
+
+    /// <summary>Kept in memory until it is committed; a simulated image is small.</summary>
+    private sealed class LargeFile(SimDisk disk, string path) : ILargeFile
+    {
+        private readonly MemoryStream _content = new();
+
+        public Stream Content => _content;
+        public Task CommitAsync() => disk.WriteDurablyAsync(path, _content.ToArray(), CancellationToken.None);
+        public ValueTask DisposeAsync() => _content.DisposeAsync();
+    }
+
+    /// <summary>As a program other than the agent writes: seen at once, durable never.</summary>
+    public void AppendAsProgram(string path, ReadOnlySpan<byte> content)
+    {
+        var before = _seen.GetValueOrDefault(path) ?? [];
+        _seen[path] = [.. before, .. content];
+    }
+
+    public bool FileExists(string path) => _seen.ContainsKey(path);
+
+    internal void RemoveAsProgram(string path) => _seen.Remove(path);
+
+    internal void DemandDirectoryOf(string path)
+    {
+        var directory = path[..path.LastIndexOf('/')];
+        if (!_directories.Contains(directory.Length == 0 ? "/" : directory))
+            throw new DirectoryNotFoundException($"Could not find a part of the path '{path}'.");
+    }
+
+    internal void LosePower()
+    {
+        _powerCuts++;
+        foreach (var pending in _pending)
+            if (_random.Chance(0.5)) _durable[pending.Path] = pending.Content;
+        _pending.Clear();
+
+        var deleted = _durable.Keys.Where(p => !_seen.ContainsKey(p)).Order(StringComparer.Ordinal);
+        foreach (var path in deleted.ToList())
+            if (_random.Chance(0.5)) _durable.Remove(path); // Its directory happened to reach the disk.
+        _seen.Clear();
+        foreach (var (path, content) in _durable.Where(f => !IsVolatile(f.Key))) _seen[path] = content;
+        _directories.RemoveWhere(d => d.StartsWith("/run/", StringComparison.Ordinal));
+    }
+
+    private void Put(Pending write)
+    {
+        _seen[write.Path] = write.Content;
+        _durable[write.Path] = write.Content;
+        var directory = write.Path[..(write.Path.LastIndexOf('/') + 1)];
+        foreach (var path in _durable.Keys.Where(p => !_seen.ContainsKey(p)).ToList())
+            if (path[..(path.LastIndexOf('/') + 1)] == directory) _durable.Remove(path); // This write synced the directory.
+    }
+
+    private IOException Failed(Pending write)
+    {
+        FailingWrites--;
+        if (_random.Chance(0.3)) _seen[write.Path] = write.Content; // Renamed, then the sync of the directory failed.
+        return new IOException($"Input/output error : '{write.Path}'");
+    }
+
+    private static bool IsVolatile(string path) => Volatile.Any(v => path.StartsWith(v, StringComparison.Ordinal));
+}

@@ -1,0 +1,87 @@
+using Godwit.Simulator.Loop;
+using Godwit.Simulator.Network;
+using Godwit.Simulator.Qemu;
+
+namespace Godwit.Simulator.Machines;
+
+/// <summary>One physical host: power, disk, process table, network devices. Its agent is one process among others.</summary>
+public sealed class SimHost
+{
+    private const int PidMin = 300, PidMax = 700;
+
+    private readonly Dictionary<int, SimProcess> _processes = [];
+    private TimeSpan _bootedAt;
+    private int _lastPid = PidMin, _lastPort = 40_000;
+
+    public SimHost(SimLoop loop, SimNet net, string name, string address, SimStorage storage)
+    {
+        (Loop, Net, Name, Address, Storage) = (loop, net, name, address, storage);
+        Clock = new SimClock(loop);
+        Random = SimRandom.Fork(loop.Seed, $"host {name}");
+        Disk = new SimDisk(this);
+        Devices = new SimDevices(Disk);
+        net.Add(this);
+    }
+
+    public SimLoop Loop { get; }
+    public SimNet Net { get; }
+    public string Name { get; }
+    public string Address { get; }
+    public SimStorage Storage { get; }
+    public SimClock Clock { get; }
+    public SimRandom Random { get; }
+    public SimDisk Disk { get; }
+    public SimDevices Devices { get; }
+    public bool IsUp { get; private set; } = true;
+    internal Dictionary<string, SimRam> RamFiles { get; } = [];
+    public IEnumerable<SimProcess> Processes => _processes.Values.Where(p => !p.HasExited);
+
+    internal Dictionary<string, SimListener> UnixSockets { get; } = [];
+    internal Dictionary<int, SimListener> PeerListeners { get; } = [];
+
+    /// <summary>Pids come round soon here: whoever trusts a bare pid meets somebody else's process.</summary>
+    public SimProcess Start(string program)
+    {
+        do _lastPid = _lastPid + 1 < PidMax ? _lastPid + 1 : PidMin;
+        while (_processes.TryGetValue(_lastPid, out var there) && !there.HasExited);
+        var startTicks = (long)((Loop.Now - _bootedAt).TotalSeconds * 100) + 100;
+        var process = new SimProcess(this, _lastPid, startTicks, program);
+        _processes[_lastPid] = process;
+        return process;
+    }
+
+    public SimProcess? Find(int pid, long startTicks) =>
+        _processes.GetValueOrDefault(pid) is { } process && process.StartTicks == startTicks ? process : null;
+
+    /// <summary>Everything here ends at once and says goodbye to nobody; the disk keeps what was synced.</summary>
+    public void PowerOff()
+    {
+        if (!IsUp) return;
+        Loop.Trace(Name, "power off");
+        IsUp = false;
+        foreach (var process in Processes.ToList()) process.Exit(ProcessEnd.PowerCut);
+        Disk.LosePower();
+        Devices.Forget();
+        UnixSockets.Clear();
+        RamFiles.Clear();
+        PeerListeners.Clear();
+    }
+
+    public void PowerOn()
+    {
+        if (IsUp) return;
+        Loop.Trace(Name, "power on");
+        IsUp = true;
+        _bootedAt = Loop.Now;
+    }
+
+    /// <summary>Opens, or creates, the file behind a guest's memory.</summary>
+    internal SimRam MapRam(string path)
+    {
+        if (RamFiles.TryGetValue(path, out var ram)) return ram;
+        Disk.AppendAsProgram(path, []);
+        return RamFiles[path] = new SimRam();
+    }
+
+    internal int NextPort() => ++_lastPort;
+}

@@ -1,0 +1,45 @@
+using Godwit.Simulator.Qemu;
+
+namespace Godwit.Simulator.Machines;
+
+/// <summary>
+/// The pool all hosts share: disk images by path. An image knows which QEMUs hold it for writing, and the guest's last
+/// acknowledged write.
+/// </summary>
+public sealed class SimStorage
+{
+    private readonly Dictionary<string, SimImage> _images = [];
+
+    /// <summary>False: the file system keeps no locks between hosts, as with images on raw block devices.</summary>
+    public bool LocksWork { get; set; } = true;
+
+    public SimImage? Find(string path) => _images.GetValueOrDefault(path);
+
+    public SimImage Create(string path, long bytes)
+    {
+        if (!_images.TryGetValue(path, out var image)) _images[path] = image = new SimImage(path, bytes);
+        return image;
+    }
+
+    public void Delete(string path) => _images.Remove(path);
+}
+
+public sealed class SimImage(string path, long bytes)
+{
+    private readonly HashSet<SimQemu> _writers = [];
+
+    public string Path => path;
+    public long Bytes => bytes;
+    /// <summary>The guest's counter at its last acknowledged write.</summary>
+    public long LastWrite { get; internal set; }
+
+    /// <summary>True: <paramref name="qemu"/> holds it now. False: another one does, and locks work.</summary>
+    internal bool TryLock(SimQemu qemu, bool locksWork)
+    {
+        if (locksWork && _writers.Any(w => w != qemu)) return false;
+        _writers.Add(qemu);
+        return true;
+    }
+
+    internal void Unlock(SimQemu qemu) => _writers.Remove(qemu);
+}

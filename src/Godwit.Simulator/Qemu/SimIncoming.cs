@@ -1,0 +1,197 @@
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace Godwit.Simulator.Qemu;
+
+/// <summary>
+/// The target's side: listens once, loads, and with -S stands paused with "completed". A stream that cannot be loaded
+/// ends the process (7.2 has no exit-on-error=false).
+/// </summary>
+internal sealed class SimIncoming(SimQemu qemu)
+{
+    private bool _asked;
+
+    public string Status { get; private set; } = "none";
+    /// <summary>The next load fails at its end, as with a device the other side does not have.</summary>
+    public bool RefusesToLoad { get; set; }
+
+    public void Start(string uri)
+    {
+        if (!qemu.Options.Incoming) throw new QemuErrorException("'-incoming' was not specified on the command line");
+        if (_asked) throw new QemuErrorException("The incoming migration has already been started");
+        if (!uri.StartsWith("unix:", StringComparison.Ordinal)) throw new QemuErrorException($"unknown migration protocol: {uri}");
+        _asked = true;
+        Say("setup");
+        _ = ServeAsync(uri["unix:".Length..]);
+    }
+
+    public JsonObject Query() => Status == "none" ? [] : new JsonObject { ["status"] = Status };
+
+    private async Task ServeAsync(string path)
+    {
+        var listener = await qemu.Process.Network.ListenUnixAsync(path, 0, CancellationToken.None);
+        await using var stream = await listener.AcceptAsync(CancellationToken.None);
+        await listener.DisposeAsync();
+        Say("active");
+        try
+        {
+            var loaded = await LoadAsync(new Input(stream));
+            var delay = qemu.Random.NextTime(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(20));
+            qemu.BusyFor(delay); // Device state loads on the main loop: the monitor waits.
+            await qemu.Host.Loop.SleepAsync(delay);
+            if (RefusesToLoad) throw new InvalidDataException("Unknown savevm section or instance 'extra' 0");
+            Loaded(loaded);
+        }
+        catch (Exception broken) when (broken is IOException or InvalidDataException)
+        {
+            Say("failed");
+            qemu.Die($"load of migration failed: {broken.Message}");
+        }
+    }
+
+    private void Loaded((GuestState State, long DeviceRuns, bool Running) stream)
+    {
+        var sharesMemory = qemu.Capabilities.GetValueOrDefault("x-ignore-shared");
+        if (!sharesMemory) qemu.Ram.State = stream.State;
+        qemu.DeviceRuns = stream.DeviceRuns;
+        qemu.Ledger.Record(qemu, GuestFactKind.Loaded, qemu.Ram.State);
+        var late = qemu.Capabilities.GetValueOrDefault("late-block-activate");
+        if ((!late || (qemu.AutoStart && stream.Running)) && qemu.ActivateDisks() is { } refused)
+        {
+            qemu.Log(refused);
+            qemu.AutoStart = false;
+        }
+        if (qemu.AutoStart && stream.Running) qemu.StartVcpus();
+        else qemu.SetRunState("paused");
+        Say("completed");
+    }
+
+    private async Task<(GuestState State, long DeviceRuns, bool Running)> LoadAsync(Input input)
+    {
+        if (await input.U32() != SimRamStream.Magic || await input.U32() != SimRamStream.Version)
+            throw new InvalidDataException("Not a migration stream");
+        (GuestState, long, bool)? guest = null;
+        while (true)
+        {
+            var kind = await input.U8();
+            switch (kind)
+            {
+                case SimRamStream.Configuration: await ConfigurationAsync(input); break;
+                case SimRamStream.Start or SimRamStream.Part or SimRamStream.End: await RamAsync(input, kind); break;
+                case SimRamStream.Full: guest = await DevicesAsync(input); break;
+                case SimRamStream.Eof: return guest ?? throw new InvalidDataException("no device state");
+                default: throw new InvalidDataException($"Unknown savevm section type {kind}");
+            }
+        }
+    }
+
+    private async Task ConfigurationAsync(Input input)
+    {
+        var machine = await input.Text((int)await input.U32());
+        if (machine != qemu.Options.MachineType)
+            throw new InvalidDataException($"Machine type received is '{machine}' and local is '{qemu.Options.MachineType}'");
+    }
+
+    private async Task RamAsync(Input input, byte kind)
+    {
+        await SectionAsync(input, kind == SimRamStream.Start, SimRamStream.RamSection);
+        while (true)
+        {
+            var word = await input.U64();
+            if ((word & SimRamStream.EndOfSection) != 0) break;
+            if ((word & SimRamStream.MemSize) != 0)
+            {
+                var block = await input.Name();
+                if (block != SimRamStream.Block || await input.U64() != qemu.Options.MemoryBytes)
+                    throw new InvalidDataException($"Unknown ramblock \"{block}\" or other length");
+                continue;
+            }
+            if ((word & SimRamStream.Continue) == 0) await input.Name();
+            if ((word & SimRamStream.Zero) != 0) await input.U8();
+            else if ((word & SimRamStream.Page) != 0) await input.SkipAsync(GuestLoad.PageBytes);
+            else throw new InvalidDataException($"Unknown combination of migration flags: 0x{word:x}");
+        }
+        await FooterAsync(input, SimRamStream.RamSection);
+    }
+
+    private static async Task<(GuestState, long, bool)> DevicesAsync(Input input)
+    {
+        await SectionAsync(input, named: true, SimRamStream.GuestSection);
+        var state = new GuestState((int)await input.U64(), await input.U64(), await input.U64());
+        var rest = await input.U64();
+        await input.SkipAsync(SimRamStream.OtherDeviceBytes);
+        await FooterAsync(input, SimRamStream.GuestSection);
+        return (state, rest >> 1, (rest & 1) == 1);
+    }
+
+    private static async Task SectionAsync(Input input, bool named, int section)
+    {
+        if (await input.U32() != section) throw new InvalidDataException("Unknown savevm section id");
+        if (!named) return;
+        await input.Name();
+        await input.SkipAsync(8);
+    }
+
+    private static async Task FooterAsync(Input input, int section)
+    {
+        if (await input.U8() != SimRamStream.Footer || await input.U32() != section)
+            throw new InvalidDataException("Missing section footer");
+    }
+
+    private void Say(string status)
+    {
+        Status = status;
+        qemu.Host.Loop.Trace(qemu.Host.Name, $"{qemu.Options.Name} pid {qemu.Process.Pid}: incoming migration {status}");
+        if (qemu.Capabilities.GetValueOrDefault("events"))
+            qemu.SendEvent("MIGRATION", new JsonObject { ["status"] = status });
+    }
+
+    /// <summary>Buffered exact reads; the end of the stream in the middle of something is an I/O error, as in QEMU.</summary>
+    private sealed class Input(Stream stream)
+    {
+        private readonly byte[] _buffer = new byte[64 << 10];
+        private int _from, _to;
+
+        public async ValueTask<byte> U8()
+        {
+            if (_from == _to) await FillAsync();
+            return _buffer[_from++];
+        }
+
+        public async ValueTask<uint> U32()
+        {
+            uint value = 0;
+            for (var i = 0; i < 4; i++) value = (value << 8) | await U8();
+            return value;
+        }
+
+        public async ValueTask<long> U64() => ((long)await U32() << 32) | await U32();
+
+        public async ValueTask<string> Name() => await Text(await U8());
+
+        public async ValueTask<string> Text(int length)
+        {
+            if (length > 4096) throw new InvalidDataException("a name that long");
+            var text = new byte[length];
+            for (var i = 0; i < length; i++) text[i] = await U8();
+            return Encoding.ASCII.GetString(text);
+        }
+
+        public async ValueTask SkipAsync(int bytes)
+        {
+            while (bytes > 0)
+            {
+                if (_from == _to) await FillAsync();
+                var step = Math.Min(bytes, _to - _from);
+                (_from, bytes) = (_from + step, bytes - step);
+            }
+        }
+
+        private async ValueTask FillAsync()
+        {
+            _from = 0;
+            _to = await stream.ReadAsync(_buffer);
+            if (_to == 0) throw new IOException("Input/output error");
+        }
+    }
+}
