@@ -277,7 +277,7 @@ public sealed partial class HostMachines(
         try
         {
             var exit = instance.WaitForExitAsync(CancellationToken.None);
-            await Task.WhenAny(exit, instance.PoweredOff, instance.Qmp.Closed);
+            await Joining.AnyAsync(exit, instance.PoweredOff, instance.Qmp.Closed);
             if (!exit.IsCompleted && !instance.PoweredOff.IsCompleted && instance.IsAlive)
             {
                 MonitorLost(machine.Id.Value, instance.Process.Pid, await instance.Qmp.Closed);

@@ -80,7 +80,7 @@ public sealed partial class MachineLife(HostMachines machines)
 
         // Outside the gate, so that a person who loses patience can force it.
         var gone = instance.WaitForExitAsync(cancel);
-        var ended = await Task.WhenAny(gone, Task.Delay(PowerdownWaitMax, machines.Time, cancel));
+        var ended = await Joining.AnyAsync(gone, Task.Delay(PowerdownWaitMax, machines.Time, cancel));
         cancel.ThrowIfCancellationRequested();
         if (ended != gone) throw new RefusedException("guest-ignores-powerdown",
             $"{machine.Spec.Name} did not power off within {PowerdownWaitMax.TotalSeconds} s of its power button",

@@ -59,7 +59,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
         await using (var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel))
             await SavedStateFile.FeedAsync(file, toQemu, cancel);
-        var ended = await Task.WhenAny(signals.MigrationEnded, qemu.Qmp.Closed);
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu.Qmp.Closed);
         if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
             throw new RefusedException("saved-state-not-loaded",
                 $"QEMU {qemu.Qmp.Version} could not load the state saved by {stamp.QemuVersion}",

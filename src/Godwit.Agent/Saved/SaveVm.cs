@@ -82,7 +82,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
             SavedAt = tools.Time.GetUtcNow(), WasPaused = vm.Record.Wanted == VmState.Paused,
         };
         await SavedStateFile.WriteAsync(file, stamp, fromQemu, cancel);
-        var ended = await signals.MigrationEnded.WaitAsync(QmpMoves.Deadline, tools.Time, cancel);
+        var ended = await signals.MigrationEnded.Joinable().WaitAsync(QmpMoves.Deadline, tools.Time, cancel);
         if (ended != "completed") throw new IOException($"QEMU says {ended}: {(await qemu.Qmp.TryQueryMigrateAsync())?.ErrorDescription}");
     }
 }

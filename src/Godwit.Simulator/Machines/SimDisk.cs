@@ -72,6 +72,12 @@ public sealed class SimDisk(SimHost host) : IDisk
             .Select(p => p[prefix.Length..].Split('/')[0]).Distinct().Order(StringComparer.Ordinal)];
     }
 
+    public long? SizeOf(string path)
+    {
+        host.Loop.DemandLoopThread();
+        return _seen.TryGetValue(path, out var content) ? content.Length : host.Storage.Find(path)?.Bytes;
+    }
+
     public void CreateDirectory(string path)
     {
         host.Loop.DemandLoopThread();

@@ -40,8 +40,8 @@ public sealed class SimProcesses(SimHost host, SimPrograms programs) : IProcesse
         if (host.Find(process.Pid, process.StartTicks) is not { HasExited: false } alive) return true;
         var end = host.Clock.GetUtcNow() + timeout;
         while (alive.HangsInKernel && host.Clock.GetUtcNow() < end) await host.Loop.SleepAsync(TimeSpan.FromMilliseconds(50));
-        if (!alive.HangsInKernel) After(TimeSpan.FromMicroseconds(200), TimeSpan.FromMilliseconds(8), () => alive.Exit(ProcessEnd.KilledByAgent));
-        else return false;
+        if (alive.HangsInKernel) return false;
+        After(TimeSpan.FromMicroseconds(200), TimeSpan.FromMilliseconds(8), () => alive.Exit(ProcessEnd.KilledByAgent));
         await alive.Exited;
         return true;
     }
