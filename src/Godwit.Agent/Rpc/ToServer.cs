@@ -10,8 +10,8 @@ namespace Godwit.Agent.Rpc;
 /// <summary>Our records as the messages a server understands. The way back is in the server's <c>FromAgent</c>.</summary>
 public static class ToServer
 {
-    /// <summary>Trailers share 64 KiB with everything else HTTP/2 sends there.</summary>
-    private const int ReasonsMax = 32;
+    /// <summary>The server reads trailers of 128 KiB at most, and base64 and UTF-8 make them longer.</summary>
+    private const int ReasonsMax = 24;
     private const int SentenceCharsMax = 400;
 
     public static Contracts.HostFacts Message(HostFacts facts) => new()

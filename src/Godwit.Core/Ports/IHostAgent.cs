@@ -63,6 +63,7 @@ public sealed class AgentUnreachableException(HostId host, string why, Exception
     : Exception($"The agent of {host} does not answer: {why}", inner)
 {
     public HostId Host { get; } = host;
+    public string Why { get; } = why;
 }
 
 /// <param name="Format"><c>qcow2</c> or <c>raw</c>, as the person said; checked, never probed.</param>

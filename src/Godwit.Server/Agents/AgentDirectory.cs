@@ -1,0 +1,44 @@
+using System.Collections.Concurrent;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+
+namespace Godwit.Server.Agents;
+
+/// <summary>Makes connections to agents: gRPC in life, a simulated network in simulation.</summary>
+public interface IAgentConnector
+{
+    /// <summary>Lazy: nothing is dialled before the first question. The peer must prove to be <paramref name="host"/>.</summary>
+    IHostAgent Connect(HostId host, string endpoint);
+    void Disconnect(HostId host);
+}
+
+/// <summary>The agent of each host of the cluster.</summary>
+public sealed class AgentDirectory(IAgentConnector connector)
+{
+    private readonly ConcurrentDictionary<HostId, (string Endpoint, IHostAgent Agent)> _agents = new();
+
+    /// <summary>An unknown host is as silent as an unreachable one.</summary>
+    public IHostAgent Of(HostId host) => _agents.TryGetValue(host, out var known) ? known.Agent
+        : throw new AgentUnreachableException(host, "it is not in the cluster any more");
+
+    public IHostAgent Put(HostId host, string endpoint)
+    {
+        if (_agents.TryGetValue(host, out var known) && known.Endpoint == endpoint) return known.Agent;
+        connector.Disconnect(host);
+        var agent = connector.Connect(host, endpoint);
+        _agents[host] = (endpoint, agent);
+        return agent;
+    }
+
+    public void Remove(HostId host)
+    {
+        _agents.TryRemove(host, out _);
+        connector.Disconnect(host);
+    }
+
+    public void PutAll(IEnumerable<Host> hosts)
+    {
+        foreach (var host in hosts) Put(host.Id, host.Endpoint);
+    }
+}

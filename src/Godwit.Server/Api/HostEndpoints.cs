@@ -1,0 +1,38 @@
+using Godwit.Core;
+using Godwit.Server.Identity;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Routing;
+
+namespace Godwit.Server.Api;
+
+internal static class HostEndpoints
+{
+    public static void MapHosts(this IEndpointRouteBuilder api, ControlPlane control, ClusterCa ca)
+    {
+        api.MapGet("/hosts", () => control.Views.HostsAsync());
+        api.MapGet("/hosts/{host}", (string host) => control.Views.HostAsync(new HostId(host)));
+        api.MapPost("/hosts", async Task<Created<HostView>> (AddHostRequest wish, CancellationToken leave) =>
+        {
+            var host = await control.Hosts.AddAsync(new HostId(wish.Name), wish.Endpoint, leave);
+            return TypedResults.Created($"/api/v1/hosts/{host.Id}", await control.Views.HostAsync(host.Id));
+        });
+        api.MapPost("/hosts/{host}/cordon", (string host) => CordonAsync(control, host, true));
+        api.MapPost("/hosts/{host}/uncordon", (string host) => CordonAsync(control, host, false));
+        // Before the host is added: its agent needs the bundle to be let in. Nothing is kept here.
+        api.MapPost("/hosts/{host}/bundle", FileContentHttpResult (string host) =>
+            TypedResults.File(ca.IssueHostBundle(new HostId(host)), "application/x-pem-file", $"{host}.pem"));
+        api.MapDelete("/hosts/{host}", async Task<NoContent> (string host) =>
+        {
+            await control.Hosts.RemoveAsync(new HostId(host));
+            return TypedResults.NoContent();
+        });
+    }
+
+    private static async Task<HostView> CordonAsync(ControlPlane control, string host, bool cordoned)
+    {
+        await control.Hosts.CordonAsync(new HostId(host), cordoned);
+        return await control.Views.HostAsync(new HostId(host));
+    }
+}

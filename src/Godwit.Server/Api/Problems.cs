@@ -1,0 +1,96 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Server.Store;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
+
+namespace Godwit.Server.Api;
+
+/// <summary>Every failure as what a person is told: made here and nowhere else, so that none lacks its next step.</summary>
+public static class Problems
+{
+    public static ApiProblem From(Exception failure, ProblemPlace place) => failure switch
+    {
+        RefusedException refused => Of(refused.Reasons, place),
+        AgentUnreachableException silent => Make(StatusCodes.Status503ServiceUnavailable, new Refusal("host-unreachable",
+            silent.Message,
+            $"what was asked may have been done: look with 'godwit host show {silent.Host}' and ask again when it is ready"),
+            place with { Side = "host" }),
+        StoreFailedException => Make(StatusCodes.Status503ServiceUnavailable, new Refusal("store-failed",
+            failure.Message, "free space on the server's disk and look at its log; VMs go on running meanwhile"),
+            place with { Side = "server" }),
+        BadHttpRequestException bad => OfStatus(bad.StatusCode, Innermost(bad)),
+        _ => Make(StatusCodes.Status500InternalServerError, new Refusal("internal-error",
+            $"{failure.GetType().Name}: {failure.Message}",
+            "this is a bug in Godwit: the server's log has the details, please report it; running VMs are not touched"),
+            place with { Side = "server" }),
+    };
+
+    /// <summary>For what ASP.NET answers by itself: no such route, wrong method, wrong type, too much.</summary>
+    public static ApiProblem OfStatus(int status, string? cause = null) => Make(status, status switch
+    {
+        StatusCodes.Status404NotFound => new Refusal("route-not-found", cause ?? "there is nothing at this path",
+            "see the API's document at /openapi/v1.json; is the server as new as the client?"),
+        StatusCodes.Status405MethodNotAllowed => new Refusal("bad-method", cause ?? "this path does not take that method",
+            "see the API's document at /openapi/v1.json"),
+        StatusCodes.Status408RequestTimeout => new Refusal("request-slow", cause ?? "the request came too slowly",
+            "send it again"),
+        StatusCodes.Status413PayloadTooLarge => new Refusal("body-too-large",
+            cause ?? $"a request has at most {ApiLimits.BodyBytesMax} bytes", "send less; images go to PUT /api/v1/templates/NAME"),
+        StatusCodes.Status415UnsupportedMediaType => new Refusal("bad-content-type", cause ?? "the body is of a type this path does not take",
+            "send application/json, and images as application/octet-stream"),
+        StatusCodes.Status429TooManyRequests => new Refusal("too-many-streams", cause ?? "too many event streams are open",
+            "close some, or ask again in a while"),
+        >= 500 => new Refusal("internal-error", cause ?? "the server failed", "the server's log says more"),
+        _ => new Refusal("bad-request", cause ?? "the request cannot be understood", "see the API's document at /openapi/v1.json"),
+    }, new ProblemPlace());
+
+    public static ApiProblem Of(IReadOnlyList<Refusal> reasons, ProblemPlace place)
+    {
+        Invariant.Holds(reasons.Count > 0);
+        var status = StatusOf(reasons[0].Code);
+        var isCheck = status == StatusCodes.Status409Conflict && reasons[0].Code != "vm-busy";
+        return Make(status, new Refusal(reasons[0].Code,
+            string.Join("; ", reasons.Select(r => r.Cause)),
+            string.Join("; ", reasons.Select(r => r.Fix).Distinct())), place) with
+        {
+            Reasons = reasons.Count > 1 || isCheck ? reasons : [],
+        };
+    }
+
+    private static int StatusOf(string code) =>
+        code.EndsWith("-not-found", StringComparison.Ordinal) ? StatusCodes.Status404NotFound
+        : code.StartsWith("bad-", StringComparison.Ordinal) ? StatusCodes.Status422UnprocessableEntity
+        : code == "too-many-streams" ? StatusCodes.Status429TooManyRequests
+        : StatusCodes.Status409Conflict;
+
+    private static ApiProblem Make(int status, Refusal refusal, ProblemPlace place)
+    {
+        Invariant.Holds(refusal.Fix.Length > 0 && refusal.Cause.Length > 0);
+        return new ApiProblem
+        {
+            Title = ReasonPhrases.GetReasonPhrase(status),
+            Status = status,
+            Detail = refusal.Cause,
+            Code = refusal.Code,
+            Cause = refusal.Cause,
+            Next = refusal.Fix,
+            Phase = place.Phase,
+            Side = place.Side ?? "server",
+            Vm = place.Vm,
+            From = place.From,
+            To = place.To,
+        };
+    }
+
+    /// <summary>What the JSON reader said names the member; the framework's wrapper does not.</summary>
+    private static string Innermost(Exception failure)
+    {
+        while (failure.InnerException is { } inner) failure = inner;
+        return failure.Message;
+    }
+}
+
+/// <summary>Where something failed. Names, not ids.</summary>
+public sealed record ProblemPlace(
+    string? Vm = null, string? From = null, string? To = null, Core.Migration.Phase? Phase = null, string? Side = null);

@@ -1,0 +1,38 @@
+using Godwit.Server.Templates;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.AspNetCore.Routing;
+
+namespace Godwit.Server.Api;
+
+internal static class TemplateEndpoints
+{
+    public static void MapTemplates(this IEndpointRouteBuilder api, ControlPlane control)
+    {
+        api.MapGet("/templates", () => control.Views.TemplatesAsync());
+        api.MapGet("/templates/{template}", (string template) => control.Views.TemplateAsync(template));
+        api.MapPut("/templates/{template}",
+            async Task<Created<TemplateView>> (string template, string format, string? pool, string? host, HttpContext http) =>
+            {
+                var content = Unlimited(http);
+                await control.Templates.ImportAsync(new ImportWish(template, format, pool, host), content, http.RequestAborted);
+                return TypedResults.Created($"/api/v1/templates/{template}", await control.Views.TemplateAsync(template));
+            }).Accepts<byte[]>("application/octet-stream");
+        api.MapDelete("/templates/{template}", async Task<NoContent> (string template, CancellationToken leave) =>
+        {
+            await control.Templates.DeleteAsync(template, leave);
+            return TypedResults.NoContent();
+        });
+    }
+
+    /// <summary>An image has its own limit; a client that stands still for long is still cut off by Kestrel's data rate.</summary>
+    private static Stream Unlimited(HttpContext http)
+    {
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = ApiLimits.ImageBytesMax;
+        return http.Request.Body;
+    }
+}

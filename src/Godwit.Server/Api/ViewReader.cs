@@ -1,0 +1,75 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Vms;
+using Godwit.Server.Hosts;
+using Godwit.Server.Operations;
+using Godwit.Server.Store;
+using Godwit.Server.Templates;
+
+namespace Godwit.Server.Api;
+
+/// <summary>Records as the API shows them, with what else is known at the moment of asking.</summary>
+public sealed class ViewReader(Stores stores, HostWatcher watcher)
+{
+    public async Task<IReadOnlyList<HostView>> HostsAsync()
+    {
+        var rooms = await stores.Hosts.RoomsAsync();
+        return [.. rooms.Select(room => View(room, rooms))];
+    }
+
+    public async Task<HostView> HostAsync(HostId id)
+    {
+        var rooms = await stores.Hosts.RoomsAsync();
+        return View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms);
+    }
+
+    public async Task<IReadOnlyList<VmView>> VmsAsync(HostId? owner)
+    {
+        var hosts = (await stores.Hosts.ListAsync()).ToDictionary(h => h.Id, h => h.State);
+        var doing = (await stores.Operations.UnfinishedAsync()).ToDictionary(o => o.Vm);
+        return [.. (await stores.Vms.ListAsync(owner)).Select(vm => View(vm, hosts, doing.GetValueOrDefault(vm.Spec.Id)))];
+    }
+
+    public async Task<VmView> VmAsync(Vm vm)
+    {
+        var hosts = (await stores.Hosts.ListAsync()).ToDictionary(h => h.Id, h => h.State);
+        var doing = (await stores.Operations.UnfinishedAsync()).FirstOrDefault(o => o.Vm == vm.Spec.Id);
+        return View(vm, hosts, doing);
+    }
+
+    public async Task<IReadOnlyList<TemplateView>> TemplatesAsync()
+    {
+        var rooms = await stores.Hosts.RoomsAsync();
+        return [.. (await stores.Templates.ListAsync()).Select(t => View(t, rooms))];
+    }
+
+    public async Task<TemplateView> TemplateAsync(string name)
+    {
+        var template = await stores.Templates.FindAsync(name)
+            ?? throw new RefusedException("template-not-found", $"there is no template {name}", "see 'godwit template list'");
+        return View(template, await stores.Hosts.RoomsAsync());
+    }
+
+    private HostView View(HostRoom room, IReadOnlyList<HostRoom> rooms)
+    {
+        var sharing = room.Shares.ToDictionary(
+            mine => mine.Key,
+            mine => (IReadOnlyList<HostId>)[.. rooms
+                .Where(other => other.Host.Id != room.Host.Id && other.Shares.GetValueOrDefault(mine.Key) == mine.Value)
+                .Select(other => other.Host.Id)]);
+        var facts = watcher.Live(room.Host.Id) ?? room.Host.Facts!;
+        return new HostView(
+            room.Host.Id, room.Host.Endpoint, room.Host.State, facts, room.Vms, room.PromisedBytes,
+            Admission.OfferedBytes(facts.MemoryBytes), sharing);
+    }
+
+    private static VmView View(Vm vm, Dictionary<HostId, HostState> hosts, Operation? doing) => new(
+        vm.Spec, vm.Owner, vm.Epoch, vm.State, vm.SavedFile, vm.CreatedAt,
+        hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
+        doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt));
+
+    private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
+        template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,
+        template.FileBytes, template.CreatedAt, template.Clones,
+        [.. rooms.Where(r => TemplateVerbs.Holds(r, template)).Select(r => r.Host.Id)]);
+}

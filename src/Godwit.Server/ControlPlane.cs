@@ -1,0 +1,70 @@
+using Godwit.Core.Ports;
+using Godwit.Server.Agents;
+using Godwit.Server.Api;
+using Godwit.Server.Hosts;
+using Godwit.Server.Migrations;
+using Godwit.Server.Operations;
+using Godwit.Server.Store;
+using Godwit.Server.Templates;
+using Godwit.Server.Vms;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server;
+
+/// <summary>
+/// All that a server decides and remembers, put together; the REST API in front of it and the agents behind it are
+/// given. The same object runs in production and in the simulator.
+/// </summary>
+public sealed class ControlPlane
+{
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _watching = Task.CompletedTask;
+
+    public ControlPlane(
+        Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs)
+    {
+        var numbers = new VmNumbers(randomness);
+        Stores = new Stores(database, time);
+        Agents = new AgentDirectory(connector);
+        var sharing = new PoolSharing(Stores.Hosts, Agents, randomness);
+        Hosts = new HostVerbs(Stores.Hosts, Agents, sharing);
+        Watcher = new HostWatcher(Stores, Agents, sharing, time, logs.CreateLogger<HostWatcher>());
+        Templates = new TemplateVerbs(Stores, Agents, time);
+        Operations = new OperationRunner(Stores, new VmStory(Stores, Agents), logs.CreateLogger<OperationRunner>());
+        Vms = new VmVerbs(Stores, Operations, Agents, numbers, time);
+        Live = new LiveMoves();
+        Migrations = new MigrationRunner(Agents.Of, Stores.Moves, Live, time, logs.CreateLogger<MigrationRunner>());
+        Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
+        Events = new EventFeed(Stores);
+        Views = new ViewReader(Stores, Watcher);
+    }
+
+    public Stores Stores { get; }
+    public AgentDirectory Agents { get; }
+    public HostVerbs Hosts { get; }
+    public HostWatcher Watcher { get; }
+    public TemplateVerbs Templates { get; }
+    public OperationRunner Operations { get; }
+    public VmVerbs Vms { get; }
+    public LiveMoves Live { get; }
+    public MigrationRunner Migrations { get; }
+    public MoveWishes Wishes { get; }
+    public EventFeed Events { get; }
+    public ViewReader Views { get; }
+
+    /// <summary>Goes on with everything that had not ended, before anything new is taken.</summary>
+    public async Task StartAsync()
+    {
+        Agents.PutAll(await Stores.Hosts.ListAsync());
+        await Operations.ResumeAsync();
+        await Migrations.ResumeAsync();
+        _watching = Watcher.RunAsync(_stopping.Token);
+    }
+
+    /// <summary>Leaves everything where it is, durably: VMs and their moves do not depend on a server that runs.</summary>
+    public async Task StopAsync()
+    {
+        _stopping.Cancel();
+        await Task.WhenAll([_watching, Operations.StopAsync(), Migrations.StopAsync()]);
+    }
+}

@@ -1,0 +1,125 @@
+using System.Collections.Concurrent;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Server.Agents;
+using Godwit.Server.Store;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server.Hosts;
+
+/// <summary>
+/// Asks every host every 5 s what it is and what it runs, and lets the record follow. Reads only: it starts, stops
+/// and kills nothing. Writes to the store only what changed, so that an idle cluster does not wear out its disk.
+/// </summary>
+public sealed class HostWatcher(
+    Stores stores, AgentDirectory agents, PoolSharing sharing, TimeProvider time, ILogger<HostWatcher> log)
+{
+    private const int AtOnceMax = 16;
+    /// <summary>One lost answer is noise; the second says that the host is unreachable.</summary>
+    private const int MissesMax = 2;
+    private const int AlarmsRememberedMax = 1_000;
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
+
+    private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
+    private readonly ConcurrentDictionary<HostId, int> _misses = new();
+    private readonly ConcurrentDictionary<string, bool> _alarmsTold = new();
+
+    /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
+    public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
+
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await RoundAsync(stopping);
+                await Task.Delay(Every, time, stopping);
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
+            catch (StoreFailedException error)
+            {
+                log.LogError(error, "The store refused what the hosts reported; asked again in {Every}", Every);
+                await Task.Delay(Every, time, CancellationToken.None);
+            }
+        }
+    }
+
+    public async Task RoundAsync(CancellationToken stopping)
+    {
+        foreach (var batch in (await stores.Hosts.ListAsync()).Chunk(AtOnceMax))
+            await Task.WhenAll(batch.Select(host => AskAsync(host, stopping)).ToArray());
+    }
+
+    private async Task AskAsync(Host host, CancellationToken stopping)
+    {
+        try
+        {
+            var known = await stores.Vms.KnownAsync(); // Before the question: a report is older than its arrival.
+            var agent = agents.Of(host.Id);
+            var facts = await agent.DescribeAsync(stopping);
+            var reports = await agent.ListVmsAsync(stopping);
+            _misses[host.Id] = 0;
+            await TakeFactsAsync(host, facts, stopping);
+            await TakeReportsAsync(host.Id, reports, known);
+        }
+        catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
+        {
+            var misses = _misses.AddOrUpdate(host.Id, 1, (_, before) => before + 1);
+            if (misses >= MissesMax && host.State != HostState.Unreachable)
+                await stores.Hosts.SetReachableAsync(host.Id, false, Why(silent));
+        }
+    }
+
+    private async Task TakeFactsAsync(Host host, HostFacts facts, CancellationToken stopping)
+    {
+        _live[host.Id] = facts;
+        if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
+            await stores.Hosts.SaveFactsAsync(host.Id, facts);
+        if (host.State != HostState.Unreachable) return;
+        await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
+        await stores.Hosts.SetReachableAsync(host.Id, true, "");
+    }
+
+    private async Task TakeReportsAsync(HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known)
+    {
+        var byId = reports.GroupBy(r => r.Spec.Id).ToDictionary(g => g.Key, g => g.MaxBy(r => (r.IsOwner, r.Epoch))!);
+        foreach (var vm in known)
+        {
+            var report = byId.GetValueOrDefault(vm.Vm.Spec.Id);
+            byId.Remove(vm.Vm.Spec.Id);
+            if (vm.IsBusy || (report is null && vm.Vm.Owner != host)) continue;
+            switch (ReportRules.Judge(vm.Vm, host, report))
+            {
+                case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
+                case Verdict.Alarm alarm: await TellOnceAsync(alarm.Happening); break;
+            }
+        }
+        foreach (var orphan in byId.Values.Where(r => r.State is VmState.Running or VmState.Paused))
+        {
+            if (await stores.Vms.FindAsync(orphan.Spec.Id) is not null) continue; // Made while the host was asked.
+            await TellOnceAsync(new Happening("vm-orphan",
+                $"{host} runs {orphan.Spec.Name} ({orphan.Spec.Id}), which this server does not know: nothing was stopped",
+                orphan.Spec.Name, host.Value));
+        }
+    }
+
+    private async Task TellOnceAsync(Happening happening)
+    {
+        if (_alarmsTold.Count >= AlarmsRememberedMax) _alarmsTold.Clear();
+        if (_alarmsTold.TryAdd(happening.Text, true)) await stores.Events.AppendAsync(happening);
+    }
+
+    /// <summary>Without what changes at every question.</summary>
+    private static HostFacts Lasting(HostFacts facts) => facts with
+    {
+        Clock = default,
+        MemoryAvailableBytes = 0,
+        RamFileSpaceBytes = 0,
+        Pools = [.. facts.Pools.Select(p => p with { FreeBytes = 0 })],
+    };
+
+    private static string Why(Exception silent) => (silent as AgentUnreachableException)?.Why ?? silent.Message;
+}

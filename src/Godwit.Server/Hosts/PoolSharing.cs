@@ -1,0 +1,57 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+using Godwit.Server.Agents;
+using Godwit.Server.Store;
+
+namespace Godwit.Server.Hosts;
+
+/// <summary>
+/// Which pools are one directory on several hosts: proved by a nonce that one host writes and the others look for,
+/// never asked. Hosts that were not proved to share do not.
+/// </summary>
+public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomness randomness)
+{
+    public const int PoolsMax = 64;
+
+    /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>
+    public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
+    {
+        var all = await hosts.SharesAsync();
+        var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
+        var proved = new List<PoolShare>();
+        foreach (var pool in facts.Pools.Where(p => p.Writable).Take(PoolsMax))
+        {
+            var candidates = others.Where(s => s.Pool == pool.Name).ToList();
+            var share = candidates.Count == 0 ? null : await SeenByAsync(host, pool.Name, candidates, cancel);
+            proved.Add(new PoolShare(host, pool.Name, share ?? OwnShare(pool.Name, mine, candidates)));
+        }
+        await hosts.SaveSharesAsync(host, proved);
+    }
+
+    private async Task<string?> SeenByAsync(
+        HostId host, string pool, IReadOnlyList<PoolShare> candidates, CancellationToken cancel)
+    {
+        var nonce = randomness.NextHex(16);
+        await agents.Of(host).WritePoolNonceAsync(pool, nonce, cancel);
+        foreach (var candidate in candidates)
+        {
+            try
+            {
+                if (await agents.Of(candidate.Host).SeesPoolNonceAsync(pool, nonce, cancel)) return candidate.Share;
+            }
+            catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
+            {
+                // What cannot be proved now is not shared now; it is proved when that host answers again.
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Its old name if no other host bears it, so that templates there are still found; else a new one.</summary>
+    private string OwnShare(string pool, IReadOnlyList<PoolShare> mine, IReadOnlyList<PoolShare> others)
+    {
+        var old = mine.FirstOrDefault(s => s.Pool == pool)?.Share;
+        return old is not null && others.All(s => s.Share != old) ? old : $"share-{randomness.NextHex(6)}";
+    }
+}

@@ -1,0 +1,159 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Server.Store;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server.Migrations;
+
+/// <summary>
+/// One task for each move that goes on; the others wait their turn, in order. After a restart every unfinished move
+/// goes on at once where it had begun, whatever the limits: its guest is on the way.
+/// </summary>
+public sealed class MigrationRunner(
+    Func<HostId, IHostAgent> agents, MoveStore moves, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log)
+{
+    private readonly MigrateVm _story = new(agents, moves, time, live.Publish);
+    private readonly Lock _one = new();
+    private readonly Dictionary<MoveId, Running> _running = [];
+    private readonly SortedDictionary<long, Migration> _waiting = [];
+    private readonly CancellationTokenSource _stopping = new();
+    private long _next;
+
+    /// <summary>Every reason why the move would be refused now; nothing is changed.</summary>
+    public Task<IReadOnlyList<Refusal>> CheckAsync(Migration wished, CancellationToken cancel) => _story.CheckAsync(wished, cancel);
+
+    public async Task ResumeAsync()
+    {
+        foreach (var move in await moves.UnfinishedAsync())
+        {
+            log.LogInformation("Going on with {Move} of {Vm}, {Phase}", move.Id, move.VmName, move.Phase);
+            live.Begin(move);
+            lock (_one)
+            {
+                if (move.Phase == Phase.Queued) _waiting.Add(_next++, move);
+                else Start(move);
+            }
+        }
+        BeginWaiting();
+    }
+
+    /// <summary>The move is in the store, queued; it begins when its hosts are free.</summary>
+    public void Enqueue(Migration move)
+    {
+        live.Begin(move);
+        lock (_one) _waiting.Add(_next++, move);
+        BeginWaiting();
+    }
+
+    /// <summary>A cancel is durable before it is acted on. The answer is the move as it is now; its end comes later.</summary>
+    public async Task<Migration?> CancelAsync(MoveId id)
+    {
+        var move = await moves.RequestCancelAsync(id);
+        if (move is null || move.End is not null) return move;
+        CancellationTokenSource? cancel = null;
+        var waited = false;
+        lock (_one)
+        {
+            if (_running.TryGetValue(id, out var running)) cancel = running.Cancel;
+            else if (_waiting.FirstOrDefault(w => w.Value.Id == id) is { Value: not null } waiting)
+                waited = _waiting.Remove(waiting.Key);
+        }
+        cancel?.Cancel();
+        if (!waited) return live.Fresh(move);
+
+        var ended = move with { End = MoveEnd.Cancelled, Reason = "cancelled while it waited; nothing was touched", EndedAt = time.GetUtcNow() };
+        await moves.SaveAsync(ended);
+        live.End(ended);
+        BeginWaiting(); // It may have held places for itself.
+        return ended;
+    }
+
+    /// <summary>Leaves every move where it is, durably, for the next server.</summary>
+    public async Task StopAsync()
+    {
+        Task[] running;
+        lock (_one)
+        {
+            _waiting.Clear();
+            running = [.. _running.Values.Select(r => r.Task)];
+        }
+        _stopping.Cancel();
+        await Task.WhenAll(running);
+    }
+
+    private void BeginWaiting()
+    {
+        lock (_one)
+        {
+            if (_stopping.IsCancellationRequested) return;
+            var begin = MoveQueue.MayBegin(_running.Values.Select(r => r.Move), _waiting.Values).Select(m => m.Id).ToHashSet();
+            foreach (var (order, move) in _waiting.Where(w => begin.Contains(w.Value.Id)).ToList())
+            {
+                _waiting.Remove(order);
+                Start(move);
+            }
+        }
+    }
+
+    private void Start(Migration move)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var running = new Running(move, new CancellationTokenSource(), ended.Task);
+        _running.Add(move.Id, running);
+        _ = RunAsync(running, ended);
+    }
+
+    private async Task RunAsync(Running running, TaskCompletionSource ended)
+    {
+        await Task.Yield(); // The caller holds the lock, and its client waits for an answer.
+        try
+        {
+            // Asked to stop after it was queued and before it was known here: only the store knows.
+            if ((await moves.ReadAsync(running.Move.Id)).CancelRequested) running.Cancel.Cancel();
+            live.End(await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token));
+        }
+        catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+        {
+            // Not an end: the next server goes on from the journal.
+        }
+        catch (StoreFailedException failure)
+        {
+            // The journal cannot be written, so nothing may be done. The process is ending; the next server goes on.
+            log.LogCritical(failure, "Move {Move} of {Vm} stands still: the store failed", running.Move.Id, running.Move.VmName);
+        }
+        catch (Exception bug)
+        {
+            log.LogCritical(bug, "Move {Move} of {Vm} met a bug", running.Move.Id, running.Move.VmName);
+            await GiveUpAsync(running.Move.Id, bug);
+        }
+        finally
+        {
+            lock (_one) _running.Remove(running.Move.Id);
+            ended.SetResult();
+            BeginWaiting();
+        }
+    }
+
+    /// <summary>One move's bug must not stop the others; and the guest is not touched by somebody who does not understand.</summary>
+    private async Task GiveUpAsync(MoveId id, Exception bug)
+    {
+        try
+        {
+            var move = await moves.ReadAsync(id);
+            if (move.End is null)
+            {
+                move = move with { End = MoveEnd.NeedsOperator, Reason = $"a bug in Godwit: {bug.Message}", EndedAt = time.GetUtcNow() };
+                await moves.SaveAsync(move);
+                await moves.ReleaseReservationAsync(id);
+            }
+            live.End(move);
+        }
+        catch (StoreFailedException failure)
+        {
+            log.LogCritical(failure, "Move {Move} could not be ended", id);
+        }
+    }
+
+    private sealed record Running(Migration Move, CancellationTokenSource Cancel, Task Task);
+}

@@ -1,0 +1,142 @@
+using System.Text.RegularExpressions;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Godwit.Server.Hosts;
+using Godwit.Server.Operations;
+using Godwit.Server.Store;
+using Godwit.Server.Vms;
+
+namespace Godwit.Server.Migrations;
+
+/// <summary>From what a person asked for to a move that waits its turn, or to the plan of one.</summary>
+public sealed partial class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
+{
+    private const string Auto = "auto";
+    private const int MaxPauseMsMax = 60_000;
+
+    public async Task<Migration> BeginAsync(string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey)
+    {
+        if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
+            return await stores.Moves.ReadAsync(new MoveId(earlier.Id));
+        var (vm, move, reasons) = await DraftAsync(vmName, wish, refresh);
+        if (reasons.Count > 0) throw new RefusedException(reasons);
+
+        var operation = new Operation
+        {
+            Id = move.Id.Value,
+            Kind = OperationKind.Migrate,
+            Vm = vm.Spec.Id,
+            VmName = vm.Spec.Name,
+            CreatedAt = move.CreatedAt,
+        };
+        switch (await stores.Operations.BeginMoveAsync(operation, move, requestKey))
+        {
+            case Begun.Busy busy: throw VmVerbs.BusyWith(busy.Holder);
+            case Begun.Refused refused: throw new RefusedException([refused.Reason]);
+            case Begun.Earlier first: return await stores.Moves.ReadAsync(new MoveId(first.Operation.Id));
+        }
+        runner.Enqueue(move);
+        return move;
+    }
+
+    /// <summary>What would happen, and every reason why not: the server's and both hosts'.</summary>
+    public async Task<MovePlan> PlanAsync(string vmName, MigrateRequest wish, RefreshWish? refresh, CancellationToken cancel)
+    {
+        var (vm, move, reasons) = await DraftAsync(vmName, wish, refresh);
+        var all = reasons.ToList();
+        if (await BusyAsync(vm) is { } busy) all.Add(busy);
+        try
+        {
+            // The hosts may say the same again in their words: one reason for one code is enough.
+            foreach (var reason in await runner.CheckAsync(move, cancel))
+                if (all.All(r => r.Code != reason.Code)) all.Add(reason);
+        }
+        catch (RefusedException refused)
+        {
+            all.AddRange(refused.Reasons.Where(reason => all.All(r => r.Code != reason.Code)));
+        }
+        catch (AgentUnreachableException silent)
+        {
+            if (all.All(r => r.Code != "host-unreachable"))
+                all.Add(new Refusal("host-unreachable", silent.Message, $"wait until {silent.Host} answers: 'godwit host list'"));
+        }
+        var before = MoveQueue.Before(await stores.Moves.UnfinishedAsync(), move.Mode, move.Source, move.Target);
+        return new MovePlan(move.Vm, move.VmName, move.Source, move.Target, move.Mode, move.Limits, all, before);
+    }
+
+    private async Task<(Vm Vm, Migration Move, IReadOnlyList<Refusal> Reasons)> DraftAsync(
+        string vmName, MigrateRequest wish, RefreshWish? refresh)
+    {
+        Check(wish, refresh);
+        var vm = await vms.FindAsync(vmName);
+        var rooms = await stores.Hosts.RoomsAsync();
+        var (target, reasons) = refresh is not null ? (vm.Owner, []) : Target(vm, wish, rooms);
+        if (vm.State == VmState.Unknown)
+            reasons = [.. reasons, new Refusal("vm-unknown", $"nobody can prove where {vm.Spec.Name} runs",
+                "wait until its hosts answer ('godwit host list'); then its state is known again")];
+        var move = new Migration
+        {
+            Id = numbers.MoveId(),
+            Vm = vm.Spec.Id,
+            VmName = vm.Spec.Name,
+            Source = vm.Owner,
+            Target = target,
+            Mode = refresh is null ? wish.Mode : MoveMode.Refresh,
+            Limits = new MoveLimits(wish.MaxPauseMs, wish.BandwidthBytesPerSecond),
+            Epoch = vm.Epoch,
+            Phase = Phase.Queued,
+            Refresh = refresh,
+            CreatedAt = time.GetUtcNow(),
+        };
+        return (vm, move, reasons);
+    }
+
+    /// <summary>The named host with the reason against it, or the best one. What only agents know is asked later.</summary>
+    private static (HostId Target, IReadOnlyList<Refusal> Reasons) Target(
+        Vm vm, MigrateRequest wish, IReadOnlyList<HostRoom> rooms)
+    {
+        var needs = VmNeeding.Of(vm, rooms);
+        if (wish.To is not (null or Auto))
+        {
+            var room = rooms.FirstOrDefault(r => r.Host.Id.Value == wish.To) ?? throw HostVerbs.NotFound(new HostId(wish.To));
+            if (room.Host.Id == vm.Owner)
+                return (vm.Owner, [new("same-host", $"{vm.Spec.Name} is on {vm.Owner} already",
+                    "name another host, or use 'godwit vm refresh' for a new process on the same host")]);
+            return (room.Host.Id, HostChoice.WhyNot(room, needs) is { } reason ? [reason] : []);
+        }
+        var others = rooms.Where(r => r.Host.Id != vm.Owner).ToList();
+        if (others.Count == 0)
+            throw new RefusedException("no-other-host", $"there is no other host than {vm.Owner}", "add one: 'godwit host add NAME ADDRESS:PORT'");
+        var (best, reasons) = HostChoice.Best(others, needs);
+        return best is { } host ? (host, []) : (others[0].Host.Id, reasons);
+    }
+
+    private async Task<Refusal?> BusyAsync(Vm vm)
+    {
+        var holder = (await stores.Operations.UnfinishedAsync()).FirstOrDefault(o => o.Vm == vm.Spec.Id);
+        return holder is null ? null : VmVerbs.BusyWith(holder).Reasons[0];
+    }
+
+    private static void Check(MigrateRequest wish, RefreshWish? refresh)
+    {
+        var reasons = new List<Refusal>();
+        if (refresh is null && wish.Mode == MoveMode.Refresh)
+            reasons.Add(new("bad-mode", "a refresh stays on its host", "use POST …/refresh, or 'godwit vm refresh'"));
+        if (wish.MaxPauseMs is < 1 or > MaxPauseMsMax)
+            reasons.Add(new("bad-max-pause", $"a pause of at most {wish.MaxPauseMs} ms", $"1 to {MaxPauseMsMax} ms are possible"));
+        if (wish.BandwidthBytesPerSecond < 0)
+            reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second", "0 (as fast as the link goes) or more"));
+        if (refresh?.Cpus is { } cpus && (cpus.Length > 256 || !CpuList().IsMatch(cpus)))
+            reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));
+        if (refresh?.QemuPath is { } path && (path.Length > 4096 || !Path.IsPathFullyQualified(path)))
+            reasons.Add(new("bad-qemu-path", $"'{path}' is no absolute path", "'godwit host show' lists the QEMUs of a host"));
+        if (reasons.Count > 0) throw new RefusedException(reasons);
+    }
+
+    [GeneratedRegex("^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*\\z", RegexOptions.CultureInvariant)]
+    private static partial Regex CpuList();
+}

@@ -1,0 +1,50 @@
+using System.Text.Json.Serialization;
+using Godwit.Core;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+
+namespace Godwit.Server.Operations;
+
+/// <summary>
+/// One thing being done with one VM, durable from before its first step. A VM has at most one that has not ended;
+/// a restarted server runs each of those again from its top, and every step finds what was done already.
+/// </summary>
+public sealed record Operation
+{
+    /// <summary><c>op-</c> and 12 hex digits; for a move its migration's id.</summary>
+    public required string Id { get; init; }
+    public required OperationKind Kind { get; init; }
+    public required VmId Vm { get; init; }
+    public required string VmName { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? EndedAt { get; init; }
+    /// <summary>Stop and restart: end QEMU at once. Delete: also where it runs.</summary>
+    public bool Force { get; init; }
+    /// <summary>Resume: the host to bring it back on; null is where it is.</summary>
+    public HostId? Host { get; init; }
+    /// <summary>Create: start it when its disk is there.</summary>
+    public bool ThenStart { get; init; }
+    /// <summary>Restart: the stop is done, only the start is left.</summary>
+    public bool Stopped { get; init; }
+    /// <summary>The VM as the operation left it; null while it goes on, where it failed, and after a delete.</summary>
+    public Vm? Result { get; init; }
+    /// <summary>Why it failed; null where it did not.</summary>
+    public ApiProblem? Problem { get; init; }
+
+    [JsonIgnore]
+    public bool HasEnded => EndedAt is not null;
+}
+
+public enum OperationKind { Create, Start, Stop, Restart, Pause, Save, Resume, Delete, Migrate }
+
+/// <summary>How a wish to do something with a VM was met. Closed set.</summary>
+public abstract record Begun
+{
+    private Begun() { }
+
+    public sealed record Now(Operation Operation) : Begun;
+    /// <summary>The same request (by its idempotency key) began it earlier.</summary>
+    public sealed record Earlier(Operation Operation) : Begun;
+    public sealed record Busy(Operation Holder) : Begun;
+    public sealed record Refused(Refusal Reason) : Begun;
+}

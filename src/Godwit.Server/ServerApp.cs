@@ -1,0 +1,195 @@
+using System.Net.Sockets;
+using Godwit.Core;
+using Godwit.Core.Identity;
+using Godwit.Core.Ports;
+using Godwit.Server.Agents;
+using Godwit.Server.Api;
+using Godwit.Server.Identity;
+using Godwit.Server.Store;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http.Json;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server;
+
+/// <summary>How one server is started: all of it from its command line.</summary>
+/// <param name="StateDirectory">Store and CA; 0700. One server at a time.</param>
+/// <param name="SocketPath">Where the API listens; 0600, and that is who may use it. Null: server.sock in the state directory.</param>
+public sealed record ServerOptions(string StateDirectory, string? SocketPath = null)
+{
+    public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
+}
+
+/// <summary>What of the machine the server is given.</summary>
+/// <param name="Connector">Null: gRPC with the cluster's certificates.</param>
+public sealed record ServerPorts(IDisk Disk, IRandomness Randomness, TimeProvider Time, IAgentConnector? Connector = null);
+
+/// <summary>The server process, put together: store, CA, control plane, and the REST API in front.</summary>
+public sealed class ServerApp : IAsyncDisposable
+{
+    private readonly WebApplication _web;
+    private readonly ControlPlane _control;
+    private readonly IDisposable[] _owned;
+
+    private ServerApp(WebApplication web, ControlPlane control, params IDisposable[] owned) =>
+        (_web, _control, _owned) = (web, control, owned);
+
+    public ControlPlane Control => _control;
+
+    /// <summary>Runs until <paramref name="stopping"/>, a signal, or a store that cannot be trusted any more.</summary>
+    public static async Task RunAsync(ServerOptions options, ServerPorts ports, CancellationToken stopping)
+    {
+        await using var app = await StartAsync(options, ports, stopping);
+        await app._web.WaitForShutdownAsync(stopping);
+    }
+
+    /// <summary>Serves when it returns. Throws <see cref="RefusedException"/> where it cannot.</summary>
+    public static async Task<ServerApp> StartAsync(ServerOptions options, ServerPorts ports, CancellationToken stopping)
+    {
+        Directory.CreateDirectory(options.StateDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var alone = Alone(options.StateDirectory);
+        Database? database = null;
+        AgentChannels? channels = null;
+        ControlPlane? control = null;
+        try
+        {
+            var ca = await ClusterCa.OpenOrCreateAsync(options.StateDirectory, ports.Disk, ports.Randomness, ports.Time, stopping);
+            database = new SqliteDatabase(Path.Combine(options.StateDirectory, "godwit.db"),
+                broken => Environment.FailFast($"The store failed: {broken.Message}. The next start recovers what was committed.", broken));
+            if (ports.Connector is null) channels = new AgentChannels(Renewed(ca, ports.Time), ports.Time, new AgentDeadlines());
+
+            var builder = Builder(options);
+            var web = builder.Build();
+            control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
+                web.Services.GetRequiredService<ILoggerFactory>());
+            Map(web, control, ca);
+            await control.StartAsync();
+            await web.StartAsync(stopping);
+            return new ServerApp(web, control, channels is null ? [database, alone] : [channels, database, alone]);
+        }
+        catch
+        {
+            if (control is not null) await control.StopAsync();
+            channels?.Dispose();
+            database?.Dispose();
+            alone.Dispose();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _web.StopAsync();
+        await _control.StopAsync();
+        await _web.DisposeAsync();
+        foreach (var owned in _owned) owned.Dispose();
+    }
+
+    private static WebApplicationBuilder Builder(ServerOptions options)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders().AddSimpleConsole(o => { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
+            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
+        builder.Services.Configure<JsonOptions>(json => ApiJson.Configure(json.SerializerOptions, strict: true));
+        builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
+        builder.Services.AddOpenApi("v1");
+        builder.WebHost.ConfigureKestrel(kestrel => Limit(kestrel, options));
+        builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = _ => PrivateSocket(options.Socket));
+        return builder;
+    }
+
+    private static void Limit(KestrelServerOptions kestrel, ServerOptions options)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = ApiLimits.BodyBytesMax;
+        kestrel.Limits.MaxConcurrentConnections = ApiLimits.ConnectionsMax;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = ApiLimits.StreamsMax;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
+        kestrel.Limits.MaxRequestHeadersTotalSize = 16 * 1024;
+        kestrel.ListenUnixSocket(options.Socket, listen => listen.Protocols = HttpProtocols.Http1);
+    }
+
+    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca)
+    {
+        var stopping = web.Lifetime.ApplicationStopping;
+        var streams = new Streams();
+        web.UseMiddleware<ApiErrors>();
+        web.UseMiddleware<RequestKeys>(control.Stores.Operations);
+        web.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30) });
+        web.MapOpenApi("/openapi/{documentName}.json");
+        var api = web.MapGroup("/api/v1");
+        api.MapHosts(control, ca);
+        api.MapTemplates(control);
+        api.MapVms(control);
+        api.MapMigrations(control, streams, stopping);
+        api.MapEvents(control, streams, stopping);
+        api.MapConsole(control, streams, stopping);
+    }
+
+    /// <summary>Bound and made private before it listens: at no moment can another user connect.</summary>
+    private static Socket PrivateSocket(string path)
+    {
+        if (File.Exists(path)) RemoveStale(path);
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            socket.Bind(new UnixDomainSocketEndPoint(path));
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            return socket;
+        }
+        catch (Exception reason)
+        {
+            socket.Dispose();
+            throw new RefusedException("socket-unusable", $"cannot listen on {path}: {reason.Message}", "choose another path with --socket");
+        }
+    }
+
+    private static void RemoveStale(string path)
+    {
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException)
+        {
+            File.Delete(path); // Nobody listens: left by a server that was killed.
+            return;
+        }
+        throw new RefusedException("server-runs-already", $"a server answers at {path} already",
+            "use that one, or choose another state directory and socket");
+    }
+
+    /// <summary>Two servers on one store would run every move twice.</summary>
+    private static FileStream Alone(string stateDirectory)
+    {
+        var path = Path.Combine(stateDirectory, "server.lock");
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException reason)
+        {
+            throw new RefusedException("server-runs-already", $"{path} is held: {reason.Message}",
+                "another server uses this state directory: stop it, or choose another with --state-dir");
+        }
+    }
+
+    /// <summary>Its own identity, made anew when a third of its life is left.</summary>
+    private static Func<IdentityBundle> Renewed(ClusterCa ca, TimeProvider time)
+    {
+        var one = new Lock();
+        var bundle = ca.IssueControlPlane();
+        return () =>
+        {
+            lock (one) return bundle = bundle.NeedsRenewal(time.GetUtcNow()) ? ca.IssueControlPlane() : bundle;
+        };
+    }
+}

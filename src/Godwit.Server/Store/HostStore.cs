@@ -1,0 +1,128 @@
+using System.Data.Common;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Server.Hosts;
+
+namespace Godwit.Server.Store;
+
+/// <summary>Hosts, and which of them share which pool.</summary>
+public sealed class HostStore(Database database, TimeProvider time)
+{
+    public const int HostsMax = 1_000;
+
+    public Task<List<Host>> ListAsync() => database.RunAsync(List);
+
+    public Task<Host?> FindAsync(HostId id) => database.RunAsync(work => Find(work, id));
+
+    /// <summary>Adds it, or changes its endpoint and facts; it is reachable, because it has just answered.</summary>
+    public Task SaveAsync(HostId id, string endpoint, HostFacts facts) => database.RunAsync(work =>
+    {
+        var isNew = Find(work, id) is null;
+        if (isNew && work.Number("SELECT COUNT(*) FROM hosts") >= HostsMax)
+            throw new RefusedException("too-many-hosts", $"the cluster has {HostsMax} hosts", "remove one with 'godwit host remove'");
+        work.Execute(
+            """
+            INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts)
+            VALUES (@id, @endpoint, 1, 0, @memory, @facts)
+            ON CONFLICT (id) DO UPDATE
+            SET endpoint = excluded.endpoint, reachable = 1, memory_bytes = excluded.memory_bytes, facts = excluded.facts
+            """,
+            ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
+        if (isNew)
+            Say(work, new Happening("host-added",
+                $"{id} added: {facts.Cpus} CPUs, {facts.MemoryBytes >> 20} MiB, {facts.Accelerator}", Host: id.Value));
+    });
+
+    /// <summary>Fresh facts from a host that answered. Says so where it did not answer before.</summary>
+    public Task SaveFactsAsync(HostId id, HostFacts facts) => database.RunAsync(work =>
+    {
+        work.Execute("UPDATE hosts SET memory_bytes = @memory, facts = @facts WHERE id = @id",
+            ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)), ("@id", id.Value));
+    });
+
+    public Task SetReachableAsync(HostId id, bool reachable, string why) => database.RunAsync(work =>
+    {
+        var changed = work.Execute("UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now",
+            ("@now", reachable ? 1 : 0), ("@id", id.Value));
+        if (changed > 0)
+            Say(work, reachable
+                ? new Happening("host-reachable", $"{id} answers again", Host: id.Value)
+                : new Happening("host-unreachable", $"{id} does not answer: {why}. Its VMs are unknown, not dead", Host: id.Value));
+    });
+
+    /// <summary>False where there is no such host.</summary>
+    public Task<bool> SetCordonedAsync(HostId id, bool cordoned) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is null) return false;
+        var changed = work.Execute("UPDATE hosts SET cordoned = @now WHERE id = @id AND cordoned <> @now",
+            ("@now", cordoned ? 1 : 0), ("@id", id.Value));
+        if (changed > 0)
+            Say(work, cordoned
+                ? new Happening("host-cordoned", $"{id} takes no new VMs", Host: id.Value)
+                : new Happening("host-uncordoned", $"{id} takes VMs again", Host: id.Value));
+        return true;
+    });
+
+    /// <summary>Null, or why it stays.</summary>
+    public Task<Refusal?> RemoveAsync(HostId id) => database.RunAsync<Refusal?>(work =>
+    {
+        if (Find(work, id) is null)
+            return new Refusal("host-not-found", $"there is no host {id}", "see 'godwit host list'");
+        var vms = work.Query("SELECT name FROM vms WHERE owner = @id ORDER BY name LIMIT 5", r => r.GetString(0), ("@id", id.Value));
+        if (vms.Count > 0)
+            return new Refusal("host-has-vms", $"{id} still owns {string.Join(", ", vms)}{(vms.Count == 5 ? " …" : "")}",
+                $"move them away or delete them: 'godwit vm list --host {id}'");
+        if (work.Number("SELECT COUNT(*) FROM reservations WHERE host = @id", ("@id", id.Value)) > 0)
+            return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
+        work.Execute("DELETE FROM pool_shares WHERE host = @id", ("@id", id.Value));
+        work.Execute("DELETE FROM hosts WHERE id = @id", ("@id", id.Value));
+        Say(work, new Happening("host-removed", $"{id} removed", Host: id.Value));
+        return null;
+    });
+
+    /// <summary>Every host with what is promised there and which directories its pools are, as of one moment.</summary>
+    public Task<List<HostRoom>> RoomsAsync() => database.RunAsync(work =>
+    {
+        var shares = Shares(work).ToLookup(s => s.Host);
+        return List(work).Select(host => new HostRoom(
+            host, Reservations.PromisedBytes(work, host.Id),
+            (int)work.Number("SELECT COUNT(*) FROM vms WHERE owner = @id", ("@id", host.Id.Value)),
+            shares[host.Id].ToDictionary(s => s.Pool, s => s.Share))).ToList();
+    });
+
+    public Task<List<PoolShare>> SharesAsync() => database.RunAsync(Shares);
+
+    /// <summary>What <paramref name="host"/>'s pools are, all of them: others are forgotten.</summary>
+    public Task SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares) => database.RunAsync(work =>
+    {
+        work.Execute("DELETE FROM pool_shares WHERE host = @host", ("@host", host.Value));
+        foreach (var share in shares)
+            work.Execute("INSERT INTO pool_shares (host, pool, share) VALUES (@host, @pool, @share)",
+                ("@host", host.Value), ("@pool", share.Pool), ("@share", share.Share));
+    });
+
+    internal static Host? Find(Work work, HostId id) =>
+        work.Query($"SELECT {Columns} FROM hosts WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();
+
+    private static List<Host> List(Work work) =>
+        work.Query($"SELECT {Columns} FROM hosts ORDER BY id LIMIT {HostsMax}", Read);
+
+    private static List<PoolShare> Shares(Work work) => work.Query(
+        "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
+        row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
+
+    private const string Columns = "id, endpoint, reachable, cordoned, facts";
+
+    private static Host Read(DbDataReader row) => new()
+    {
+        Id = new HostId(row.GetString(0)),
+        Endpoint = row.GetString(1),
+        State = row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
+        Facts = row.Doc<HostFacts>(4),
+    };
+
+    private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());
+}
+
+/// <param name="Share">The same for hosts that were proved to see the same directory under this pool's name.</param>
+public sealed record PoolShare(HostId Host, string Pool, string Share);

@@ -1,0 +1,110 @@
+using System.Data.Common;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+
+namespace Godwit.Server.Store;
+
+/// <summary>Moves: what the story intends, before it does it.</summary>
+public sealed class MoveStore(Database database, TimeProvider time) : IMigrationJournal
+{
+    public const int ListMax = 1_000, EndedKeptMax = 10_000;
+    private const int DropEvery = 100;
+
+    public async Task<Migration> ReadAsync(MoveId move) => await FindAsync(move)
+        ?? throw new InvariantBrokenException($"move {move} is in the store");
+
+    public Task<Migration?> FindAsync(MoveId move) => database.RunAsync(work => Find(work, move));
+
+    /// <summary>Newest first.</summary>
+    public Task<List<Migration>> ListAsync(VmId? vm, bool activeOnly, int limit) => database.RunAsync(work => work.Query(
+        $"""
+        SELECT doc, cancel_requested FROM migrations
+        WHERE (@vm IS NULL OR vm = @vm) AND (@active = 0 OR ended = 0) ORDER BY seq DESC LIMIT @limit
+        """,
+        Read, ("@vm", vm?.Value), ("@active", activeOnly ? 1 : 0), ("@limit", Math.Clamp(limit, 1, ListMax))));
+
+    /// <summary>All that have not ended, in the order they were asked for.</summary>
+    public Task<List<Migration>> UnfinishedAsync() => database.RunAsync(work => work.Query(
+        "SELECT doc, cancel_requested FROM migrations WHERE ended = 0 ORDER BY seq", Read));
+
+    /// <summary>An ended move stays as it ended. A cancel that was asked for is never forgotten by a save.</summary>
+    public Task SaveAsync(Migration migration) => database.RunAsync(work =>
+    {
+        var before = Find(work, migration.Id) ?? throw new InvariantBrokenException($"move {migration.Id} is in the store");
+        Invariant.Holds(before.End is null || before.End == migration.End);
+        work.Execute("UPDATE migrations SET phase = @phase, ended = @ended, doc = @doc WHERE id = @id",
+            ("@phase", Fields.Word(migration.Phase)), ("@ended", migration.End is null ? 0 : 1),
+            ("@doc", Fields.Doc(migration)), ("@id", migration.Id.Value));
+        var now = time.GetUtcNow();
+        if (migration.End is not null && before.End is null)
+        {
+            OperationStore.EndWithMove(work, migration.Id, now);
+            EventStore.Append(work, Ended(migration), now);
+        }
+        else if (migration.Phase != before.Phase)
+        {
+            EventStore.Append(work, new Happening("move-phase", $"{migration.VmName}: {Fields.Word(migration.Phase)}",
+                migration.VmName, migration.Source.Value, migration.Id.Value), now);
+        }
+    });
+
+    /// <summary>Durable, so that a restarted server does not forget; null where there is no such move.</summary>
+    public Task<Migration?> RequestCancelAsync(MoveId move) => database.RunAsync(work =>
+    {
+        work.Execute("UPDATE migrations SET cancel_requested = 1 WHERE id = @id AND ended = 0", ("@id", move.Value));
+        return Find(work, move);
+    });
+
+    public Task<Refusal?> ReserveAsync(MoveId move, HostId host, long bytes) => database.RunAsync(work =>
+    {
+        var migration = Find(work, move) ?? throw new InvariantBrokenException($"move {move} is in the store");
+        if (HostStore.Find(work, host) is { State: Core.Hosts.HostState.Cordoned })
+            return new Refusal("host-cordoned", $"{host} is cordoned: it takes no new VMs",
+                $"choose another host, or 'godwit host uncordon {host}'");
+        return Reservations.Reserve(work, move.Value, migration.Vm, host, bytes);
+    });
+
+    public Task ReleaseReservationAsync(MoveId move) => database.RunAsync(work => Reservations.Release(work, move.Value));
+
+    public Task RecordOwnerAsync(VmId vm, HostId owner, Epoch epoch, VmState state) =>
+        database.RunAsync(work => VmStore.RecordOwner(work, vm, owner, epoch, state));
+
+    public Task<Vm> ReadVmAsync(VmId vm) => database.RunAsync(work =>
+        VmStore.Find(work, vm) ?? throw new InvariantBrokenException($"VM {vm} is in the store while something is done with it"));
+
+    internal static void Insert(Work work, Migration move)
+    {
+        var seq = work.Number("SELECT MAX(seq) FROM migrations") + 1;
+        work.Execute(
+            """
+            INSERT INTO migrations (id, seq, vm, phase, ended, cancel_requested, doc)
+            VALUES (@id, @seq, @vm, @phase, 0, 0, @doc)
+            """,
+            ("@id", move.Id.Value), ("@seq", seq), ("@vm", move.Vm.Value), ("@phase", Fields.Word(move.Phase)),
+            ("@doc", Fields.Doc(move)));
+        if (seq % DropEvery == 0)
+            work.Execute("DELETE FROM migrations WHERE ended = 1 AND seq <= @last", ("@last", seq - EndedKeptMax));
+    }
+
+    private static Migration? Find(Work work, MoveId move) => work.Query(
+        "SELECT doc, cancel_requested FROM migrations WHERE id = @id", Read, ("@id", move.Value)).FirstOrDefault();
+
+    private static Migration Read(DbDataReader row)
+    {
+        var move = row.Doc<Migration>(0);
+        return row.GetInt64(1) == 0 ? move : move with { CancelRequested = true };
+    }
+
+    private static Happening Ended(Migration move) => new("move-ended",
+        move.End switch
+        {
+            MoveEnd.Done => $"{move.VmName} is on {move.Target} now{Pause(move)}",
+            MoveEnd.NeedsOperator => $"{move.VmName}: needs a person: {move.Reason}",
+            _ => $"{move.VmName} stays on {move.Source}: {move.Reason}",
+        }, move.VmName, move.Source.Value, move.Id.Value);
+
+    private static string Pause(Migration move) => move.Receipt?.PauseMs is { } pause
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $", paused for {pause:0.#} ms") : "";
+}

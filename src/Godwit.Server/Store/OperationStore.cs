@@ -1,0 +1,126 @@
+using System.Data.Common;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.Server.Operations;
+
+namespace Godwit.Server.Store;
+
+/// <summary>What is being done with VMs: at most one thing with each, and each request at most once.</summary>
+public sealed class OperationStore(Database database, TimeProvider time)
+{
+    /// <summary>Ended operations and request keys older than these are forgotten.</summary>
+    public const int EndedKeptMax = 10_000, RequestsKeptMax = 10_000;
+    private const int DropEvery = 100;
+
+    /// <summary>True where the key is new, or was used for the same request; false where it was for another.</summary>
+    public Task<bool> RememberRequestAsync(string key, string fingerprint) => database.RunAsync(work =>
+    {
+        var old = work.Query("SELECT fingerprint FROM requests WHERE request_key = @key", r => r.GetString(0), ("@key", key));
+        if (old.Count > 0) return old[0] == fingerprint;
+        var seq = work.Number("SELECT MAX(seq) FROM requests") + 1;
+        work.Execute("INSERT INTO requests (request_key, seq, fingerprint) VALUES (@key, @seq, @print)",
+            ("@key", key), ("@seq", seq), ("@print", fingerprint));
+        if (seq % DropEvery == 0) work.Execute("DELETE FROM requests WHERE seq <= @last", ("@last", seq - RequestsKeptMax));
+        return true;
+    });
+
+    /// <summary>Begins it, unless this request did so before or something else is being done with the VM.</summary>
+    /// <param name="requestKey">The client's idempotency key, or null.</param>
+    public Task<Begun> BeginAsync(Operation wished, string? requestKey) =>
+        database.RunAsync(work => Begin(work, wished, requestKey) ?? new Begun.Now(wished));
+
+    /// <summary>As <see cref="BeginAsync"/>, with the record of a VM that is to be made.</summary>
+    /// <returns>Null where its uid or a MAC is taken: ask again with others.</returns>
+    public Task<Begun?> BeginCreateAsync(Operation wished, Vm vm, string? requestKey) => database.RunAsync<Begun?>(work =>
+    {
+        if (Begin(work, wished, requestKey, insert: false) is { } earlier) return earlier;
+        if (!VmStore.IsFree(work, vm.Spec.Uid, vm.Spec.Nics.Select(n => n.Mac))) return null;
+        if (VmStore.Insert(work, vm) is { } refusal) return new Begun.Refused(refusal);
+        Insert(work, wished, requestKey);
+        return new Begun.Now(wished);
+    });
+
+    /// <summary>As <see cref="BeginAsync"/>, with the move's record.</summary>
+    public Task<Begun> BeginMoveAsync(Operation wished, Migration move, string? requestKey) => database.RunAsync(work =>
+    {
+        if (Begin(work, wished, requestKey) is { } earlier) return earlier;
+        MoveStore.Insert(work, move);
+        EventStore.Append(work, new Happening("move-queued",
+            $"{move.VmName}: {Fields.Word(move.Mode)} move from {move.Source} to {move.Target}",
+            move.VmName, move.Source.Value, move.Id.Value), time.GetUtcNow());
+        return new Begun.Now(wished);
+    });
+
+    public Task<Operation?> FindAsync(string id) => database.RunAsync(work =>
+        work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id)).FirstOrDefault());
+
+    public Task<Operation?> FindByRequestAsync(string key) => database.RunAsync(work => FindByRequest(work, key));
+
+    /// <summary>All that have not ended, oldest first.</summary>
+    public Task<List<Operation>> UnfinishedAsync() => database.RunAsync(work =>
+        work.Query("SELECT doc FROM operations WHERE ended = 0 ORDER BY seq", Read));
+
+    public Task SaveAsync(Operation operation) => database.RunAsync(work => Save(work, operation));
+
+    public Task<Refusal?> ReserveAsync(Operation operation, HostId host, long bytes) =>
+        database.RunAsync(work => Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
+
+    /// <summary>Its end, what it makes of the VM's record, and its reservation's end, all or nothing.</summary>
+    /// <param name="last">More to change in the same transaction; null is nothing.</param>
+    public Task<Operation> EndAsync(Operation operation, Happening happening, Action<Work>? last = null) => database.RunAsync(work =>
+    {
+        last?.Invoke(work);
+        Reservations.Release(work, operation.Id);
+        var ended = operation with
+        {
+            EndedAt = time.GetUtcNow(),
+            Result = operation.Problem is null ? VmStore.Find(work, operation.Vm) : null,
+        };
+        Save(work, ended);
+        EventStore.Append(work, happening, time.GetUtcNow());
+        return ended;
+    });
+
+    /// <summary>A move's operation ends with the move.</summary>
+    internal static void EndWithMove(Work work, MoveId move, DateTimeOffset at)
+    {
+        var operation = work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", move.Value)).FirstOrDefault();
+        if (operation is { HasEnded: false }) Save(work, operation with { EndedAt = at });
+    }
+
+    private static Begun? Begin(Work work, Operation wished, string? requestKey, bool insert = true)
+    {
+        if (requestKey is not null && FindByRequest(work, requestKey) is { } earlier) return new Begun.Earlier(earlier);
+        var holder = work.Query("SELECT doc FROM operations WHERE vm = @vm AND ended = 0", Read, ("@vm", wished.Vm.Value));
+        if (holder.Count > 0) return new Begun.Busy(holder[0]);
+        if (!insert) return null;
+        if (VmStore.Find(work, wished.Vm) is null)
+            return new Begun.Refused(new Refusal("vm-not-found", $"the VM {wished.VmName} was deleted", "see 'godwit vm list'"));
+        Insert(work, wished, requestKey);
+        return null;
+    }
+
+    private static void Insert(Work work, Operation operation, string? requestKey)
+    {
+        var seq = work.Number("SELECT MAX(seq) FROM operations") + 1;
+        work.Execute(
+            """
+            INSERT INTO operations (id, seq, kind, vm, ended, request_key, doc)
+            VALUES (@id, @seq, @kind, @vm, 0, @key, @doc)
+            """,
+            ("@id", operation.Id), ("@seq", seq), ("@kind", Fields.Word(operation.Kind)), ("@vm", operation.Vm.Value),
+            ("@key", requestKey), ("@doc", Fields.Doc(operation)));
+        if (seq % DropEvery == 0)
+            work.Execute("DELETE FROM operations WHERE ended = 1 AND seq <= @last", ("@last", seq - EndedKeptMax));
+    }
+
+    private static void Save(Work work, Operation operation) => work.Execute(
+        "UPDATE operations SET ended = @ended, doc = @doc WHERE id = @id",
+        ("@ended", operation.HasEnded ? 1 : 0), ("@doc", Fields.Doc(operation)), ("@id", operation.Id));
+
+    private static Operation? FindByRequest(Work work, string key) =>
+        work.Query("SELECT doc FROM operations WHERE request_key = @key", Read, ("@key", key)).FirstOrDefault();
+
+    private static Operation Read(DbDataReader row) => row.Doc<Operation>(0);
+}

@@ -1,0 +1,103 @@
+using System.Globalization;
+using Microsoft.Data.Sqlite;
+
+namespace Godwit.Server.Store;
+
+/// <summary>
+/// One SQLite file, WAL, synchronous=FULL: a commit that returned survives a power cut. One connection and a lock are
+/// the one writer; everything runs on the caller's thread, so the simulator runs the real file.
+/// </summary>
+public sealed class SqliteDatabase : Database
+{
+    public const int SchemaVersion = 1;
+    private const int IoError = 10, Corrupt = 11, Full = 13, NotADatabase = 26;
+
+    private readonly Lock _one = new();
+    private readonly SqliteConnection _connection;
+    private readonly Action<Exception> _broken;
+
+    /// <param name="path">The file; made where it is not there.</param>
+    /// <param name="broken">Called when the file cannot be trusted any more (an fsync failed, it is damaged): the process
+    /// must end, because after a failed fsync the same handle would lie about what is on the disk.</param>
+    public SqliteDatabase(string path, Action<Exception> broken)
+    {
+        _broken = broken;
+        _connection = new SqliteConnection(new SqliteConnectionStringBuilder
+        {
+            DataSource = path,
+            Mode = SqliteOpenMode.ReadWriteCreate,
+            Pooling = false,
+            ForeignKeys = true,
+            DefaultTimeout = 5,
+        }.ToString());
+        _connection.Open();
+        Pragma("PRAGMA journal_mode = WAL");
+        Pragma("PRAGMA synchronous = FULL");
+        Pragma("PRAGMA cache_size = -4096");
+        Pragma("PRAGMA journal_size_limit = 16777216");
+        Prepare(path);
+    }
+
+    public override Task<T> RunAsync<T>(Func<Work, T> body)
+    {
+        try
+        {
+            T result;
+            Work work;
+            lock (_one)
+            {
+                using var transaction = _connection.BeginTransaction(deferred: false);
+                work = new Work(_connection, transaction);
+                result = body(work);
+                transaction.Commit();
+            }
+            Announce(work);
+            return Task.FromResult(result);
+        }
+        catch (SqliteException error) when (error.SqliteErrorCode is IoError or Corrupt or NotADatabase)
+        {
+            _broken(error);
+            throw new StoreFailedException($"the store cannot be trusted any more: {error.Message}", error);
+        }
+        catch (SqliteException error) when (error.SqliteErrorCode == Full)
+        {
+            throw new StoreFailedException("the disk that holds the store is full: nothing was changed", error);
+        }
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) _connection.Dispose();
+    }
+
+    private void Prepare(string path)
+    {
+        RunAsync(work =>
+        {
+            var made = work.Number("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'") > 0;
+            if (!made)
+            {
+                work.Execute(Schema());
+                work.Execute("INSERT INTO meta (name, value) VALUES ('schema', @version)",
+                    ("@version", SchemaVersion.ToString(CultureInfo.InvariantCulture)));
+            }
+            var found = work.Number("SELECT value FROM meta WHERE name = 'schema'");
+            if (found != SchemaVersion)
+                throw new InvalidDataException($"{path} has schema {found}; this server knows {SchemaVersion}: start the godwit that wrote it");
+        }).GetAwaiter().GetResult(); // Complete already: SQLite never waits here.
+    }
+
+    private void Pragma(string sql)
+    {
+        using var command = _connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteScalar();
+    }
+
+    private static string Schema()
+    {
+        using var stream = typeof(SqliteDatabase).Assembly.GetManifestResourceStream("Godwit.Server.Store.Schema.sql")!;
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+}

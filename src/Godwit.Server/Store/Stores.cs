@@ -1,0 +1,13 @@
+namespace Godwit.Server.Store;
+
+/// <summary>All records, over one database.</summary>
+public sealed class Stores(Database database, TimeProvider time)
+{
+    public Database Database { get; } = database;
+    public HostStore Hosts { get; } = new(database, time);
+    public VmStore Vms { get; } = new(database, time);
+    public TemplateStore Templates { get; } = new(database, time);
+    public OperationStore Operations { get; } = new(database, time);
+    public MoveStore Moves { get; } = new(database, time);
+    public EventStore Events { get; } = new(database, time);
+}

@@ -1,0 +1,128 @@
+using System.Data.Common;
+using Godwit.Core;
+using Godwit.Core.Vms;
+
+namespace Godwit.Server.Store;
+
+/// <summary>VMs: what they are, who owns them, what was last known of them.</summary>
+public sealed class VmStore(Database database, TimeProvider time)
+{
+    public const int VmsMax = 10_000;
+
+    public Task<List<Vm>> ListAsync(HostId? owner = null) => database.RunAsync(work => owner is { } host
+        ? work.Query($"SELECT {Columns} FROM vms WHERE owner = @owner ORDER BY name LIMIT {VmsMax}", Read, ("@owner", host.Value))
+        : work.Query($"SELECT {Columns} FROM vms ORDER BY name LIMIT {VmsMax}", Read));
+
+    /// <summary>By name, or by id.</summary>
+    public Task<Vm?> FindAsync(string nameOrId) => database.RunAsync(work => work.Query(
+        $"SELECT {Columns} FROM vms WHERE name = @it OR id = @it", Read, ("@it", nameOrId)).FirstOrDefault());
+
+    public Task<Vm?> FindAsync(VmId id) => database.RunAsync(work => Find(work, id));
+
+    /// <summary>What an operation made of it. Only its owner of this epoch may say so (R7).</summary>
+    public Task SetStateAsync(VmId id, Epoch epoch, VmState state) =>
+        database.RunAsync(work => SetState(work, id, epoch, state, null));
+
+    /// <summary>A saved VM's new home, where its file is seen as well. Its old one has forgotten it.</summary>
+    public Task<Vm> MoveSavedAsync(Vm vm, HostId owner, string savedFile) => database.RunAsync(work =>
+    {
+        RecordOwner(work, vm.Spec.Id, owner, vm.Epoch.Next(), VmState.Saved);
+        SetState(work, vm.Spec.Id, vm.Epoch.Next(), VmState.Saved, savedFile);
+        EventStore.Append(work, new Happening("vm-rehomed", $"{vm.Spec.Name}, saved, belongs to {owner} now (was {vm.Owner})",
+            vm.Spec.Name, owner.Value), time.GetUtcNow());
+        return Find(work, vm.Spec.Id)!;
+    });
+
+    public Task DeleteAsync(VmId id) => database.RunAsync(work => Delete(work, id));
+
+    /// <summary>VMs with the number of their last change, and whether something is being done with them.</summary>
+    public Task<List<KnownVm>> KnownAsync() => database.RunAsync(work => work.Query(
+        $"""
+        SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0)
+        FROM vms ORDER BY name LIMIT {VmsMax}
+        """,
+        row => new KnownVm(Read(row), row.GetInt64(6), row.GetInt64(7) != 0)));
+
+    /// <summary>
+    /// What a host reported, if nothing changed since <paramref name="known"/> was read and nothing is being done with
+    /// the VM: a report is older than its arrival.
+    /// </summary>
+    public Task<bool> AdoptAsync(KnownVm known, Vm reported, Happening happening) => database.RunAsync(work =>
+    {
+        var changed = work.Execute(
+            """
+            UPDATE vms SET owner = @owner, epoch = @epoch, state = @state, saved_file = @saved, rev = rev + 1
+            WHERE id = @id AND rev = @rev AND epoch <= @epoch
+              AND NOT EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0)
+            """,
+            ("@owner", reported.Owner.Value), ("@epoch", reported.Epoch.Value), ("@state", Fields.Word(reported.State)),
+            ("@saved", reported.SavedFile), ("@id", reported.Spec.Id.Value), ("@rev", known.Rev));
+        if (changed > 0) EventStore.Append(work, happening, time.GetUtcNow());
+        return changed > 0;
+    });
+
+    /// <summary>Null, or why it cannot be: the name is taken, there are too many.</summary>
+    internal static Refusal? Insert(Work work, Vm vm)
+    {
+        if (work.Number("SELECT COUNT(*) FROM vms") >= VmsMax)
+            return new Refusal("too-many-vms", $"the cluster has {VmsMax} VMs", "delete one with 'godwit vm delete'");
+        if (work.Number("SELECT COUNT(*) FROM vms WHERE name = @name", ("@name", vm.Spec.Name)) > 0)
+            return new Refusal("name-taken", $"there is a VM {vm.Spec.Name} already", "choose another name, or look at it: 'godwit vm show'");
+        if (vm.Spec.Template is { } template
+            && work.Number("SELECT COUNT(*) FROM templates WHERE name = @name", ("@name", template)) == 0)
+            return new Refusal("template-not-found", $"the template {template} is not there any more", "see 'godwit template list'");
+        work.Execute(
+            """
+            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec)
+            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec)
+            """,
+            ("@id", vm.Spec.Id.Value), ("@name", vm.Spec.Name), ("@owner", vm.Owner.Value), ("@epoch", vm.Epoch.Value),
+            ("@state", Fields.Word(vm.State)), ("@memory", vm.Spec.MemoryBytes), ("@uid", vm.Spec.Uid),
+            ("@template", vm.Spec.Template), ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)));
+        foreach (var nic in vm.Spec.Nics)
+            work.Execute("INSERT INTO nics (mac, vm) VALUES (@mac, @vm)", ("@mac", nic.Mac), ("@vm", vm.Spec.Id.Value));
+        return null;
+    }
+
+    /// <summary>What an operation made of it. Only its owner of this epoch may say so (R7).</summary>
+    internal static void SetState(Work work, VmId id, Epoch epoch, VmState state, string? savedFile) => work.Execute(
+        "UPDATE vms SET state = @state, saved_file = @saved, rev = rev + 1 WHERE id = @id AND epoch = @epoch",
+        ("@state", Fields.Word(state)), ("@saved", savedFile), ("@id", id.Value), ("@epoch", epoch.Value));
+
+    internal static void Delete(Work work, VmId id)
+    {
+        work.Execute("DELETE FROM nics WHERE vm = @id", ("@id", id.Value));
+        work.Execute("DELETE FROM vms WHERE id = @id", ("@id", id.Value));
+    }
+
+    internal static bool IsFree(Work work, int uid, IEnumerable<string> macs) =>
+        work.Number("SELECT COUNT(*) FROM vms WHERE uid = @uid", ("@uid", uid)) == 0
+        && macs.All(mac => work.Number("SELECT COUNT(*) FROM nics WHERE mac = @mac", ("@mac", mac)) == 0);
+
+    internal static Vm? Find(Work work, VmId id) =>
+        work.Query($"SELECT {Columns} FROM vms WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();
+
+    /// <summary>The guest's new home. Only grows: an older epoch, or another owner of the same, changes nothing.</summary>
+    internal static void RecordOwner(Work work, VmId id, HostId owner, Epoch epoch, VmState state) => work.Execute(
+        """
+        UPDATE vms SET owner = @owner, epoch = @epoch, state = @state, rev = rev + 1
+        WHERE id = @id AND (epoch < @epoch OR (epoch = @epoch AND owner = @owner))
+        """,
+        ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
+
+    private const string Columns = "spec, owner, epoch, state, saved_file, created_at";
+
+    private static Vm Read(DbDataReader row) => new()
+    {
+        Spec = row.Doc<VmSpec>(0),
+        Owner = new HostId(row.GetString(1)),
+        Epoch = new Epoch(row.GetInt64(2)),
+        State = row.Word<VmState>(3),
+        SavedFile = row.TextOrNull(4),
+        CreatedAt = row.Time(5),
+    };
+}
+
+/// <param name="Rev">Grows with every change of the record.</param>
+/// <param name="IsBusy">An operation goes on: its story, not a report, says what becomes of it.</param>
+public sealed record KnownVm(Vm Vm, long Rev, bool IsBusy);

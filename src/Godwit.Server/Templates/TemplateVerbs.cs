@@ -1,0 +1,127 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Server.Agents;
+using Godwit.Server.Hosts;
+using Godwit.Server.Store;
+
+namespace Godwit.Server.Templates;
+
+/// <summary>template import and delete. The bytes go straight to an agent of the pool; nothing is kept here.</summary>
+public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProvider time)
+{
+    private readonly SemaphoreSlim _gate = new(1);
+    private int _imports;
+
+    /// <summary>Safe to repeat: the same content under the same name is the same template.</summary>
+    public async Task<Template> ImportAsync(ImportWish wish, Stream content, CancellationToken cancel)
+    {
+        Check(wish);
+        var (host, pool, share) = await WhereAsync(wish);
+        await InGateAsync(() => Task.FromResult(_imports++));
+        try
+        {
+            var image = await agents.Of(host).ImportImageAsync(new ImportImage(pool, wish.Format), content, cancel);
+            var template = new Template
+            {
+                Name = wish.Name,
+                Pool = pool,
+                Share = share,
+                File = image.File,
+                Format = image.Format,
+                Sha256 = image.Sha256,
+                VirtualBytes = image.VirtualBytes,
+                FileBytes = image.FileBytes,
+                CreatedAt = time.GetUtcNow(),
+            };
+            if (await stores.Templates.AddAsync(template) is { } refusal)
+            {
+                await DropUnusedAsync(host, template, cancel);
+                throw new RefusedException([refusal]);
+            }
+            return (await stores.Templates.FindAsync(wish.Name))!;
+        }
+        finally
+        {
+            await InGateAsync(() => Task.FromResult(_imports--));
+        }
+    }
+
+    public async Task DeleteAsync(string name, CancellationToken cancel)
+    {
+        var template = await stores.Templates.FindAsync(name)
+            ?? throw new RefusedException("template-not-found", $"there is no template {name}", "see 'godwit template list'");
+        var rooms = await stores.Hosts.RoomsAsync();
+        var host = rooms.FirstOrDefault(r => Holds(r, template) && r.Host.State != HostState.Unreachable)?.Host.Id
+            ?? throw new RefusedException("template-unreachable", $"no host that answers has the pool {template.Pool} of {name}",
+                "wait until one does: 'godwit host list'");
+        await InGateAsync(async () =>
+        {
+            if (_imports > 0) // It may be importing these very bytes.
+                throw new RefusedException("template-import-running", "a template is being imported", "delete when that is done");
+            var (refusal, lastOfItsFile) = await stores.Templates.RemoveAsync(name); // First the record: no new clone of it.
+            if (refusal is not null) throw new RefusedException([refusal]);
+            if (lastOfItsFile) await agents.Of(host).DeleteDiskAsync(FileOf(template), cancel);
+            return true;
+        });
+    }
+
+    public static bool Holds(HostRoom room, Template template) => room.Shares.GetValueOrDefault(template.Pool) == template.Share;
+
+    private async Task<(HostId Host, string Pool, string Share)> WhereAsync(ImportWish wish)
+    {
+        var rooms = await stores.Hosts.RoomsAsync();
+        if (wish.Host is not null && rooms.All(r => r.Host.Id.Value != wish.Host)) throw HostVerbs.NotFound(new HostId(wish.Host));
+        var ready = rooms.Where(r => r.Host.State != HostState.Unreachable && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
+        var pools = ready.SelectMany(r => r.Shares.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
+        if (wish.Pool is null && pools.Count != 1)
+            throw new RefusedException("bad-pool",
+                pools.Count == 0 ? "no host that answers has a pool it can write to" : $"there are several pools: {string.Join(", ", pools)}",
+                pools.Count == 0 ? "give an agent --pool NAME=DIRECTORY: 'godwit host list'" : "say which with --pool");
+        var pool = wish.Pool ?? pools[0];
+        // The pool that most hosts share: clones can run on, and move between, all of them.
+        var best = ready.Where(r => r.Shares.ContainsKey(pool)).GroupBy(r => r.Shares[pool])
+            .OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).FirstOrDefault()
+            ?? throw new RefusedException("pool-missing", $"no host that answers has a pool {pool} it can write to",
+                $"give an agent --pool {pool}=DIRECTORY, or choose among {string.Join(", ", pools)}");
+        return (best.First().Host.Id, pool, best.Key);
+    }
+
+    /// <summary>The name was taken: its bytes are of no use, unless they are another template's as well.</summary>
+    private Task<bool> DropUnusedAsync(HostId host, Template template, CancellationToken cancel) => InGateAsync(async () =>
+    {
+        var used = (await stores.Templates.ListAsync()).Any(t => t.Share == template.Share && t.File == template.File);
+        if (!used && _imports == 1) await agents.Of(host).DeleteDiskAsync(FileOf(template), cancel);
+        return true;
+    });
+
+    private static DiskSpec FileOf(Template template) => new(template.Pool, template.File, template.Format, template.VirtualBytes);
+
+    private static void Check(ImportWish wish)
+    {
+        var reasons = new List<Refusal>();
+        if (!Names.IsValid(wish.Name)) reasons.Add(new("bad-name", $"'{wish.Name}' cannot be a template's name", $"a name is {Names.Rule}"));
+        if (wish.Format is not ("qcow2" or "raw"))
+            reasons.Add(new("bad-format", $"'{wish.Format}' is no format of an image", "say qcow2 or raw: it is checked, never guessed"));
+        if (wish.Pool is not null && !Names.IsValid(wish.Pool))
+            reasons.Add(new("bad-pool", $"'{wish.Pool}' cannot be a pool's name", $"a name is {Names.Rule}"));
+        if (reasons.Count > 0) throw new RefusedException(reasons);
+    }
+
+    private async Task<T> InGateAsync<T>(Func<Task<T>> inside)
+    {
+        await _gate.WaitAsync();
+        try
+        {
+            return await inside();
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+}
+
+/// <param name="Format">As the person said; checked, never probed.</param>
+public sealed record ImportWish(string Name, string Format, string? Pool, string? Host);

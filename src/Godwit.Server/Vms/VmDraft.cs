@@ -1,0 +1,122 @@
+using System.Text.RegularExpressions;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Godwit.Server.Hosts;
+using Godwit.Server.Templates;
+
+namespace Godwit.Server.Vms;
+
+/// <summary>
+/// From a wish to a whole machine: where, on what, with which CPU and machine type. Everything the guest can see is
+/// decided here, once, so that it is the same on every host it will ever visit. Pure but for the numbers given out.
+/// </summary>
+public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? template, VmNumbers numbers, DateTimeOffset now)
+{
+    public const int CpusMax = 288, NicsMax = 8;
+    public const long MemoryBytesMin = 16L << 20, MemoryBytesMax = 16L << 40, DiskBytesMin = 1L << 20, DiskBytesMax = 64L << 40;
+    public const long DiskBytesDefault = 8L << 30;
+    private const string DefaultBridge = "br0";
+
+    /// <summary>Throws <see cref="RefusedException"/> with every reason.</summary>
+    public Vm Make(CreateVmRequest wish)
+    {
+        var broken = Broken(wish).ToList();
+        if (broken.Count > 0) throw new RefusedException(broken);
+
+        var bridges = wish.Bridges ?? [DefaultBridge];
+        var host = Place(wish, bridges);
+        var (cpuModel, machineType, accelerator) = Baseline(host);
+        var id = numbers.VmId();
+        var size = wish.DiskBytes ?? (template is null ? DiskBytesDefault : (template.VirtualBytes + 511) / 512 * 512);
+        return new Vm
+        {
+            Spec = new VmSpec
+            {
+                Id = id,
+                Name = wish.Name,
+                Uuid = numbers.Uuid(),
+                Cpus = wish.Cpus,
+                MemoryBytes = wish.MemoryBytes,
+                MachineType = machineType,
+                CpuModel = cpuModel,
+                Accelerator = accelerator,
+                Disks = [new DiskSpec(Pool(wish), $"{id}-0.qcow2", "qcow2", size, template?.File)],
+                Nics = [.. bridges.Select(bridge => new NicSpec(bridge, numbers.Mac()))],
+                Uid = numbers.Uid(),
+                Template = template?.Name,
+            },
+            Owner = host,
+            Epoch = new Epoch(1),
+            State = VmState.Stopped,
+            CreatedAt = now,
+        };
+    }
+
+    private HostId Place(CreateVmRequest wish, IReadOnlyList<string> bridges)
+    {
+        var candidates = wish.Host is null ? rooms : rooms.Where(r => r.Host.Id.Value == wish.Host).ToList();
+        if (wish.Host is not null && candidates.Count == 0) throw HostVerbs.NotFound(new HostId(wish.Host));
+        var on = template is null ? "" : rooms.FirstOrDefault(r =>
+            r.Shares.GetValueOrDefault(template.Pool) == template.Share)?.Host.Id.Value ?? "no host";
+        var needs = new VmNeeds(wish.MemoryBytes, [new NeededPool(Pool(wish), template?.Share, on)], bridges, null);
+        var (host, reasons) = HostChoice.Best(candidates, needs);
+        return host ?? throw new RefusedException(reasons);
+    }
+
+    /// <summary>The person's, else the template's, else the only one there is.</summary>
+    private string Pool(CreateVmRequest wish)
+    {
+        if ((wish.Pool ?? template?.Pool) is not { } chosen)
+        {
+            var names = rooms.SelectMany(r => r.Host.Facts!.Pools).Select(p => p.Name).Distinct().Order(StringComparer.Ordinal).ToList();
+            if (names.Count == 1) return names[0];
+            throw new RefusedException("bad-pool",
+                names.Count == 0 ? "no host has a pool for the disk" : $"there are several pools: {string.Join(", ", names)}",
+                names.Count == 0 ? "give an agent --pool NAME=DIRECTORY" : "say which with --pool");
+        }
+        if (template is not null && chosen != template.Pool)
+            throw new RefusedException("bad-pool", $"template {template.Name} lies in pool {template.Pool}, a clone cannot lie in {chosen}",
+                $"leave --pool out, or import the template into {chosen}");
+        return chosen;
+    }
+
+    /// <summary>What all hosts that answer, with the chosen one's accelerator, can run.</summary>
+    private (string CpuModel, string MachineType, Accelerator Accelerator) Baseline(HostId host)
+    {
+        var accelerator = rooms.First(r => r.Host.Id == host).Host.Facts!.Accelerator;
+        var facts = rooms.Where(r => r.Host.State != HostState.Unreachable).Select(r => r.Host.Facts!)
+            .Where(f => f.Accelerator == accelerator && f.Qemus.Count > 0).ToList();
+        var cpu = CpuBaseline.BestCpuModel(facts, accelerator) ?? throw new RefusedException("no-common-cpu",
+            $"the {facts.Count} hosts with {accelerator} have no named CPU model in common",
+            "cordoning does not help: remove the host that differs ('godwit host list'), or make its QEMU newer");
+        var machine = CpuBaseline.NewestMachineType(facts) ?? throw new RefusedException("no-common-machine",
+            $"the QEMUs of the {facts.Count} hosts with {accelerator} know no pc-q35 machine in common",
+            "make QEMU newer on the host with the oldest: 'godwit host list' shows the versions");
+        return (cpu, machine, accelerator);
+    }
+
+    private IEnumerable<Refusal> Broken(CreateVmRequest wish)
+    {
+        if (!Names.IsValid(wish.Name) || IdForm().IsMatch(wish.Name))
+            yield return new("bad-name", $"'{wish.Name}' cannot be a VM's name", $"a name is {Names.Rule}, and not of the form of an id");
+        if (wish.Cpus is < 1 or > CpusMax)
+            yield return new("bad-cpus", $"{wish.Cpus} CPUs", $"1 to {CpusMax} are possible");
+        if (wish.MemoryBytes is < MemoryBytesMin or > MemoryBytesMax || wish.MemoryBytes % (1 << 20) != 0)
+            yield return new("bad-memory", $"{wish.MemoryBytes} bytes of memory", "whole MiB from 16 MiB to 16 TiB are possible");
+        if (wish.DiskBytes is < DiskBytesMin or > DiskBytesMax || wish.DiskBytes % 512 != 0)
+            yield return new("bad-disk", $"a disk of {wish.DiskBytes} bytes", "multiples of 512 from 1 MiB to 64 TiB are possible");
+        if (template is not null && wish.DiskBytes < template.VirtualBytes)
+            yield return new("bad-disk", $"a disk of {wish.DiskBytes} bytes is smaller than template {template.Name} ({template.VirtualBytes})",
+                "leave the size out, or make it larger");
+        if (wish.Bridges is { Count: > NicsMax }) yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {NicsMax}");
+        foreach (var bridge in wish.Bridges?.Where(b => !Bridge().IsMatch(b)) ?? [])
+            yield return new("bad-bridge", $"'{bridge}' cannot be a bridge", "an interface name has 1 to 15 of a-z 0-9 . _ -");
+    }
+
+    [GeneratedRegex("^vm-[0-9a-f]{12}\\z", RegexOptions.CultureInvariant)]
+    private static partial Regex IdForm();
+    [GeneratedRegex("^[a-z0-9][a-z0-9._-]{0,14}\\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Bridge();
+}

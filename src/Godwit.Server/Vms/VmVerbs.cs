@@ -1,0 +1,84 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Server.Agents;
+using Godwit.Server.Api;
+using Godwit.Server.Operations;
+using Godwit.Server.Store;
+
+namespace Godwit.Server.Vms;
+
+/// <summary>Begins what a person asked for with a VM, and waits for its end. What happens then is in <see cref="VmStory"/>.</summary>
+public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirectory agents, VmNumbers numbers, TimeProvider time)
+{
+    /// <summary>With 10,000 VMs the chance that one draw is taken is 1 in 1,600 (MAC): sixteen in a row is a bug.</summary>
+    private const int DrawsMax = 16;
+
+    public async Task<Operation> CreateAsync(CreateVmRequest wish, string? requestKey, CancellationToken leave)
+    {
+        if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
+            return await EndedAsync(new Begun.Earlier(earlier), leave);
+        var template = wish.Template is null ? null : await stores.Templates.FindAsync(wish.Template)
+            ?? throw new RefusedException("template-not-found", $"there is no template {wish.Template}", "see 'godwit template list'");
+        var rooms = await stores.Hosts.RoomsAsync();
+        for (var draw = 0; draw < DrawsMax; draw++)
+        {
+            var vm = new VmDraft(rooms, template, numbers, time.GetUtcNow()).Make(wish);
+            var operation = Make(OperationKind.Create, vm) with { ThenStart = wish.Start };
+            if (await stores.Operations.BeginCreateAsync(operation, vm, requestKey) is { } begun)
+                return await EndedAsync(begun, leave);
+        }
+        throw new InvariantBrokenException("random numbers are not taken sixteen times in a row");
+    }
+
+    public async Task<Operation> DoAsync(
+        OperationKind kind, string vmName, Func<Operation, Operation> with, string? requestKey, CancellationToken leave)
+    {
+        if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
+            return await EndedAsync(new Begun.Earlier(earlier), leave);
+        var vm = await FindAsync(vmName);
+        var wished = with(Make(kind, vm));
+        var begun = await stores.Operations.BeginAsync(wished, requestKey);
+        if (begun is Begun.Busy { Holder: { Force: false, Kind: OperationKind.Stop or OperationKind.Restart } holder }
+            && wished is { Kind: OperationKind.Stop, Force: true })
+        {
+            // Someone lost patience with a guest that does not react to its power button.
+            await agents.Of(vm.Owner).StopVmAsync(vm.Spec.Id, vm.Epoch, force: true, leave);
+            begun = new Begun.Earlier(holder);
+        }
+        return await EndedAsync(begun, leave);
+    }
+
+    public async Task<Vm> FindAsync(string nameOrId) => await stores.Vms.FindAsync(nameOrId)
+        ?? throw new RefusedException("vm-not-found", $"there is no VM {nameOrId}", "see 'godwit vm list'");
+
+    public static RefusedException BusyWith(Operation holder) => new("vm-busy",
+        $"{holder.VmName} is busy: {Fields.Word(holder.Kind)} {holder.Id} goes on since {holder.CreatedAt:HH:mm:ss} UTC",
+        holder.Kind == OperationKind.Migrate
+            ? $"wait for it ('godwit migration watch {holder.Id}') or cancel it ('godwit migration cancel {holder.Id}')"
+            : "wait until it has ended, then ask again");
+
+    private async Task<Operation> EndedAsync(Begun begun, CancellationToken leave)
+    {
+        switch (begun)
+        {
+            case Begun.Busy busy: throw BusyWith(busy.Holder);
+            case Begun.Refused refused: throw new RefusedException([refused.Reason]);
+            case Begun.Now now:
+                runner.Start(now.Operation);
+                return await runner.WaitAsync(now.Operation.Id, leave);
+            case Begun.Earlier earlier:
+                return await runner.WaitAsync(earlier.Operation.Id, leave);
+            default: throw new InvariantBrokenException("a wish is met in one of four ways");
+        }
+    }
+
+    private Operation Make(OperationKind kind, Vm vm) => new()
+    {
+        Id = numbers.OperationId(),
+        Kind = kind,
+        Vm = vm.Spec.Id,
+        VmName = vm.Spec.Name,
+        CreatedAt = time.GetUtcNow(),
+    };
+}
