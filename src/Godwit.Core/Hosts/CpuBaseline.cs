@@ -46,7 +46,7 @@ public static class CpuBaseline
         .Where(name => name.StartsWith(prefix, StringComparison.Ordinal))
         .Select(name => (name, version: VersionOf(name.AsSpan(prefix.Length))))
         .Where(candidate => candidate.version is not null)
-        .MaxBy(candidate => candidate.version).name;
+        .OrderByDescending(candidate => candidate.version).Select(candidate => candidate.name).FirstOrDefault();
 
     /// <summary>"4" is 4.0, "7.2" is 7.2; anything else is not a version.</summary>
     private static Version? VersionOf(ReadOnlySpan<char> text)

@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -25,6 +26,7 @@ public static class ApiJson
         options.NumberHandling = JsonNumberHandling.Strict;
         options.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
         options.MaxDepth = DepthMax;
+        options.Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping; // Read by people in terminals; never part of HTML.
         options.AllowDuplicateProperties = !strict;
         options.RespectNullableAnnotations = true;
         options.RespectRequiredConstructorParameters = strict;

@@ -105,8 +105,8 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
             yield return new("bad-cpus", $"{wish.Cpus} CPUs", $"1 to {CpusMax} are possible");
         if (wish.MemoryBytes is < MemoryBytesMin or > MemoryBytesMax || wish.MemoryBytes % (1 << 20) != 0)
             yield return new("bad-memory", $"{wish.MemoryBytes} bytes of memory", "whole MiB from 16 MiB to 16 TiB are possible");
-        if (wish.DiskBytes is < DiskBytesMin or > DiskBytesMax || wish.DiskBytes % 512 != 0)
-            yield return new("bad-disk", $"a disk of {wish.DiskBytes} bytes", "multiples of 512 from 1 MiB to 64 TiB are possible");
+        if (wish.DiskBytes is { } size && (size is < DiskBytesMin or > DiskBytesMax || size % 512 != 0))
+            yield return new("bad-disk", $"a disk of {size} bytes", "multiples of 512 from 1 MiB to 64 TiB are possible");
         if (template is not null && wish.DiskBytes < template.VirtualBytes)
             yield return new("bad-disk", $"a disk of {wish.DiskBytes} bytes is smaller than template {template.Name} ({template.VirtualBytes})",
                 "leave the size out, or make it larger");

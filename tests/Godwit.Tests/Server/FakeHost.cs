@@ -1,0 +1,270 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Vms;
+using Godwit.Server.Agents;
+
+namespace Godwit.Tests.Control;
+
+/// <summary>A host that does what it is told in memory. Tests make it refuse, fall silent, or wait at a call.</summary>
+internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
+{
+    public ConcurrentDictionary<VmId, VmReport> Vms { get; } = new();
+    public ConcurrentQueue<string> Calls { get; } = new();
+    public ConcurrentDictionary<string, string> Files { get; } = new();
+    /// <summary>By name of the call without Async: thrown instead of answering.</summary>
+    public ConcurrentDictionary<string, Exception> Fails { get; } = new();
+    /// <summary>By name of the call: awaited before it does anything.</summary>
+    public ConcurrentDictionary<string, Task> Waits { get; } = new();
+    public HostFacts Facts { get; set; } = FakeCluster.Facts();
+    /// <summary>The directory behind each pool: hosts with the same name of it share it.</summary>
+    public Dictionary<string, string> Directories { get; } = new() { ["default"] = "nfs" };
+    public bool Silent { get; set; }
+    public ConcurrentDictionary<MoveId, MoveStatus> Moves { get; } = new();
+
+    public HostId Id => id;
+
+    public int Count(string call) => Calls.Count(c => c == call);
+
+    public Task<HostFacts> DescribeAsync(CancellationToken cancel) => DoAsync("Describe", () => Facts, cancel);
+
+    public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) =>
+        DoAsync<IReadOnlyList<VmReport>>("ListVms", () => [.. Vms.Values], cancel);
+
+    public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
+        DoAsync("WritePoolNonce", () => cluster.Nonces.Add((Directories[pool], nonce)), cancel);
+
+    public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
+        DoAsync("SeesPoolNonce", () => cluster.Nonces.Contains((Directories[pool], nonce)), cancel);
+
+    public async Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel)
+    {
+        var bytes = new MemoryStream();
+        await content.CopyToAsync(bytes, cancel);
+        var sha = Convert.ToHexStringLower(SHA256.HashData(bytes.ToArray()));
+        return await DoAsync("ImportImage", () =>
+        {
+            Files[$"template-{sha}.{order.Format}"] = order.Pool;
+            return new ImportedImage($"template-{sha}.{order.Format}", sha, order.Format, 1 << 20, bytes.Length);
+        }, cancel);
+    }
+
+    public Task CreateDiskAsync(DiskSpec disk, int ownerUid, CancellationToken cancel) =>
+        DoAsync("CreateDisk", () => Files[disk.File] = disk.Pool, cancel);
+
+    public Task DeleteDiskAsync(DiskSpec disk, CancellationToken cancel) =>
+        DoAsync("DeleteDisk", () => Files.TryRemove(disk.File, out _), cancel);
+
+    public Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel) =>
+        DoAsync("StartVm", () => Vms[order.Spec.Id] = Report(order.Spec, order.Epoch, VmState.Running), cancel);
+
+    public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) =>
+        DoAsync(force ? "StopVmByForce" : "StopVm", () => Become(vm, VmState.Stopped), cancel);
+
+    public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        DoAsync("PauseVm", () => Become(vm, VmState.Paused), cancel);
+
+    public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        DoAsync("UnpauseVm", () => Become(vm, VmState.Running), cancel);
+
+    public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        DoAsync("ForgetVm", () => Vms.TryRemove(vm, out _), cancel);
+
+    public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => DoAsync("SaveVm", () =>
+    {
+        Become(vm, VmState.Saved);
+        Files[$"{vm}-{epoch}.saved"] = "default";
+        return new SavedVm($"{vm}-{epoch}.saved", 5 << 20, "00", 12.5);
+    }, cancel);
+
+    /// <summary>A console that echoes what is typed.</summary>
+    public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
+        DoAsync<Stream>("OpenConsole", () => new EchoStream(), cancel);
+
+    public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => DoAsync("CheckSource", () =>
+    {
+        var report = Vms.GetValueOrDefault(vm) ?? throw new RefusedException("vm-not-here", $"{id} has no VM {vm}", "see 'godwit vm show'");
+        return new SourceFacts
+        {
+            State = report.State,
+            Epoch = report.Epoch,
+            QemuVersion = "7.2.22",
+            Blockers = [],
+            Devices = ["q35"],
+            Clock = FakeCluster.Now,
+        };
+    }, cancel);
+
+    public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) => DoAsync("CheckTarget", () => new TargetFacts
+    {
+        Host = Facts,
+        UnreachableDisks = [],
+        MissingBridges = [],
+        MissingCpuFeatures = [],
+        AlreadyHere = Vms.ContainsKey(vm.Id),
+    }, cancel);
+
+    public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) => DoAsync("PrepareIncoming", () =>
+    {
+        Moves[order.Move] = Status(order.Move, MoveStanding.TargetCandidate, order.Epoch);
+        return new IncomingReady("127.0.0.1:1", "00", ["q35"]);
+    }, cancel);
+
+    /// <summary>The whole hand-over at once, unless the test holds it back with <c>Waits["Memory"]</c>.</summary>
+    public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) => DoAsync("StartOutgoing", () =>
+        Moves[order.Move] = Status(order.Move, MoveStanding.SourceSending, order.Epoch) with { Reason = $"{order.Target}" }, cancel);
+
+    public Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel) => DoAsync("StartRefresh", () =>
+        Moves[order.Move] = Status(order.Move, MoveStanding.SourceReleased, order.Epoch) with { Receipt = FakeCluster.Receipt() }, cancel);
+
+    public async IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        var status = await QueryMoveAsync(move, cancel);
+        yield return status;
+        if (status.Standing != MoveStanding.SourceSending) yield break;
+
+        yield return status with { Progress = new MoveProgress { Pass = 2, RemainingBytes = 4096 } };
+        if (Waits.TryGetValue("Memory", out var memory)) await memory.WaitAsync(cancel);
+        cluster.HandOver(move, id, new HostId(status.Reason!));
+        yield return await QueryMoveAsync(move, cancel);
+    }
+
+    public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) => DoAsync("QueryMove", () => Now(move), cancel);
+
+    public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) => DoAsync("CancelMove", () =>
+    {
+        if (Now(move).Standing == MoveStanding.SourceSending)
+            Moves[move] = Now(move) with { Standing = MoveStanding.SourceKept, Reason = "cancelled" };
+        return Now(move);
+    }, cancel);
+
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => DoAsync("AbandonIncoming", () =>
+    {
+        if (Now(move).Standing is MoveStanding.TargetCandidate or MoveStanding.Nothing)
+            Moves[move] = Now(move) with { Standing = MoveStanding.TargetAborted };
+        return Now(move);
+    }, cancel);
+
+    public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
+        DoAsync("SettleOutgoing", () => Now(move), cancel);
+
+    public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => DoAsync("CleanMove", () => true, cancel);
+
+    public MoveStatus Now(MoveId move) => Moves.GetValueOrDefault(move) ?? Status(move, MoveStanding.Nothing, default);
+
+    public static VmReport Report(VmSpec spec, Epoch epoch, VmState state) => new()
+    {
+        Spec = spec,
+        Epoch = epoch,
+        State = state,
+        IsOwner = true,
+    };
+
+    private static MoveStatus Status(MoveId move, MoveStanding standing, Epoch epoch) =>
+        new() { Move = move, Standing = standing, Epoch = epoch };
+
+    private bool Become(VmId vm, VmState state)
+    {
+        if (!Vms.TryGetValue(vm, out var report)) throw new RefusedException("vm-not-here", $"{id} has no VM {vm}", "see 'godwit vm show'");
+        Vms[vm] = report with { State = state };
+        return true;
+    }
+
+    private async Task<T> DoAsync<T>(string call, Func<T> answer, CancellationToken cancel)
+    {
+        Calls.Enqueue(call);
+        if (Silent) throw new AgentUnreachableException(id, "silenced by the test");
+        if (Waits.TryGetValue(call, out var wait)) await wait.WaitAsync(cancel);
+        if (Fails.TryGetValue(call, out var failure)) throw failure;
+        return answer();
+    }
+}
+
+/// <summary>Hosts by name, and what they share.</summary>
+internal sealed class FakeCluster : IAgentConnector
+{
+    public static readonly DateTimeOffset Now = new(2026, 1, 2, 3, 4, 5, TimeSpan.Zero);
+
+    private readonly ConcurrentDictionary<HostId, FakeHost> _hosts = new();
+
+    public HashSet<(string Directory, string Nonce)> Nonces { get; } = [];
+
+    public FakeHost this[string name] => _hosts.GetOrAdd(new HostId(name), id => new FakeHost(id, this));
+
+    public IHostAgent Connect(HostId host, string endpoint) => this[host.Value];
+    public void Disconnect(HostId host) { }
+
+    public void HandOver(MoveId move, HostId source, HostId target)
+    {
+        var (from, to) = (_hosts[source], _hosts[target]);
+        if (from.Now(move).Standing != MoveStanding.SourceSending) return;
+        var vm = from.Vms.Values.Single(v => v.Epoch == from.Now(move).Epoch && to.Moves[move].Epoch == v.Epoch.Next());
+        to.Vms[vm.Spec.Id] = vm with { Epoch = vm.Epoch.Next() };
+        to.Moves[move] = to.Now(move) with { Standing = MoveStanding.TargetRuns };
+        from.Vms.TryRemove(vm.Spec.Id, out _);
+        from.Moves[move] = from.Now(move) with { Standing = MoveStanding.SourceReleased, Receipt = Receipt() };
+    }
+
+    public static Receipt Receipt() => new()
+    {
+        TotalMs = 1200,
+        PauseMs = 9.5,
+        WireBytes = 150 << 20,
+        Passes = 3,
+        NormalPages = 40_000,
+        ZeroPages = 90_000,
+        Accelerator = Accelerator.Tcg,
+        Transport = "TLS 1.3",
+    };
+
+    public static HostFacts Facts(long memoryBytes = 8L << 30) => new()
+    {
+        AgentVersion = "0.1.0",
+        KernelVersion = "6.1",
+        Cpus = 2,
+        CpuModelName = "Some CPU",
+        CpuFlags = ["sse4_2"],
+        Accelerator = Accelerator.Tcg,
+        AcceleratorReason = "TCG: no vmx or svm in /proc/cpuinfo",
+        Qemus = [new QemuBinary("/usr/bin/qemu-system-x86_64", "7.2.22", ["pc-q35-7.1", "pc-q35-7.2"], ["Nehalem-v1", "Westmere-v1"])],
+        MemoryBytes = memoryBytes,
+        MemoryAvailableBytes = memoryBytes,
+        RamFileSpaceBytes = memoryBytes,
+        Bridges = ["br0"],
+        Pools = [new PoolFacts("default", "/srv/pool", 1L << 40, 1L << 39, true)],
+        Links = [new LinkFacts("mig0", "10.0.0.1", 0, 1500)],
+        Clock = Now,
+    };
+}
+
+/// <summary>Gives back what is written to it.</summary>
+internal sealed class EchoStream : Stream
+{
+    private readonly System.Threading.Channels.Channel<byte[]> _bytes = System.Threading.Channels.Channel.CreateUnbounded<byte[]>();
+
+    public override bool CanRead => true;
+    public override bool CanWrite => true;
+    public override bool CanSeek => false;
+    public override long Length => throw new NotSupportedException();
+    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        var bytes = await _bytes.Reader.ReadAsync(cancellationToken);
+        bytes.CopyTo(buffer); // Tests write less than any reader asks for.
+        return bytes.Length;
+    }
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+        _bytes.Writer.WriteAsync(buffer.ToArray(), cancellationToken);
+
+    public override void Flush() { }
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+    public override void SetLength(long value) => throw new NotSupportedException();
+}

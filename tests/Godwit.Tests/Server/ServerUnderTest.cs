@@ -1,0 +1,129 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Net.WebSockets;
+using System.Text;
+using System.Text.Json;
+using Godwit.Agent.Host;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Server;
+using Godwit.Server.Api;
+using Xunit;
+
+namespace Godwit.Tests.Control;
+
+/// <summary>A whole server on a real unix socket and a real SQLite file, with hosts that are told what to do.</summary>
+internal sealed class ServerUnderTest : IAsyncDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("godwit-test-").FullName;
+    private ServerApp _app = null!;
+
+    public FakeCluster Cluster { get; } = new();
+    public HttpClient Http { get; private set; } = null!;
+    public ControlPlane Control => _app.Control;
+    public string SocketPath => Path.Combine(_directory, "server.sock");
+
+    /// <param name="hosts">Already added.</param>
+    public static async Task<ServerUnderTest> StartAsync(params string[] hosts)
+    {
+        var server = new ServerUnderTest();
+        await server.StartAgainAsync();
+        foreach (var host in hosts) await server.OkAsync<HostView>("POST", "hosts", new { name = host, endpoint = $"{host}:7443" });
+        return server;
+    }
+
+    public async Task StartAgainAsync()
+    {
+        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), TimeProvider.System, Cluster);
+        _app = await ServerApp.StartAsync(new ServerOptions(_directory), ports, CancellationToken.None);
+        Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
+    }
+
+    public async Task StopAsync()
+    {
+        Http.Dispose();
+        await _app.DisposeAsync();
+    }
+
+    public async Task<T> OkAsync<T>(string method, string path, object? body = null, string? key = null)
+    {
+        using var answer = await SendAsync(method, path, body, key);
+        var text = await answer.Content.ReadAsStringAsync();
+        Assert.True(answer.IsSuccessStatusCode, $"{method} {path}: {text}");
+        return JsonSerializer.Deserialize<T>(text, ApiJson.Lenient)!;
+    }
+
+    public async Task<ApiProblem> ProblemAsync(string method, string path, object? body = null, string? key = null)
+    {
+        using var answer = await SendAsync(method, path, body, key);
+        return await ReadProblemAsync(answer);
+    }
+
+    public static async Task<ApiProblem> ReadProblemAsync(HttpResponseMessage answer)
+    {
+        var text = await answer.Content.ReadAsStringAsync();
+        Assert.False(answer.IsSuccessStatusCode, text);
+        Assert.Equal(ApiErrors.ContentType, answer.Content.Headers.ContentType?.MediaType);
+        var problem = JsonSerializer.Deserialize<ApiProblem>(text, ApiJson.Lenient)!;
+        Assert.Equal((int)answer.StatusCode, problem.Status);
+        Assert.NotEmpty(problem.Next);
+        Assert.NotEmpty(problem.Cause);
+        Assert.NotEmpty(problem.Code);
+        Assert.All(problem.Reasons, reason => Assert.NotEmpty(reason.Fix));
+        return problem;
+    }
+
+    public Task<HttpResponseMessage> SendAsync(string method, string path, object? body = null, string? key = null)
+    {
+        var request = new HttpRequestMessage(new HttpMethod(method), path);
+        if (body is string json) request.Content = new StringContent(json, Encoding.UTF8, "application/json");
+        else if (body is not null) request.Content = JsonContent.Create(body, options: ApiJson.Lenient);
+        if (key is not null) request.Headers.Add("Idempotency-Key", key);
+        return Http.SendAsync(request);
+    }
+
+    public async Task<VmView> CreateVmAsync(string name, string? host = null, bool start = true) =>
+        await OkAsync<VmView>("POST", "vms", new CreateVmRequest(name) { Host = host, Start = start });
+
+    /// <summary>The move once it has ended.</summary>
+    public async Task<Migration> EndOfAsync(MoveId move)
+    {
+        await foreach (var seen in WatchAsync(move))
+            if (seen.End is not null) return seen;
+        throw new InvalidOperationException("the stream ended before the move");
+    }
+
+    public async IAsyncEnumerable<Migration> WatchAsync(MoveId move)
+    {
+        using var stream = await Http.GetStreamAsync($"migrations/{move}/events");
+        var parser = System.Net.ServerSentEvents.SseParser.Create(
+            stream, (_, data) => JsonSerializer.Deserialize<Migration>(data, ApiJson.Lenient)!);
+        await foreach (var item in parser.EnumerateAsync()) yield return item.Data;
+    }
+
+    public async Task<WebSocket> ConsoleAsync(string vm)
+    {
+        var socket = new ClientWebSocket();
+        await socket.ConnectAsync(
+            new Uri($"ws://godwit/api/v1/vms/{vm}/console"), new HttpMessageInvoker(Handler()), CancellationToken.None);
+        return socket;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    private SocketsHttpHandler Handler() => new()
+    {
+        ConnectCallback = async (_, cancel) =>
+        {
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(SocketPath), cancel);
+            return new NetworkStream(socket, ownsSocket: true);
+        },
+        AutomaticDecompression = DecompressionMethods.None,
+    };
+}
