@@ -34,6 +34,11 @@ public sealed partial record LabPlan(string Tag, int HostCount, string? Migratio
     public string DataDirectory => $"/var/tmp/godwit-{Tag}";
     public string SharedPool => Path.Combine(DataDirectory, "pool");
 
+    /// <summary>Where the server's API listens; for the tag "lab" it is where godwit's verbs look by themselves.</summary>
+    public string ServerSocket => $"/run/godwit-{Tag}/server.sock";
+    /// <summary>All that a lab has on file systems.</summary>
+    public IEnumerable<string> Directories => [RunDirectory, Path.GetDirectoryName(ServerSocket)!, DataDirectory];
+
     /// <exception cref="LabException">Tag or number of hosts out of bounds.</exception>
     public static LabPlan Of(string tag, int hostCount, string? migrationRate = MigrationRateDefault)
     {
