@@ -21,8 +21,10 @@ public sealed partial class RealNetwork(Func<IdentityBundle> identity, ILogger<R
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancel);
-            return new NetworkStream(socket, ownsSocket: true);
+            var endpoint = new UnixDomainSocketEndPoint(path);
+            if (RealNetworkThread.IsCurrent) RealNetworkStream.ConnectBlocking(socket, endpoint, cancel);
+            else await socket.ConnectAsync(endpoint, cancel);
+            return new RealNetworkStream(socket);
         }
         catch (SocketException reason)
         {
@@ -50,9 +52,13 @@ public sealed partial class RealNetwork(Func<IdentityBundle> identity, ILogger<R
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            await ConnectTcpAsync(socket, ParseEndpoint(endpoint), either.Token);
-            RealNetworkTls.Tune(socket);
-            return await tls.ConnectAsync(socket, peer, either.Token);
+            var address = await ResolveAsync(ParseEndpoint(endpoint), either.Token);
+            return await RealNetworkThread.RunAsync("link-connect", () =>
+            {
+                RealNetworkStream.ConnectBlocking(socket, address, either.Token);
+                RealNetworkTls.Tune(socket);
+                return tls.ConnectAsync(socket, peer, either.Token);
+            });
         }
         catch (Exception reason)
         {
@@ -71,10 +77,11 @@ public sealed partial class RealNetwork(Func<IdentityBundle> identity, ILogger<R
             new RealNetworkPeerListener(address, identity, (peer, cause) => LogRefused(peer, cause)));
     }
 
-    private static async Task ConnectTcpAsync(Socket socket, EndPoint endpoint, CancellationToken cancel)
+    private static async Task<IPEndPoint> ResolveAsync(EndPoint endpoint, CancellationToken cancel)
     {
-        if (endpoint is DnsEndPoint name) await socket.ConnectAsync(name.Host, name.Port, cancel);
-        else await socket.ConnectAsync(endpoint, cancel);
+        if (endpoint is not DnsEndPoint name) return (IPEndPoint)endpoint;
+        var addresses = await Dns.GetHostAddressesAsync(name.Host, cancel);
+        return new(addresses[0], name.Port);
     }
 
     private static EndPoint ParseEndpoint(string endpoint)

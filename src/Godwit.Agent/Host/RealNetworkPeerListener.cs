@@ -13,7 +13,7 @@ namespace Godwit.Agent.Host;
 internal sealed class RealNetworkPeerListener : IPeerListener
 {
     /// <summary>Over this, new connections are dropped at once: better than making the rightful ones wait unseen.</summary>
-    private const int HandshakesMax = 128;
+    private const int HandshakesMax = 64;
     private const int WaitingMax = 32;
     private const int Backlog = 128;
     private static readonly TimeSpan HandshakeMax = TimeSpan.FromSeconds(5);
@@ -97,7 +97,8 @@ internal sealed class RealNetworkPeerListener : IPeerListener
         try
         {
             RealNetworkTls.Tune(socket);
-            var connection = await new RealNetworkTls(_identity()).AcceptAsync(socket, either.Token);
+            var tls = new RealNetworkTls(_identity());
+            var connection = await RealNetworkThread.RunAsync("link-accept", () => tls.AcceptAsync(socket, either.Token));
             await _proved.Writer.WriteAsync(connection, either.Token);
         }
         catch (Exception reason)

@@ -31,7 +31,8 @@ internal sealed class RealNetworkTls(IdentityBundle identity)
     /// <summary>As <see cref="INetwork.ConnectPeerAsync"/>; owns the socket on success.</summary>
     public async Task<PeerConnection> ConnectAsync(Socket socket, HostId peer, CancellationToken cancel)
     {
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true));
+        var stream = new RealNetworkPeerStream(socket);
+        var tls = stream.Tls;
         var options = new SslClientAuthenticationOptions
         {
             TargetHost = peer.Value, // Sent as a hint only; the certificate's role decides.
@@ -48,13 +49,14 @@ internal sealed class RealNetworkTls(IdentityBundle identity)
         var ready = new byte[1];
         if (await tls.ReadAsync(ready, cancel) != 1 || ready[0] != Ready)
             throw new AuthenticationException($"it refused this host; the log of {peer}'s agent says why");
-        return new(tls, peer, Security(tls));
+        return new(stream, peer, Security(tls));
     }
 
     /// <summary>The peer may be any host of the cluster; throws <see cref="AuthenticationException"/> on all others.</summary>
     public async Task<PeerConnection> AcceptAsync(Socket socket, CancellationToken cancel)
     {
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: true));
+        var stream = new RealNetworkPeerStream(socket);
+        var tls = stream.Tls;
         var options = new SslServerAuthenticationOptions
         {
             ServerCertificateContext = _certificate,
@@ -70,7 +72,7 @@ internal sealed class RealNetworkTls(IdentityBundle identity)
         if (_verdict is not PeerVerdict.Accepted { Role: CertificateRole.Host host })
             throw new AuthenticationException("the peer is no host"); // The handshake cannot have succeeded then.
         await tls.WriteAsync(new[] { Ready }, cancel);
-        return new(tls, host.Name, Security(tls));
+        return new(stream, host.Name, Security(tls));
     }
 
     public static void Tune(Socket socket)

@@ -32,7 +32,7 @@ internal sealed class RealNetworkUnixListener : IListener
     }
 
     public async Task<Stream> AcceptAsync(CancellationToken cancel) =>
-        new NetworkStream(await _socket.AcceptAsync(cancel), ownsSocket: true);
+        new RealNetworkStream(await _socket.AcceptAsync(cancel));
 
     public ValueTask DisposeAsync()
     {

@@ -50,9 +50,7 @@ public sealed class LinkReceiver : IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            await receiver.WelcomeAsync(tickets, either.Token);
-            await receiver.AnswerPingsAsync(either.Token);
-            return receiver;
+            return await receiver.OnPumpThreadAsync("link-welcome", () => receiver.WelcomeAsync(tickets, either.Token));
         }
         catch (Exception reason)
         {
@@ -68,7 +66,10 @@ public sealed class LinkReceiver : IAsyncDisposable
     /// QEMU from 8.0 on stops its main loop on a connection until bytes are there.
     /// Never throws for what peers do; cancelling throws <see cref="OperationCanceledException"/>.
     /// </summary>
-    public async Task<LinkEnd> PumpAsync(Func<CancellationToken, Task<Stream>> connectQemu, CancellationToken cancel)
+    public Task<LinkEnd> PumpAsync(Func<CancellationToken, Task<Stream>> connectQemu, CancellationToken cancel) =>
+        OnPumpThreadAsync("link-receive", () => PumpFramesAsync(connectQemu, cancel));
+
+    private async Task<LinkEnd> PumpFramesAsync(Func<CancellationToken, Task<Stream>> connectQemu, CancellationToken cancel)
     {
         Stream? qemu = null;
         try
@@ -171,7 +172,10 @@ public sealed class LinkReceiver : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _connection.Stream.DisposeAsync();
 
-    private async Task WelcomeAsync(LinkTickets tickets, CancellationToken cancel)
+    private Task<T> OnPumpThreadAsync<T>(string name, Func<Task<T>> pump) =>
+        _connection.Stream is IPumpThread thread ? thread.RunAsync(name, pump) : pump();
+
+    private async Task<LinkReceiver> WelcomeAsync(LinkTickets tickets, CancellationToken cancel)
     {
         var frame = await _reader.ReadHeaderAsync(cancel) ?? throw new EndOfStreamException("it closed at once");
         var payload = await _reader.ReadPayloadAsync(frame, cancel);
@@ -190,6 +194,8 @@ public sealed class LinkReceiver : IAsyncDisposable
         Move = hello.Move;
         var version = Math.Min(hello.Max, ControlPayload.VersionMax);
         await _writer.ControlAsync(target => ControlPayload.WriteWelcome(target, version), cancel);
+        await AnswerPingsAsync(cancel);
+        return this;
     }
 
     private async Task AnswerPingsAsync(CancellationToken cancel)

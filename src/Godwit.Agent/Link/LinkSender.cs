@@ -14,6 +14,8 @@ public sealed class LinkSender : IAsyncDisposable
     private const int OpeningPings = 8;
     private static readonly TimeSpan OpenMax = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PingEvery = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan AskWhenIdle = TimeSpan.FromMilliseconds(1);
+    private const long PushEveryMicros = 250;
 
     private readonly PeerConnection _connection;
     private readonly TimeProvider _time;
@@ -27,6 +29,10 @@ public sealed class LinkSender : IAsyncDisposable
     private readonly ClockOffset _clock = new();
     private PacingWindow _window = new(new());
     private long _lastProgress;
+
+    // Only the pump touches these.
+    private bool _asked = true; // The target was asked to acknowledge all that was sent.
+    private long _lastPush;
     private Task _listening = Task.CompletedTask;
 
     private LinkSender(PeerConnection connection, TimeProvider time)
@@ -74,9 +80,7 @@ public sealed class LinkSender : IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            await sender.GreetAsync(move, ticket, either.Token);
-            await sender.MeasureClockAsync(either.Token);
-            await sender.SendAsync(frame => LinkFrameEmpty(frame, FrameType.Opened), either.Token);
+            await OnPumpThreadAsync(connection, "link-open", () => sender.GreetAsync(move, ticket, either.Token));
         }
         catch (Exception reason)
         {
@@ -84,7 +88,7 @@ public sealed class LinkSender : IAsyncDisposable
             if (reason is OperationCanceledException && cancel.IsCancellationRequested) throw;
             throw sender.Broken("the link cannot be opened", reason);
         }
-        sender._listening = sender.ListenAsync();
+        sender._listening = OnPumpThreadAsync(connection, "link-listen", sender.ListenAsync);
         return sender;
     }
 
@@ -100,7 +104,7 @@ public sealed class LinkSender : IAsyncDisposable
         using var waking = either.Token.UnsafeRegister(static signal => ((WindowSignal)signal!).Set(), _roomSignal);
         try
         {
-            return await PumpFramesAsync(fromQemu, either.Token);
+            return await OnPumpThreadAsync(_connection, "link-send", () => PumpFramesAsync(fromQemu, either.Token));
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
@@ -115,36 +119,45 @@ public sealed class LinkSender : IAsyncDisposable
         var digest = new XxHash128();
         var frame = GC.AllocateUninitializedArray<byte>(LinkFrame.HeaderBytes + LinkFrame.DataBytesMax);
         long length = 0;
-        bool pushed = true;
         long lastPing = _time.GetTimestamp();
         while (true)
         {
             int room = await WaitForRoomAsync(cancel);
+            if (fromQemu is IBlockingSource source && !source.WaitReadable(TimeSpan.Zero))
+            {
+                OnSourceIdle();
+                if (!source.WaitReadable(AskWhenIdle)) await AskForAckAsync(cancel);
+            }
             var reading = fromQemu.ReadAsync(frame.AsMemory(LinkFrame.HeaderBytes, room), cancel);
             if (!reading.IsCompleted)
             {
-                lock (_gate) _window.OnSourceIdle();
-                if (!pushed) await SendAsync(WritePing, cancel); // Acknowledged at once; a tail left over looks like a stall.
-                pushed = true;
+                OnSourceIdle();
+                await AskForAckAsync(cancel);
             }
             int count = await reading;
             if (count == 0) return new(length, digest.GetCurrentHashAsUInt128());
 
             digest.Append(frame.AsSpan(LinkFrame.HeaderBytes, count));
             length += count;
-            pushed = WriteDataHeader(frame, count, room);
-            try
-            {
-                await _writer.FrameAsync(frame.AsMemory(0, LinkFrame.HeaderBytes + count), cancel);
-            }
-            catch (Exception reason) when (reason is IOException or ObjectDisposedException)
-            {
-                throw Broken("the link broke", reason);
-            }
+            WriteDataHeader(frame, count, room);
+            await SendFrameAsync(frame.AsMemory(0, LinkFrame.HeaderBytes + count), cancel);
             if (_time.GetElapsedTime(lastPing) < PingEvery) continue;
             lastPing = _time.GetTimestamp();
             await SendAsync(WritePing, cancel);
         }
+    }
+
+    private void OnSourceIdle()
+    {
+        lock (_gate) _window.OnSourceIdle();
+    }
+
+    /// <summary>A ping is acknowledged at once. Without it the tail left over would look like a stall.</summary>
+    private async ValueTask AskForAckAsync(CancellationToken cancel)
+    {
+        if (_asked) return;
+        _asked = true;
+        await SendAsync(WritePing, cancel);
     }
 
     private async ValueTask<int> WaitForRoomAsync(CancellationToken cancel)
@@ -165,16 +178,18 @@ public sealed class LinkSender : IAsyncDisposable
         }
     }
 
-    /// <summary>True where the target was asked to acknowledge at once.</summary>
-    private bool WriteDataHeader(Span<byte> frame, int count, int room)
+    private void WriteDataHeader(Span<byte> frame, int count, int room)
     {
         lock (_gate)
         {
-            _window.OnSent(count, NowMicros);
-            bool push = count < room || _window.Room(NowMicros) == 0;
+            long now = NowMicros;
+            _window.OnSent(count, now);
+            // QEMU paused, or the window is full: the target should not wait for more before it acknowledges.
+            bool pause = count < room && now - _lastPush >= PushEveryMicros;
+            _asked = pause || _window.Room(now) == 0;
+            if (_asked) _lastPush = now;
             var hint = (ushort)(_window.AckDistanceBytes / LinkFrame.HintUnit);
-            new LinkFrame(FrameType.Data, push ? LinkFrame.Push : (byte)0, hint, count).Write(frame);
-            return push;
+            new LinkFrame(FrameType.Data, _asked ? LinkFrame.Push : (byte)0, hint, count).Write(frame);
         }
     }
 
@@ -206,7 +221,10 @@ public sealed class LinkSender : IAsyncDisposable
         _answer.TrySetResult(new LinkAnswer.Closed("closed here"));
     }
 
-    private async Task GreetAsync(MoveId move, string ticket, CancellationToken cancel)
+    private static Task<T> OnPumpThreadAsync<T>(PeerConnection connection, string name, Func<Task<T>> pump) =>
+        connection.Stream is IPumpThread thread ? thread.RunAsync(name, pump) : pump();
+
+    private async Task<bool> GreetAsync(MoveId move, string ticket, CancellationToken cancel)
     {
         await SendAsync(frame => ControlPayload.WriteHello(frame, move, ticket), cancel);
         var (frame, payload) = await ReadAnswerAsync(cancel);
@@ -215,6 +233,10 @@ public sealed class LinkSender : IAsyncDisposable
         if (frame.Type != FrameType.Welcome || !ControlPayload.TryReadWelcome(payload.Span, out ushort version)
             || version is < ControlPayload.VersionMin or > ControlPayload.VersionMax)
             throw new InvalidDataException("the peer did not answer with a welcome");
+
+        await MeasureClockAsync(cancel);
+        await SendAsync(empty => LinkFrameEmpty(empty, FrameType.Opened), cancel);
+        return true;
     }
 
     private async Task MeasureClockAsync(CancellationToken cancel)
@@ -235,7 +257,7 @@ public sealed class LinkSender : IAsyncDisposable
     }
 
     /// <summary>The back channel, until an answer or the end. Everything after an answer is noise.</summary>
-    private async Task ListenAsync()
+    private async Task<LinkAnswer> ListenAsync()
     {
         LinkAnswer answer;
         try
@@ -254,6 +276,7 @@ public sealed class LinkSender : IAsyncDisposable
         }
         _answer.TrySetResult(answer);
         _ended.Cancel();
+        return answer;
     }
 
     private LinkAnswer? Take(FrameType type, ReadOnlySpan<byte> payload)
@@ -299,6 +322,18 @@ public sealed class LinkSender : IAsyncDisposable
     {
         new LinkFrame(type, 0, 0, 0).Write(frame);
         return LinkFrame.HeaderBytes;
+    }
+
+    private async ValueTask SendFrameAsync(ReadOnlyMemory<byte> frame, CancellationToken cancel)
+    {
+        try
+        {
+            await _writer.FrameAsync(frame, cancel);
+        }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw Broken("the link broke", reason);
+        }
     }
 
     private async Task SendAsync(FrameWriter.Fill fill, CancellationToken cancel)

@@ -17,7 +17,7 @@ namespace Godwit.Tests.Link;
 public sealed class RealNetworkTests : IAsyncLifetime
 {
     private static readonly CancellationToken Never = CancellationToken.None;
-    private static readonly int OwnUid = int.Parse(
+    internal static readonly int OwnUid = int.Parse(
         File.ReadLines("/proc/self/status").First(l => l.StartsWith("Uid:", StringComparison.Ordinal)).Split('\t')[2],
         System.Globalization.CultureInfo.InvariantCulture);
     private readonly string _directory = Directory.CreateTempSubdirectory("godwit-net-").FullName;
@@ -142,6 +142,7 @@ public sealed class RealNetworkTests : IAsyncLifetime
         var error = await Assert.ThrowsAsync<IOException>(() => Network("h1").ConnectPeerAsync(listener.Endpoint, new("h2"), Never));
 
         Assert.Contains($"cannot reach host h2 at {listener.Endpoint}", error.Message);
+        Assert.Contains("refused", error.Message);
     }
 
     [Theory]
