@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
 using Godwit.Agent;
+using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
+using Godwit.Server;
 
 namespace Godwit.Cli.Commands;
 
@@ -15,8 +17,12 @@ internal static class ServiceCommands
     {
         var state = Directory("--state", "Store, certificate authority and keys.", ServiceDefaults.ServerState);
         var socket = Directory("--socket", "Where the API listens.", ServerAddress.UpSocket);
-        return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", (session, parsed, cancel) =>
-            throw new ApiException(new ApiError("not-built", "the server is not part of this build yet")), state, socket);
+        return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
+        {
+            await ServerApp.RunAsync(new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket)),
+                new ServerPorts(new RealDisk(), new RealRandomness(), TimeProvider.System), cancel);
+            return ExitCode.All;
+        }, state, socket);
     }
 
     public static Command Agent(Verbs verbs)
