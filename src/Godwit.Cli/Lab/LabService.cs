@@ -22,12 +22,14 @@ public sealed class LabService(string name, string inNamespace, IReadOnlyList<st
     /// <param name="settings">Environment of the process, <c>NAME=value</c>: its fail-points, for instance.</param>
     public async Task StartAsync(CancellationToken cancel, params IReadOnlyList<string> settings)
     {
-        // Detached processes begin with an empty environment, and a .NET in an unusual place must be named.
+        // Detached processes begin with an empty environment (a .NET in an unusual place must be named) and a umask
+        // for secrets, with which the directories VMs pass through would be closed to them.
         var runtime = Path.GetFullPath(Path.Combine(
             System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
         var program = Path.Combine(AppContext.BaseDirectory, "godwit");
         var words = LabNetwork.Inside(
-            inNamespace, ["env", $"DOTNET_ROOT={runtime}", .. settings, program, .. arguments]);
+            inNamespace, ["sh", "-c", "umask 022; exec env \"$@\"", "godwit", $"DOTNET_ROOT={runtime}", .. settings,
+            program, .. arguments]);
         _process = await _processes.StartDetachedAsync(new Command(words[0], [.. words.Skip(1)]), logPath, cancel);
     }
 

@@ -87,7 +87,9 @@ public sealed class LabFixture : IAsyncLifetime
     {
         var result = await LabShell.TryAsync(["env", $"GODWIT_SERVER={Cluster.Plan.ServerSocket}",
             Path.Combine(AppContext.BaseDirectory, "godwit"), .. words, "--json"], deadline: MoveMax);
-        var json = result.Output.Length > 0 ? JsonDocument.Parse(result.Output).RootElement : default;
+        // A followed move is a line a report; the last one is the end.
+        var last = result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).LastOrDefault();
+        var json = last is null ? default : JsonDocument.Parse(last).RootElement;
         return (result.ExitCode, json, result.Error);
     }
 }
