@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.Net;
-using System.Security.Authentication;
 using Godwit.Agent.Facts;
 using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
@@ -10,8 +8,6 @@ using Godwit.Core.Identity;
 using Godwit.Core.Ports;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -33,7 +29,8 @@ public static class AgentApp
         builder.Logging.ClearProviders().AddSimpleConsole(o => { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, bundle));
+        builder.WebHost.ConfigureKestrel(kestrel =>
+            AgentListener.Listen(kestrel, IPEndPoint.Parse(options.Listen), () => bundle, TimeProvider.System));
 
         builder.Services.AddSingleton<HostAgent>(services => Compose(options, bundle, services.GetRequiredService<ILoggerFactory>()));
         builder.Services.AddSingleton<IHostAgent>(services => services.GetRequiredService<HostAgent>());
@@ -51,26 +48,6 @@ public static class AgentApp
         var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(() => bundle, logs.CreateLogger<RealNetwork>()),
             TimeProvider.System, new RealRandomness(), SpaceOf);
         return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
-    }
-
-    /// <summary>Only the control plane of this cluster gets as far as a method: the handshake itself refuses others.</summary>
-    private static void Listen(KestrelServerOptions kestrel, AgentOptions options, IdentityBundle bundle)
-    {
-        kestrel.AddServerHeader = false;
-        kestrel.Limits.MaxConcurrentConnections = 64;
-        var colon = options.Listen.LastIndexOf(':');
-        kestrel.Listen(IPAddress.Parse(options.Listen[..colon]), int.Parse(options.Listen[(colon + 1)..], CultureInfo.InvariantCulture), listen =>
-        {
-            listen.Protocols = HttpProtocols.Http2;
-            listen.UseHttps(https =>
-            {
-                https.ServerCertificate = bundle.Own;
-                https.SslProtocols = SslProtocols.Tls13;
-                https.ClientCertificateMode = ClientCertificateMode.RequireCertificate;
-                https.ClientCertificateValidation = (certificate, _, _) =>
-                    bundle.Check(certificate, TimeProvider.System.GetUtcNow()) is PeerVerdict.Accepted { Role: CertificateRole.ControlPlane };
-            });
-        });
     }
 
     private static PoolSpace SpaceOf(string path)

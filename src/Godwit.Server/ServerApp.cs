@@ -60,8 +60,7 @@ public sealed class ServerApp : IAsyncDisposable
         try
         {
             var ca = await ClusterCa.OpenOrCreateAsync(options.StateDirectory, ports.Disk, ports.Randomness, ports.Time, stopping);
-            database = new SqliteDatabase(Path.Combine(options.StateDirectory, "godwit.db"),
-                broken => Environment.FailFast($"The store failed: {broken.Message}. The next start recovers what was committed.", broken));
+            database = OpenStore(Path.Combine(options.StateDirectory, "godwit.db"));
             if (ports.Connector is null) channels = new AgentChannels(Renewed(ca, ports.Time), ports.Time, new AgentDeadlines());
 
             var builder = Builder(options);
@@ -89,6 +88,20 @@ public sealed class ServerApp : IAsyncDisposable
         await _control.StopAsync();
         await _web.DisposeAsync();
         foreach (var owned in _owned) owned.Dispose();
+    }
+
+    private static SqliteDatabase OpenStore(string path)
+    {
+        try
+        {
+            return new SqliteDatabase(path, broken => Environment.FailFast(
+                $"The store failed: {broken.Message}. The next start recovers what was committed.", broken));
+        }
+        catch (Exception reason) when (reason is StoreFailedException or InvalidDataException)
+        {
+            throw new RefusedException("store-unusable", reason.Message,
+                "look at the disk, restore the file from a backup, or start the godwit version that wrote it; VMs go on running meanwhile");
+        }
     }
 
     private static WebApplicationBuilder Builder(ServerOptions options)

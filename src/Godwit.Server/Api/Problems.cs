@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Godwit.Core;
 using Godwit.Core.Ports;
 using Godwit.Server.Store;
@@ -19,7 +20,7 @@ public static class Problems
         StoreFailedException => Make(StatusCodes.Status503ServiceUnavailable, new Refusal("store-failed",
             failure.Message, "free space on the server's disk and look at its log; VMs go on running meanwhile"),
             place with { Side = "server" }),
-        BadHttpRequestException bad => OfStatus(bad.StatusCode, Innermost(bad)),
+        BadHttpRequestException bad => OfStatus(bad.StatusCode, (bad.InnerException as JsonException)?.Message ?? bad.Message),
         _ => Make(StatusCodes.Status500InternalServerError, new Refusal("internal-error",
             $"{failure.GetType().Name}: {failure.Message}",
             "this is a bug in Godwit: the server's log has the details, please report it; running VMs are not touched"),
@@ -81,13 +82,6 @@ public static class Problems
             From = place.From,
             To = place.To,
         };
-    }
-
-    /// <summary>What the JSON reader said names the member; the framework's wrapper does not.</summary>
-    private static string Innermost(Exception failure)
-    {
-        while (failure.InnerException is { } inner) failure = inner;
-        return failure.Message;
     }
 }
 

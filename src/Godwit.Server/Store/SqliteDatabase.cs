@@ -14,14 +14,13 @@ public sealed class SqliteDatabase : Database
 
     private readonly Lock _one = new();
     private readonly SqliteConnection _connection;
-    private readonly Action<Exception> _broken;
+    private readonly Action<Exception>? _broken;
 
     /// <param name="path">The file; made where it is not there.</param>
     /// <param name="broken">Called when the file cannot be trusted any more (an fsync failed, it is damaged): the process
     /// must end, because after a failed fsync the same handle would lie about what is on the disk.</param>
     public SqliteDatabase(string path, Action<Exception> broken)
     {
-        _broken = broken;
         _connection = new SqliteConnection(new SqliteConnectionStringBuilder
         {
             DataSource = path,
@@ -30,12 +29,22 @@ public sealed class SqliteDatabase : Database
             ForeignKeys = true,
             DefaultTimeout = 5,
         }.ToString());
-        _connection.Open();
-        Pragma("PRAGMA journal_mode = WAL");
-        Pragma("PRAGMA synchronous = FULL");
-        Pragma("PRAGMA cache_size = -4096");
-        Pragma("PRAGMA journal_size_limit = 16777216");
-        Prepare(path);
+        try
+        {
+            _connection.Open();
+            Pragma("PRAGMA journal_mode = WAL");
+            Pragma("PRAGMA synchronous = FULL");
+            Pragma("PRAGMA cache_size = -4096");
+            Pragma("PRAGMA journal_size_limit = 16777216");
+            Prepare(path);
+        }
+        catch (Exception reason)
+        {
+            _connection.Dispose();
+            if (reason is SqliteException) throw new StoreFailedException($"{path} cannot be opened: {reason.Message}", reason);
+            throw;
+        }
+        _broken = broken; // Until here the caller is told by an exception.
     }
 
     public override Task<T> RunAsync<T>(Func<Work, T> body)
@@ -56,7 +65,7 @@ public sealed class SqliteDatabase : Database
         }
         catch (SqliteException error) when (error.SqliteErrorCode is IoError or Corrupt or NotADatabase)
         {
-            _broken(error);
+            _broken?.Invoke(error);
             throw new StoreFailedException($"the store cannot be trusted any more: {error.Message}", error);
         }
         catch (SqliteException error) when (error.SqliteErrorCode == Full)

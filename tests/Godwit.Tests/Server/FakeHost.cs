@@ -24,6 +24,7 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     /// <summary>The directory behind each pool: hosts with the same name of it share it.</summary>
     public Dictionary<string, string> Directories { get; } = new() { ["default"] = "nfs" };
     public bool Silent { get; set; }
+    public RefusedException? RefusesImagesUnread { get; set; }
     public ConcurrentDictionary<MoveId, MoveStatus> Moves { get; } = new();
 
     public HostId Id => id;
@@ -43,6 +44,7 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     public async Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel)
     {
+        if (RefusesImagesUnread is { } refusal) throw refusal;
         var bytes = new MemoryStream();
         await content.CopyToAsync(bytes, cancel);
         var sha = Convert.ToHexStringLower(SHA256.HashData(bytes.ToArray()));
@@ -111,6 +113,7 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) => DoAsync("PrepareIncoming", () =>
     {
         Moves[order.Move] = Status(order.Move, MoveStanding.TargetCandidate, order.Epoch);
+        cluster.Moving[order.Move] = order.Spec.Id;
         return new IncomingReady("127.0.0.1:1", "00", ["q35"]);
     }, cancel);
 
@@ -119,7 +122,10 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         Moves[order.Move] = Status(order.Move, MoveStanding.SourceSending, order.Epoch) with { Reason = $"{order.Target}" }, cancel);
 
     public Task StartRefreshAsync(RefreshOrder order, CancellationToken cancel) => DoAsync("StartRefresh", () =>
-        Moves[order.Move] = Status(order.Move, MoveStanding.SourceReleased, order.Epoch) with { Receipt = FakeCluster.Receipt() }, cancel);
+    {
+        if (Vms.TryGetValue(order.Vm, out var vm)) Vms[order.Vm] = vm with { Epoch = order.Epoch.Next() };
+        return Moves[order.Move] = Status(order.Move, MoveStanding.SourceReleased, order.Epoch) with { Receipt = FakeCluster.Receipt() };
+    }, cancel);
 
     public async IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, [EnumeratorCancellation] CancellationToken cancel)
     {
@@ -191,6 +197,7 @@ internal sealed class FakeCluster : IAgentConnector
 
     private readonly ConcurrentDictionary<HostId, FakeHost> _hosts = new();
 
+    public ConcurrentDictionary<MoveId, VmId> Moving { get; } = new();
     public HashSet<(string Directory, string Nonce)> Nonces { get; } = [];
 
     public FakeHost this[string name] => _hosts.GetOrAdd(new HostId(name), id => new FakeHost(id, this));
@@ -202,7 +209,7 @@ internal sealed class FakeCluster : IAgentConnector
     {
         var (from, to) = (_hosts[source], _hosts[target]);
         if (from.Now(move).Standing != MoveStanding.SourceSending) return;
-        var vm = from.Vms.Values.Single(v => v.Epoch == from.Now(move).Epoch && to.Moves[move].Epoch == v.Epoch.Next());
+        var vm = from.Vms[Moving[move]];
         to.Vms[vm.Spec.Id] = vm with { Epoch = vm.Epoch.Next() };
         to.Moves[move] = to.Now(move) with { Standing = MoveStanding.TargetRuns };
         from.Vms.TryRemove(vm.Spec.Id, out _);

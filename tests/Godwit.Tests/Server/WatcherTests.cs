@@ -1,0 +1,81 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Xunit;
+
+namespace Godwit.Tests.Control;
+
+/// <summary>What hosts report changes the record; nothing that a report says changes a host.</summary>
+public sealed class WatcherTests
+{
+    [Fact]
+    public async Task A_host_that_falls_silent_is_marked_and_its_vms_are_neither_changed_nor_touched()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        await server.CreateVmAsync("web");
+        server.Cluster["h1"].Silent = true;
+        for (var i = 0; i < 3; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var vm = await server.OkAsync<VmView>("GET", "vms/web");
+        Assert.Equal((VmState.Running, HostState.Unreachable), (vm.State, vm.OwnerState));
+
+        server.Cluster["h1"].Silent = false;
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal(HostState.Ready, (await server.OkAsync<HostView>("GET", "hosts/h1")).State);
+        Assert.Equal(["host-unreachable", "host-reachable"],
+            (await server.Control.Stores.Events.AfterAsync(0, 100)).Where(e => e.Kind.EndsWith("reachable", StringComparison.Ordinal)).Select(e => e.Kind));
+    }
+
+    [Fact]
+    public async Task A_guest_that_powered_itself_off_is_stopped_in_the_record()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        var vm = await server.CreateVmAsync("web");
+        server.Cluster["h1"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, vm.Epoch, VmState.Stopped);
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal(VmState.Stopped, (await server.OkAsync<VmView>("GET", "vms/web")).State);
+    }
+
+    [Fact]
+    public async Task A_qemu_nobody_knows_is_told_once_and_never_touched()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        var stranger = Rpc.GrpcHostAgentTests.Spec();
+        server.Cluster["h1"].Vms[stranger.Id] = FakeHost.Report(stranger, new Epoch(9), VmState.Running);
+        for (var i = 0; i < 3; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Single(await server.Control.Stores.Events.AfterAsync(0, 100), e => e.Kind == "vm-orphan");
+        Assert.DoesNotContain(server.Cluster["h1"].Calls, c => c.Contains("Stop", StringComparison.Ordinal) || c == "ForgetVm");
+    }
+
+    [Fact]
+    public async Task An_idle_cluster_writes_nothing_to_the_store()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        await server.CreateVmAsync("web");
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var before = await ChangesAsync(server);
+        for (var i = 0; i < 5; i++)
+        {
+            server.Cluster["h1"].Facts = FakeCluster.Facts() with { MemoryAvailableBytes = i, Clock = FakeCluster.Now.AddSeconds(i) };
+            await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        }
+        Assert.Equal(before, await ChangesAsync(server));
+        Assert.Equal(4, (await server.OkAsync<HostView>("GET", "hosts/h1")).Facts!.MemoryAvailableBytes);
+    }
+
+    [Fact]
+    public async Task A_host_that_comes_back_without_its_mounts_no_longer_shares_its_pool()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        server.Cluster["h2"].Silent = true;
+        for (var i = 0; i < 3; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        server.Cluster["h2"].Silent = false;
+        server.Cluster["h2"].Directories["default"] = "an empty directory";
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Empty((await server.OkAsync<HostView>("GET", "hosts/h2")).SharedPools["default"]);
+        Assert.Empty((await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools["default"]);
+    }
+
+    private static Task<long> ChangesAsync(ServerUnderTest server) =>
+        server.Control.Stores.Database.RunAsync(work => work.Number("SELECT total_changes()"));
+}
