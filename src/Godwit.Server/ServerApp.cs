@@ -107,7 +107,12 @@ public sealed class ServerApp : IAsyncDisposable
     private static WebApplicationBuilder Builder(ServerOptions options)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().AddSimpleConsole(o => { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
+        builder.Logging.ClearProviders().AddSimpleConsole(console =>
+            {
+                console.SingleLine = true;
+                console.TimestampFormat = "HH:mm:ss.fff ";
+                console.UseUtcTimestamp = true;
+            })
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.Configure<JsonOptions>(json => ApiJson.Configure(json.SerializerOptions, strict: true));
@@ -160,7 +165,8 @@ public sealed class ServerApp : IAsyncDisposable
         catch (Exception reason)
         {
             socket.Dispose();
-            throw new RefusedException("socket-unusable", $"cannot listen on {path}: {reason.Message}", "choose another path with --socket");
+            throw new RefusedException("socket-unusable", $"cannot listen on {path}: {reason.Message}",
+                "choose another path with --socket");
         }
     }
 

@@ -15,7 +15,8 @@ internal static class ConsoleEndpoint
         api.MapGet("/vms/{vm}/console", async (string vm, HttpContext http) =>
         {
             if (!http.WebSockets.IsWebSocketRequest)
-                throw new RefusedException("bad-upgrade", "the console is a WebSocket", "connect to it with 'godwit vm console' or a WebSocket client");
+                throw new RefusedException("bad-upgrade", "the console is a WebSocket",
+                    "connect to it with 'godwit vm console' or a WebSocket client");
             var record = await control.Vms.FindAsync(vm);
             using var place = streams.Enter();
             using var leave = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, stopping);

@@ -45,7 +45,8 @@ internal static class VmEndpoints
         }).Produces<Migration>(StatusCodes.Status202Accepted).Produces<MovePlan>();
 
         void Verb(string path, OperationKind kind) =>
-            api.MapPost($"/vms/{{vm}}/{path}", (string vm, HttpContext http) => DoAsync(control, http, kind, vm, o => o)).Produces<VmView>();
+            api.MapPost($"/vms/{{vm}}/{path}", (string vm, HttpContext http) => DoAsync(control, http, kind, vm, o => o))
+                .Produces<VmView>();
     }
 
     private static async Task<IResult> DoAsync(

@@ -31,23 +31,27 @@ public static class HostChoice
         if (facts.Qemus.Count == 0)
             return new("qemu-missing", $"{host.Id} has no usable QEMU", "install qemu-system-x86 there and restart its agent");
         if (needs.Accelerator is { } accelerator && facts.Accelerator != accelerator)
-            return new("accelerator-differs", $"the VM runs with {accelerator}, {host.Id} offers {facts.Accelerator}: {facts.AcceleratorReason}",
+            return new("accelerator-differs",
+                $"the VM runs with {accelerator}, {host.Id} offers {facts.Accelerator}: {facts.AcceleratorReason}",
                 "choose a host with the same accelerator");
         foreach (var pool in needs.Pools)
             if (PoolMissing(room, pool) is { } missing) return missing;
         foreach (var bridge in needs.Bridges.Where(bridge => !facts.Bridges.Contains(bridge)))
-            return new("bridge-missing", $"{host.Id} has no bridge {bridge}", $"create it: ip link add {bridge} type bridge, with its uplink");
+            return new("bridge-missing", $"{host.Id} has no bridge {bridge}",
+                $"create it: ip link add {bridge} type bridge, with its uplink");
         return Admission.Check(host.Id, facts.MemoryBytes, room.PromisedBytes, needs.MemoryBytes + Host.QemuOverheadBytes);
     }
 
     public static Refusal? PoolMissing(HostRoom room, NeededPool pool)
     {
         if (room.Host.Facts!.Pools.All(p => p.Name != pool.Name))
-            return new("pool-missing", $"{room.Host.Id} has no pool {pool.Name}", $"give its agent --pool {pool.Name}=DIRECTORY, or choose another host");
+            return new("pool-missing", $"{room.Host.Id} has no pool {pool.Name}",
+                $"give its agent --pool {pool.Name}=DIRECTORY, or choose another host");
         if (pool.Share is not null && room.Shares.GetValueOrDefault(pool.Name) != pool.Share)
             return new("pool-not-shared",
                 $"pool {pool.Name} of {room.Host.Id} is not the directory the disks lie in ({pool.On}'s): tested by a file, not found",
-                $"mount the same directory on both hosts and repeat 'godwit host add {room.Host.Id} {room.Host.Endpoint}'; local disks cannot be moved yet");
+                $"mount the same directory on both hosts and repeat 'godwit host add {room.Host.Id} {room.Host.Endpoint}'; "
+                + "local disks cannot be moved yet");
         return null;
     }
 }

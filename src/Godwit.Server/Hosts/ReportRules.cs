@@ -49,7 +49,8 @@ public static class ReportRules
     private static Verdict Missing(Vm known, HostId host) =>
         known.Owner != host || known.State is not (VmState.Running or VmState.Paused) ? new Verdict.Agrees()
         : new Verdict.Changed(known with { State = VmState.Crashed }, new Happening("vm-crashed",
-            $"{known.Spec.Name} is gone from {host}: its disk is as a power cut leaves it; start it with 'godwit vm start {known.Spec.Name}'",
+            $"{known.Spec.Name} is gone from {host}: its disk is as a power cut leaves it; "
+            + $"start it with 'godwit vm start {known.Spec.Name}'",
             known.Spec.Name, host.Value));
 }
 

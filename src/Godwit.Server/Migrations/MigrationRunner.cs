@@ -62,7 +62,12 @@ public sealed class MigrationRunner(
         cancel?.Cancel();
         if (!waited) return live.Fresh(move);
 
-        var ended = move with { End = MoveEnd.Cancelled, Reason = "cancelled while it waited; nothing was touched", EndedAt = time.GetUtcNow() };
+        var ended = move with
+        {
+            End = MoveEnd.Cancelled,
+            Reason = "cancelled while it waited; nothing was touched",
+            EndedAt = time.GetUtcNow(),
+        };
         await moves.SaveAsync(ended);
         live.End(ended);
         BeginWaiting(); // It may have held places for itself.

@@ -110,7 +110,8 @@ public sealed partial class MoveWishes(Stores stores, MigrationRunner runner, Vm
         }
         var others = rooms.Where(r => r.Host.Id != vm.Owner).ToList();
         if (others.Count == 0)
-            throw new RefusedException("no-other-host", $"there is no other host than {vm.Owner}", "add one: 'godwit host add NAME ADDRESS:PORT'");
+            throw new RefusedException("no-other-host", $"there is no other host than {vm.Owner}",
+                "add one: 'godwit host add NAME ADDRESS:PORT'");
         var (best, reasons) = HostChoice.Best(others, needs);
         return best is { } host ? (host, []) : (others[0].Host.Id, reasons);
     }

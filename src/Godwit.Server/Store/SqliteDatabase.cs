@@ -92,7 +92,8 @@ public sealed class SqliteDatabase : Database
             }
             var found = work.Number("SELECT value FROM meta WHERE name = 'schema'");
             if (found != SchemaVersion)
-                throw new InvalidDataException($"{path} has schema {found}; this server knows {SchemaVersion}: start the godwit that wrote it");
+                throw new InvalidDataException(
+                    $"{path} has schema {found}; this server knows {SchemaVersion}: start the godwit that wrote it");
         }).GetAwaiter().GetResult(); // Complete already: SQLite never waits here.
     }
 

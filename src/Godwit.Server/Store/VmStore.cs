@@ -67,7 +67,8 @@ public sealed class VmStore(Database database, TimeProvider time)
         if (work.Number("SELECT COUNT(*) FROM vms") >= VmsMax)
             return new Refusal("too-many-vms", $"the cluster has {VmsMax} VMs", "delete one with 'godwit vm delete'");
         if (work.Number("SELECT COUNT(*) FROM vms WHERE name = @name", ("@name", vm.Spec.Name)) > 0)
-            return new Refusal("name-taken", $"there is a VM {vm.Spec.Name} already", "choose another name, or look at it: 'godwit vm show'");
+            return new Refusal("name-taken", $"there is a VM {vm.Spec.Name} already",
+                "choose another name, or look at it: 'godwit vm show'");
         if (vm.Spec.Template is { } template
             && work.Number("SELECT COUNT(*) FROM templates WHERE name = @name", ("@name", template)) == 0)
             return new Refusal("template-not-found", $"the template {template} is not there any more", "see 'godwit template list'");

@@ -77,7 +77,8 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         var pools = ready.SelectMany(r => r.Shares.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
         if (wish.Pool is null && pools.Count != 1)
             throw new RefusedException("bad-pool",
-                pools.Count == 0 ? "no host that answers has a pool it can write to" : $"there are several pools: {string.Join(", ", pools)}",
+                pools.Count == 0 ? "no host that answers has a pool it can write to"
+                    : $"there are several pools: {string.Join(", ", pools)}",
                 pools.Count == 0 ? "give an agent --pool NAME=DIRECTORY: 'godwit host list'" : "say which with --pool");
         var pool = wish.Pool ?? pools[0];
         // The pool that most hosts share: clones can run on, and move between, all of them.
@@ -101,7 +102,8 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
     private static void Check(ImportWish wish)
     {
         var reasons = new List<Refusal>();
-        if (!Names.IsValid(wish.Name)) reasons.Add(new("bad-name", $"'{wish.Name}' cannot be a template's name", $"a name is {Names.Rule}"));
+        if (!Names.IsValid(wish.Name))
+            reasons.Add(new("bad-name", $"'{wish.Name}' cannot be a template's name", $"a name is {Names.Rule}"));
         if (wish.Format is not ("qcow2" or "raw"))
             reasons.Add(new("bad-format", $"'{wish.Format}' is no format of an image", "say qcow2 or raw: it is checked, never guessed"));
         if (wish.Pool is not null && !Names.IsValid(wish.Pool))

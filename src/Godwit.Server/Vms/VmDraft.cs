@@ -108,9 +108,11 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
         if (wish.DiskBytes is { } size && (size is < DiskBytesMin or > DiskBytesMax || size % 512 != 0))
             yield return new("bad-disk", $"a disk of {size} bytes", "multiples of 512 from 1 MiB to 64 TiB are possible");
         if (template is not null && wish.DiskBytes < template.VirtualBytes)
-            yield return new("bad-disk", $"a disk of {wish.DiskBytes} bytes is smaller than template {template.Name} ({template.VirtualBytes})",
+            yield return new("bad-disk",
+                $"a disk of {wish.DiskBytes} bytes is smaller than template {template.Name} ({template.VirtualBytes})",
                 "leave the size out, or make it larger");
-        if (wish.Bridges is { Count: > NicsMax }) yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {NicsMax}");
+        if (wish.Bridges is { Count: > NicsMax })
+            yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {NicsMax}");
         foreach (var bridge in wish.Bridges?.Where(b => !Bridge().IsMatch(b)) ?? [])
             yield return new("bad-bridge", $"'{bridge}' cannot be a bridge", "an interface name has 1 to 15 of a-z 0-9 . _ -");
     }

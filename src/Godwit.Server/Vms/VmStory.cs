@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
@@ -170,8 +171,9 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         var room = rooms.FirstOrDefault(r => r.Host.Id == other) ?? throw Hosts.HostVerbs.NotFound(other);
         if (Hosts.HostChoice.WhyNot(room, VmNeeding.Of(vm, rooms)) is { } reason) throw new RefusedException([reason]);
         var target = await agents.Of(other).CheckTargetAsync(vm.Spec, stopping);
-        if (Core.Migration.Compatibility.CheckCold(vm with { State = VmState.Stopped }, VmNeeding.AsColdMove(vm, other), target) is { Count: > 0 } reasons)
-            throw new RefusedException(reasons);
+        var asStopped = vm with { State = VmState.Stopped };
+        var reasons = Compatibility.CheckCold(asStopped, VmNeeding.AsColdMove(vm, other), target);
+        if (reasons.Count > 0) throw new RefusedException(reasons);
 
         await agents.Of(vm.Owner).ForgetVmAsync(vm.Spec.Id, vm.Epoch, stopping);
         return await stores.Vms.MoveSavedAsync(vm, other, file);

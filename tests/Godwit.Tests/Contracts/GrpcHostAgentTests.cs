@@ -34,12 +34,14 @@ public sealed class GrpcHostAgentTests
         await far.UnpauseVmAsync(vm.Id, epoch, Never);
         Assert.Equal(epoch, (await far.CheckSourceAsync(vm.Id, Never)).Epoch);
         Assert.True((await far.CheckTargetAsync(vm, Never)).AlreadyHere);
-        Assert.Equal("127.0.0.1:1", (await far.PrepareIncomingAsync(new IncomingOrder(move, vm, epoch, new HostId("h2"), false), Never)).Endpoint);
+        var incoming = new IncomingOrder(move, vm, epoch, new HostId("h2"), false);
+        Assert.Equal("127.0.0.1:1", (await far.PrepareIncomingAsync(incoming, Never)).Endpoint);
         Assert.Equal(MoveStanding.TargetCandidate, (await far.QueryMoveAsync(move, Never)).Standing);
         Assert.Equal(MoveStanding.TargetAborted, (await far.AbandonIncomingAsync(move, Never)).Standing);
         Assert.Equal(MoveStanding.TargetAborted, (await far.CancelMoveAsync(move, Never)).Standing);
         await far.SettleOutgoingAsync(move, TargetProof.Lost, Never);
-        await far.StartRefreshAsync(new RefreshOrder(new MoveId("mv-2"), vm.Id, epoch, new MoveLimits(), new RefreshWish(null, "0-1")), Never);
+        var wish = new RefreshWish(null, "0-1");
+        await far.StartRefreshAsync(new RefreshOrder(new MoveId("mv-2"), vm.Id, epoch, new MoveLimits(), wish), Never);
         await far.CleanMoveAsync(move, Never);
         Assert.Equal($"{vm.Id}-3.saved", (await far.SaveVmAsync(vm.Id, epoch, Never)).File);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
@@ -59,7 +61,8 @@ public sealed class GrpcHostAgentTests
         await using var agent = await AgentUnderTest.StartAsync("h1", Host);
         var reasons = Enumerable.Range(0, 24).Select(i => new Refusal($"code-{i}", new string('漢', 399), new string('ß', 399))).ToList();
         Host.Fails["StartVm"] = new RefusedException(reasons);
-        var refused = await Assert.ThrowsAsync<RefusedException>(() => agent.Client("h1").StartVmAsync(new StartVm(Spec(), new Epoch(1)), Never));
+        var refused = await Assert.ThrowsAsync<RefusedException>(() =>
+            agent.Client("h1").StartVmAsync(new StartVm(Spec(), new Epoch(1)), Never));
         Assert.Equal(reasons, refused.Reasons);
     }
 
@@ -68,7 +71,8 @@ public sealed class GrpcHostAgentTests
     {
         await using var agent = await AgentUnderTest.StartAsync("h1", Host);
         Host.Fails["StopVm"] = new IOException("disk on fire");
-        var unknown = await Assert.ThrowsAsync<AgentUnreachableException>(() => agent.Client("h1").StopVmAsync(Spec().Id, new Epoch(1), false, Never));
+        var unknown = await Assert.ThrowsAsync<AgentUnreachableException>(() =>
+            agent.Client("h1").StopVmAsync(Spec().Id, new Epoch(1), false, Never));
         Assert.Contains("disk on fire", unknown.Message);
     }
 

@@ -59,7 +59,8 @@ public sealed class ApiErrorTests
         var deep = $"{{\"name\":\"web\",\"bridges\":{new string('[', 40)}{new string(']', 40)}}}";
         Assert.Equal(400, (await server.ProblemAsync("POST", "vms", deep)).Status);
         using var large = new HttpRequestMessage(HttpMethod.Post, "vms");
-        large.Content = new StringContent($"{{\"name\":\"{new string('a', (int)ApiLimits.BodyBytesMax)}\"}}", Encoding.UTF8, "application/json");
+        var longName = new string('a', (int)ApiLimits.BodyBytesMax);
+        large.Content = new StringContent($"{{\"name\":\"{longName}\"}}", Encoding.UTF8, "application/json");
         large.Headers.ExpectContinue = true; // The answer comes before the body is sent.
         using var tooLarge = await server.Http.SendAsync(large);
         Assert.Equal(("body-too-large", 413), Both(await ServerUnderTest.ReadProblemAsync(tooLarge)));

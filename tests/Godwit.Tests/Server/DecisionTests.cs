@@ -34,7 +34,8 @@ public sealed class DecisionTests
     {
         var facts = FakeCluster.Facts();
         var old = facts with { Qemus = [Machines("pc-q35-7.2", "pc-q35-6.2", "q35", "pc-q35-9.2")] };
-        var young = facts with { Qemus = [Machines("pc-q35-7.2", "pc-q35-10.0", "pc-q35-9.2"), Machines("pc-q35-10.0", "pc-q35-7.2", "pc-q35-9.2")] };
+        var newer = Machines("pc-q35-7.2", "pc-q35-10.0", "pc-q35-9.2");
+        var young = facts with { Qemus = [newer, Machines("pc-q35-10.0", "pc-q35-7.2", "pc-q35-9.2")] };
         Assert.Equal("pc-q35-9.2", CpuBaseline.NewestMachineType([old, young]));
         Assert.Equal("pc-q35-10.0", CpuBaseline.NewestMachineType([young]));
     }

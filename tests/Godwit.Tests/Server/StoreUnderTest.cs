@@ -26,7 +26,8 @@ internal sealed class StoreUnderTest : IDisposable
         (_database, Stores) = Open();
     }
 
-    public async Task<Vm> AddVmAsync(string name, string host = "h1", VmState state = VmState.Running, int number = 1, long memoryMib = 1024)
+    public async Task<Vm> AddVmAsync(
+        string name, string host = "h1", VmState state = VmState.Running, int number = 1, long memoryMib = 1024)
     {
         if (await Stores.Hosts.FindAsync(new HostId(host)) is null) await AddHostAsync(host);
         var vm = MakeVm(name, host, number, memoryMib);

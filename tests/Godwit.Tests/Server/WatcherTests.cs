@@ -23,7 +23,8 @@ public sealed class WatcherTests
         await server.Control.Watcher.RoundAsync(CancellationToken.None);
         Assert.Equal(HostState.Ready, (await server.OkAsync<HostView>("GET", "hosts/h1")).State);
         Assert.Equal(["host-unreachable", "host-reachable"],
-            (await server.Control.Stores.Events.AfterAsync(0, 100)).Where(e => e.Kind.EndsWith("reachable", StringComparison.Ordinal)).Select(e => e.Kind));
+            (await server.Control.Stores.Events.AfterAsync(0, 100)).Select(e => e.Kind)
+                .Where(kind => kind.EndsWith("reachable", StringComparison.Ordinal)));
     }
 
     [Fact]
