@@ -37,6 +37,9 @@ internal sealed class Session(Surroundings around, bool json) : IDisposable
     public ApiClient Client => client.Value;
     public GodwitApi Api => new(Client);
 
+    /// <summary>The same screen, another server.</summary>
+    public Session At(ServerAddress server) => new(around with { Server = server }, json);
+
     public void Report(ApiError error)
     {
         if (Screen.IsJson) Screen.Error.WriteLine(System.Text.Json.JsonSerializer.Serialize(new { error }, ApiJson.Indented));

@@ -6,9 +6,7 @@ internal sealed record ServerAddress(string SocketPath, bool IsChosen)
     public const string Variable = "GODWIT_SERVER";
     public const string UpSocket = "/run/godwit/server.sock";
     public const string LabSocket = "/run/godwit-lab/server.sock";
-
-    /// <summary>The last one is for labs on machines whose /run is not memory.</summary>
-    private static readonly string[] usualPlaces = [UpSocket, LabSocket, "/dev/shm/godwit-lab/server.sock"];
+    private static readonly string[] usualPlaces = [UpSocket, LabSocket];
 
     /// <param name="chosen">Value of the variable; a path, or the same after <c>unix:</c>.</param>
     public static ServerAddress Find(string? chosen, Func<string, bool> exists)

@@ -15,6 +15,9 @@ internal static class CommandTree
         root.Subcommands.Add(VmCommands.Build(verbs));
         root.Subcommands.Add(MigrationCommands.Build(verbs));
         root.Subcommands.Add(EventsCommand.Build(verbs));
+        root.Subcommands.Add(LabCommands.Demo(verbs));
+        root.Subcommands.Add(LabCommands.Lab(verbs));
+        root.Subcommands.Add(ServiceCommands.Up(verbs));
         root.Subcommands.Add(ServiceCommands.Server(verbs));
         root.Subcommands.Add(ServiceCommands.Agent(verbs));
         return root;

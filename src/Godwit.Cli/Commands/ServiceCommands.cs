@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
 using Godwit.Agent;
-using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
@@ -19,10 +18,37 @@ internal static class ServiceCommands
         var socket = Directory("--socket", "Where the API listens.", ServerAddress.UpSocket);
         return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
-            await ServerApp.RunAsync(new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket)),
-                new ServerPorts(new RealDisk(), new RealRandomness(), TimeProvider.System), cancel);
+            FileModes.AsAsked();
+            var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket));
+            MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
+            await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
         }, state, socket);
+    }
+
+    public static Command Up(Verbs verbs)
+    {
+        var name = new Option<string>("--name")
+        { Description = "This machine's name as a host.", DefaultValueFactory = _ => MachineUp.HostNameOfMachine() };
+        var address = new Option<IPAddress>("--address")
+        {
+            Description = "Where other hosts reach this one; needed when there are any.", HelpName = "ADDRESS",
+            CustomParser = result => IPAddress.TryParse(result.Tokens[0].Value, out var ip) ? ip : Wrong(result),
+            DefaultValueFactory = _ => IPAddress.Loopback,
+        };
+        var pools = Pools();
+        return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
+            new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
+            {
+                StateDirectory = ServiceDefaults.AgentState, RunDirectory = ServiceDefaults.AgentRun,
+                Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(null),
+            }).RunAsync(cancel), name, address, pools);
+
+        static IPAddress? Wrong(ArgumentResult result)
+        {
+            result.AddError($"'{result.Tokens[0].Value}' is not an IP address.");
+            return null;
+        }
     }
 
     public static Command Agent(Verbs verbs)
@@ -38,6 +64,7 @@ internal static class ServiceCommands
         { Description = "A QEMU binary; again for more. The first is used by default.", HelpName = "PATH" };
         return verbs.Verb("agent", "Run this machine as a host.", async (session, parsed, cancel) =>
         {
+            FileModes.AsAsked();
             var layout = new HostLayout
             {
                 StateDirectory = parsed.GetValue(state)!, RunDirectory = parsed.GetValue(run)!,

@@ -4,6 +4,7 @@ using Godwit.Cli.Screens;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace Godwit.Cli.Moves;
 
@@ -11,7 +12,8 @@ namespace Godwit.Cli.Moves;
 /// Shows moves until each has ended: a live view on a terminal, lines of news in a pipe, JSON lines with --json.
 /// Leaving (Ctrl-C) leaves the moves running and says so.
 /// </summary>
-internal sealed class MoveFollower(Session session)
+/// <param name="footer">A line below the live view; null for none, its text may be.</param>
+internal sealed class MoveFollower(Session session, Func<string?>? footer = null)
 {
     private const int ReconnectsMax = 5;
     private static readonly TimeSpan redrawEvery = TimeSpan.FromMilliseconds(250);
@@ -24,8 +26,8 @@ internal sealed class MoveFollower(Session session)
         latest.AddRange(begun);
         try
         {
-            if (session.Screen.IsTerminal) await session.Screen.Rich.Live(MoveView.Of(latest, Now)).AutoClear(true).StartAsync(
-                async live => await FollowAllAsync(() => live.UpdateTarget(MoveView.Of(latest, Now)), null, cancel));
+            if (session.Screen.IsTerminal) await session.Screen.Rich.Live(View()).AutoClear(true).StartAsync(
+                async live => await FollowAllAsync(() => live.UpdateTarget(View()), null, cancel));
             else await FollowAllAsync(() => { }, new MoveLog(session), cancel);
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
@@ -40,7 +42,7 @@ internal sealed class MoveFollower(Session session)
         $"{move.Id} ({move.VmName} to {move.Target}) goes on without this window. "
         + $"Watch: godwit migration watch {move.Id}   Stop it: godwit migration cancel {move.Id}";
 
-    private DateTimeOffset Now => session.Time.GetUtcNow();
+    private IRenderable View() => MoveView.Of(latest, session.Time.GetUtcNow(), footer?.Invoke());
 
     private async Task FollowAllAsync(Action redraw, MoveLog? log, CancellationToken cancel)
     {

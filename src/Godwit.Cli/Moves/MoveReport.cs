@@ -39,7 +39,7 @@ internal static class MoveReport
             grid.AddRow(Screen.Markup(name, Tone.Dim), Screen.Markup(value, ToneOf(name, seen)));
         screen.Rich.Write(new Panel(grid)
         {
-            Header = new PanelHeader($" [green]✓[/] {Markup.Escape(MoveText.Title(move))} "),
+            Header = new PanelHeader($"\u00A0[green]✓[/] {Markup.Escape(MoveText.Title(move))}\u00A0"),
             Border = BoxBorder.Rounded, BorderStyle = new Style(Color.Grey),
         });
     }

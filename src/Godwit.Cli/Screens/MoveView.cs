@@ -12,8 +12,13 @@ internal static class MoveView
         Phase.Checking, Phase.Preparing, Phase.Disks, Phase.Memory, Phase.Switching, Phase.Verifying, Phase.Cleaning,
     ];
 
-    public static IRenderable Of(IEnumerable<Migration> moves, DateTimeOffset now) =>
-        new Rows(moves.SelectMany(move => Lines(move, now)).Select(line => new Markup(line) { Overflow = Overflow.Ellipsis }));
+    /// <param name="footer">Plain text below, or null.</param>
+    public static IRenderable Of(IEnumerable<Migration> moves, DateTimeOffset now, string? footer = null)
+    {
+        var lines = moves.SelectMany(move => Lines(move, now));
+        if (footer is not null) lines = lines.Append("  " + Screen.Markup(footer, Tone.Good));
+        return new Rows(lines.Select(line => new Markup(line) { Overflow = Overflow.Ellipsis }));
+    }
 
     public static IEnumerable<string> Lines(Migration move, DateTimeOffset now)
     {

@@ -13,7 +13,7 @@ internal static class ReceiptText
         {
             ("time", Amounts.Milliseconds(receipt.TotalMs)),
             ("pause", receipt.PauseMs is { } pause
-                ? $"{Amounts.Milliseconds(pause)} STOP → RESUME (limit {Amounts.Milliseconds(move.Limits.MaxPauseMs)})"
+                ? $"{Amounts.Milliseconds(pause)} STOP → RESUME{Limit(move)}"
                 : "none: the guest was not running"),
         };
         if (seen is not null) lines.AddRange(seen.Lines());
@@ -28,6 +28,10 @@ internal static class ReceiptText
         return lines;
     }
 
+    /// <summary>A quick move is paused for as long as its memory takes: nothing limits that.</summary>
+    private static string Limit(Migration move) => move.Mode is MoveMode.Live or MoveMode.Refresh
+        ? $" (limit {Amounts.Milliseconds(move.Limits.MaxPauseMs)})" : "";
+
     public static IEnumerable<string> Plain(Migration move, SeenFromOutside? seen = null) =>
         Lines(move, seen).Select(line => $"  {line.Name,-10} {line.Value}");
 }
@@ -39,13 +43,18 @@ internal static class ReceiptText
 internal sealed record SeenFromOutside(
     double PauseMs, long BeatsLost, bool SameBootId, bool CounterWentOn)
 {
-    public bool GuestNoticedNothing => SameBootId && CounterWentOn;
+    /// <summary>Pages of the guest's working set that did not hold what it had written there.</summary>
+    public long MemoryErrors { get; init; }
+    public long WriteErrors { get; init; }
+
+    public bool GuestNoticedNothing => SameBootId && CounterWentOn && MemoryErrors == 0 && WriteErrors == 0;
 
     public IEnumerable<(string, string)> Lines() =>
     [
         ("", $"{Amounts.Milliseconds(PauseMs)} as seen on the LAN by a 1 ms prober"),
         ("beats lost", Amounts.Count(BeatsLost)),
         ("guest", (SameBootId ? "same boot id" : "ANOTHER BOOT ID: the guest started anew")
-            + (CounterWentOn ? ", counter went on" : ", COUNTER BROKEN")),
+            + (CounterWentOn ? ", counter went on" : ", COUNTER BROKEN")
+            + (MemoryErrors + WriteErrors == 0 ? "" : $", {MemoryErrors} MEMORY and {WriteErrors} WRITE ERRORS")),
     ];
 }
