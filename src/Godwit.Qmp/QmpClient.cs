@@ -135,8 +135,9 @@ public sealed class QmpClient : IAsyncDisposable
             if (outbox.IsFull) return Task.FromException<JsonElement>(Busy(call));
             outbox.Add(call);
         }
+        var answer = AnswerAsync(call, deadline, cancel); // Its clock runs from before the sending.
         Pump();
-        return AnswerAsync(call, deadline, cancel);
+        return answer;
     }
 
     /// <summary>

@@ -81,7 +81,8 @@ internal sealed class StreamEndHunter
 
     private void TakeText(byte value)
     {
-        if (value < 0x20 && value is not ((byte)'\n' or (byte)'\r' or (byte)'\t'))
+        var isText = value >= 0x20 || value is (byte)'\n' or (byte)'\r' or (byte)'\t';
+        if (!isText || (description.Count == 0 && value != (byte)'{'))
         {
             leftInDescription = 0; // No JSON: it was device state that looked like a description.
             return;

@@ -104,6 +104,27 @@ public sealed class HostileStreamTests
         Assert.IsType<SavedState.Damaged>(SavedState.Of(reader));
     }
 
+    [Theory]
+    [InlineData("""{"a": {}}""", true)]
+    [InlineData("""{"a": "}"}""", true)]
+    [InlineData("""{"a": {}""", false)]
+    [InlineData("""{"a": "}""", false)]
+    [InlineData("""{"a": {}}}""", false)]
+    [InlineData("""{}{}""", false)]
+    [InlineData("""5""", false)]
+    public void A_description_must_close_exactly_at_its_length(string json, bool complete)
+    {
+        foreach (var device in new[] { "", "04 00000003 03 637075 00000000 00000001 aabb 7e 00000003" })
+        {
+            byte[] stream =
+            [
+                .. Bytes($"{Ready} 03 00000002 {Eos} {Foot} {device} 00 06 000000"), (byte)json.Length,
+                .. Encoding.ASCII.GetBytes(json),
+            ];
+            Assert.Equal(complete, SavedState.Of(stream) is SavedState.Complete);
+        }
+    }
+
     [Fact]
     public void More_blocks_than_the_limit_are_passed_through()
     {

@@ -40,10 +40,12 @@ public sealed class MultifdChannelReaderTests
         Assert.True(reader.IsBetweenPackets);
     }
 
-    [Fact]
-    public void An_old_size_in_a_packet_without_pages_is_ignored()
+    [Theory]
+    [InlineData(MultifdFlags.Sync)]
+    [InlineData(MultifdFlags.Sync | MultifdFlags.Zstd)]
+    public void An_old_size_in_a_packet_without_pages_is_ignored(MultifdFlags flags)
     {
-        var sync = Packet(0, 0, flags: 1);
+        var sync = Packet(0, 0, (uint)flags);
         BinaryPrimitives.WriteUInt32BigEndian(sync.AsSpan(20), 400_000);
         var reader = new MultifdChannelReader(Traffic());
         reader.Feed([.. Init(), .. sync, .. sync]);
