@@ -46,16 +46,7 @@ public static class AgentApp
     private static HostAgent Compose(AgentOptions options, IdentityBundle bundle, ILoggerFactory logs)
     {
         var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(() => bundle, logs.CreateLogger<RealNetwork>()),
-            TimeProvider.System, new RealRandomness(), SpaceOf);
+            TimeProvider.System, new RealRandomness(), new DirectorySpaces().Of);
         return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
-    }
-
-    private static PoolSpace SpaceOf(string path)
-    {
-        var drive = new DriveInfo(path);
-        var writable = true;
-        try { File.Create(Path.Combine(path, ".godwit-write-test"), 1, FileOptions.DeleteOnClose).Dispose(); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { writable = false; }
-        return new PoolSpace(drive.TotalSize, drive.AvailableFreeSpace, writable, HostPreparation.IsMemoryBacked(drive.DriveFormat));
     }
 }

@@ -44,9 +44,9 @@ public sealed class HostAgent : IHostAgent
         adoption = new MachineAdoption(machines);
         pools = new Pools(layout, disk);
         disks = new DiskFiles(pools, disk, processes);
-        images = new ImageImport(pools, disk, processes, randomness);
+        images = new ImageImport(pools, disk, randomness);
         facts = new HostFactsReader(disk, processes, new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
-        checks = new MoveChecks(machines, facts, processes, layout, time);
+        checks = new MoveChecks(machines, facts, disk, time);
         var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
         {
             FailPoints = new FailPoints(failPoints, time),

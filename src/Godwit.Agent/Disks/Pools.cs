@@ -18,7 +18,8 @@ public sealed partial class Pools(HostLayout layout, IDisk disk)
     public string PathOf(string pool, string file)
     {
         if (!FileForm().IsMatch(file))
-            throw new RefusedException("file-name-invalid", $"'{file}' is no plain file name", "files in pools have names of a-z, 0-9, '.', '-'");
+            throw new RefusedException("file-name-invalid", $"'{file}' is no plain file name",
+                "files in pools have names of a-z, 0-9, '.', '-'");
         return Path.Combine(DirectoryOf(pool), file);
     }
 
@@ -27,16 +28,17 @@ public sealed partial class Pools(HostLayout layout, IDisk disk)
             $"it has: {string.Join(", ", layout.Pools.Keys.Order(StringComparer.Ordinal))}; give its agent --pool {pool}=DIRECTORY");
 
     public Task WriteNonceAsync(string pool, string nonce, CancellationToken cancel) =>
-        disk.WriteDurablyAsync(NoncePath(pool), Encoding.ASCII.GetBytes(Checked(nonce)), cancel);
+        disk.WriteDurablyAsync(NoncePath(pool, nonce), Encoding.ASCII.GetBytes(Checked(nonce)), cancel);
 
     public async Task<bool> SeesNonceAsync(string pool, string nonce, CancellationToken cancel) =>
         layout.Pools.ContainsKey(pool)
-        && await disk.ReadAsync(NoncePath(pool), NonceBytesMax, cancel) is { } seen
+        && await disk.ReadAsync(NoncePath(pool, nonce), NonceBytesMax, cancel) is { } seen
         && Encoding.ASCII.GetString(seen) == Checked(nonce);
 
-    private string NoncePath(string pool) => PathOf(pool, "godwit-nonce");
+    /// <summary>One of 256 files, by the nonce: two tests at once seldom meet, and nothing piles up.</summary>
+    private string NoncePath(string pool, string nonce) => PathOf(pool, $"godwit-nonce-{Checked(nonce)[..2]}");
 
-    private static string Checked(string nonce) => nonce.Length is > 0 and <= NonceBytesMax && nonce.All(char.IsAsciiHexDigitLower)
+    private static string Checked(string nonce) => nonce.Length is > 1 and <= NonceBytesMax && nonce.All(char.IsAsciiHexDigitLower)
         ? nonce : throw new RefusedException("nonce-invalid", "the nonce is not lower-case hex", "this is a fault of the caller");
 
     [GeneratedRegex("^[a-z0-9][a-z0-9.-]{0,127}\\z", RegexOptions.CultureInvariant)]

@@ -29,10 +29,12 @@ public sealed class HostFactsReader(
         return new HostFacts
         {
             AgentVersion = typeof(HostFactsReader).Assembly.GetName().Version?.ToString(3) ?? "0",
-            KernelVersion = fixedFacts.Kernel, Cpus = fixedFacts.Cpus, CpuModelName = fixedFacts.CpuModel, CpuFlags = fixedFacts.CpuFlags,
-            Accelerator = fixedFacts.Accelerator, AcceleratorReason = fixedFacts.Reason, Qemus = [.. fixedFacts.Qemus.Select(q => q.Binary)],
+            KernelVersion = fixedFacts.Kernel, Cpus = fixedFacts.Cpus,
+            CpuModelName = fixedFacts.CpuModel, CpuFlags = fixedFacts.CpuFlags,
+            Accelerator = fixedFacts.Accelerator, AcceleratorReason = fixedFacts.Reason,
+            Qemus = [.. fixedFacts.Qemus.Select(q => q.Binary)],
             MemoryBytes = memory.Total, MemoryAvailableBytes = memory.Available,
-            RamFileSpaceBytes = spaceOf(layout.RunDirectory).FreeBytes,
+            RamFileSpaceBytes = spaceOf(VmHome.VmsIn(layout.RunDirectory)).FreeBytes,
             Bridges = bridges, Links = links, Clock = time.GetUtcNow(),
             Pools = [.. layout.Pools.Select(p => (p.Key, p.Value.Directory, Space: spaceOf(p.Value.Directory)))
                 .Select(p => new PoolFacts(p.Key, p.Directory, p.Space.SizeBytes, p.Space.FreeBytes, p.Space.Writable))],
@@ -59,8 +61,8 @@ public sealed class HostFactsReader(
         if (!(await TextAsync("/proc/mounts", cancel)).Contains(" cgroup2 ", StringComparison.Ordinal)
             || !(await TextAsync("/sys/fs/cgroup/cgroup.controllers", cancel)).Contains("memory", StringComparison.Ordinal))
             notes.Add("no cgroup v2 with the memory controller: VMs run without memory and CPU limits of their own");
-        if (!spaceOf(layout.RunDirectory).IsMemory)
-            notes.Add($"{layout.RunDirectory} is not on tmpfs or hugetlbfs: guest memory is written to a disk, and moves are slow");
+        if (!spaceOf(VmHome.VmsIn(layout.RunDirectory)).IsMemory)
+            notes.Add($"{VmHome.VmsIn(layout.RunDirectory)} is not on tmpfs or hugetlbfs: guest memory is written to a disk, and moves are slow");
         return new Standing(
             (await TextAsync("/proc/sys/kernel/osrelease", cancel)).Trim(),
             cpuinfo.Split('\n').Count(l => l.StartsWith("processor", StringComparison.Ordinal)),
@@ -71,9 +73,9 @@ public sealed class HostFactsReader(
     private async Task<(Accelerator, string)> AcceleratorAsync(string[] flags, CancellationToken cancel)
     {
         if (!flags.Contains("vmx") && !flags.Contains("svm")) return (Accelerator.Tcg, "no vmx or svm in /proc/cpuinfo");
-        var opens = await processes.RunAsync(new Command("test", ["-r", "/dev/kvm", "-a", "-w", "/dev/kvm"]), CommandMax, cancel);
-        return opens.ExitCode == 0 ? (Accelerator.Kvm, "vmx or svm in /proc/cpuinfo, /dev/kvm opens")
-            : (Accelerator.Tcg, "the processor has vmx or svm, and /dev/kvm does not open: load kvm_intel or kvm_amd");
+        return await disk.WhyNotOpenableAsync("/dev/kvm", uid: 0, write: true, cancel) is not { } whyNot
+            ? (Accelerator.Kvm, "vmx or svm in /proc/cpuinfo, /dev/kvm opens")
+            : (Accelerator.Tcg, $"/dev/kvm does not open ({whyNot}), though the processor has vmx or svm: load kvm_intel or kvm_amd");
     }
 
     private async Task<(long Total, long Available)> MemoryAsync(CancellationToken cancel)

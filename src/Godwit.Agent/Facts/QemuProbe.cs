@@ -17,7 +17,8 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
     private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Null, with the reason in <paramref name="note"/>, where the binary does not answer.</summary>
-    public async Task<ProbedQemu?> AskAsync(string path, int number, Accelerator accelerator, Action<string> note, CancellationToken cancel)
+    public async Task<ProbedQemu?> AskAsync(
+        string path, int number, Accelerator accelerator, Action<string> note, CancellationToken cancel)
     {
         var directory = Path.Combine(runDirectory, "probe");
         disk.CreateDirectory(directory);
@@ -36,8 +37,10 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
             var machines = await qmp.QueryMachinesAsync(AnswerMax, cancel);
             var cpus = await qmp.QueryCpuDefinitionsAsync(AnswerMax, cancel);
             var binary = new QemuBinary(path, qmp.Version,
-                [.. machines.Select(m => m.Name).Where(n => n.StartsWith("pc-", StringComparison.Ordinal)).Order(StringComparer.Ordinal)],
-                [.. cpus.Where(c => c.UnavailableFeatures is { Count: 0 } && c.MigrationSafe).Select(c => c.Name).Order(StringComparer.Ordinal)]);
+                [.. machines.Select(m => m.Name).Where(n => n.StartsWith("pc-", StringComparison.Ordinal))
+                    .Order(StringComparer.Ordinal)],
+                [.. cpus.Where(c => c.UnavailableFeatures is { Count: 0 } && c.MigrationSafe).Select(c => c.Name)
+                    .Order(StringComparer.Ordinal)]);
             return new ProbedQemu(binary, cpus.ToDictionary(c => c.Name, c => c.UnavailableFeatures ?? ["features unknown"]));
         }
         catch (Exception e) when (e is IOException or QmpException or RefusedException or TimeoutException)
@@ -58,7 +61,10 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
         {
             if (!processes.IsAlive(process)) throw new IOException("it ended at once");
             try { return await QmpClient.ConnectAsync(await network.ConnectUnixAsync(socket, cancel), time, cancel); }
-            catch (Exception e) when (e is not OperationCanceledException && time.GetElapsedTime(begun) < AnswerMax) { }
+            catch (Exception e) when (e is not OperationCanceledException && time.GetElapsedTime(begun) < AnswerMax)
+            {
+                // Not there yet: asked again until it ends or the time is up.
+            }
             await Task.Delay(Retry, time, cancel);
         }
     }

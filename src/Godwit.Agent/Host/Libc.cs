@@ -8,6 +8,7 @@ namespace Godwit.Agent.Host;
 internal static partial class Libc
 {
     public const int OpenReadOnly = 0, OpenDirectory = 0x10000, OpenCloseOnExec = 0x80000, OpenNonBlock = 0x800;
+    public const int OpenReadWrite = 2, OpenNoFollow = 0x20000;
     /// <summary>Numbers are the same on all 64-bit Linux architectures (they were added after the tables were unified).</summary>
     private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
     public const int SigKill = 9;
@@ -23,6 +24,12 @@ internal static partial class Libc
 
     [DllImport("libc", EntryPoint = "open", SetLastError = true)]
     public static extern int Open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
+
+    [DllImport("libc", EntryPoint = "setfsuid")]
+    public static extern int SetFileUid(int uid);
+
+    [DllImport("libc", EntryPoint = "setfsgid")]
+    public static extern int SetFileGid(int gid);
 
     [DllImport("libc", EntryPoint = "close", SetLastError = true)]
     public static extern int Close(int descriptor);

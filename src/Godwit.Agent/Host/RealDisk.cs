@@ -105,6 +105,20 @@ public sealed class RealDisk : IDisk
         }));
     }
 
+    public Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel) =>
+        Task.Run(() =>
+        {
+            File.SetUnixFileMode(from, mode);
+            if (Libc.LChown(from, ownerUid, ownerUid) != 0)
+                throw new IOException($"{from} could not be given to uid {ownerUid}: {Libc.LastError()}");
+            Sync(from, Libc.OpenNoFollow);
+            File.Move(from, to, overwrite: false);
+            SyncParent(to);
+        }, cancel);
+
+    public Task<string?> WhyNotOpenableAsync(string path, int uid, bool write, CancellationToken cancel) =>
+        OpenAsUid.WhyNotAsync(path, uid, write).WaitAsync(cancel);
+
     private static void WriteDurably(string path, ReadOnlySpan<byte> content)
     {
         var temporary = path + TemporaryEnd;
@@ -125,13 +139,15 @@ public sealed class RealDisk : IDisk
     private static void SyncParent(string path) => SyncDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
 
     /// <summary>.NET opens no directories, so this goes to the C library.</summary>
-    internal static void SyncDirectory(string directory)
+    internal static void SyncDirectory(string directory) => Sync(directory, Libc.OpenDirectory);
+
+    private static void Sync(string path, int openFlags)
     {
-        var descriptor = Libc.Open(directory, Libc.OpenReadOnly | Libc.OpenDirectory | Libc.OpenCloseOnExec);
-        if (descriptor < 0) throw new IOException($"{directory} could not be opened: {Libc.LastError()}");
+        var descriptor = Libc.Open(path, Libc.OpenReadOnly | openFlags | Libc.OpenCloseOnExec);
+        if (descriptor < 0) throw new IOException($"{path} could not be opened: {Libc.LastError()}");
         try
         {
-            if (Libc.Fsync(descriptor) != 0) throw new IOException($"{directory} could not be synced: {Libc.LastError()}");
+            if (Libc.Fsync(descriptor) != 0) throw new IOException($"{path} could not be synced: {Libc.LastError()}");
         }
         finally { _ = Libc.Close(descriptor); }
     }

@@ -89,14 +89,18 @@ public sealed class RealProcesses : IProcesses
         List<string> words = [];
         if (command.RunAsUid is { } uid)
         {
-            var id = uid.ToString(CultureInfo.InvariantCulture);
+            var id = Text($"{uid}");
             words.AddRange(["setpriv", "--reuid", id, "--regid", id]);
             words.AddRange(command.KeepGroup is null ? ["--clear-groups"] : ["--groups", command.KeepGroup]);
             words.AddRange(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]);
         }
+        if (command.Limits is { } limits)
+            words.AddRange(["prlimit", Text($"--as={limits.MemoryBytes}"), Text($"--cpu={limits.CpuSeconds}"), "--"]);
         if (command.Cpus is not null) words.AddRange(["taskset", "-c", command.Cpus]);
         return [.. words, command.Program, .. command.Arguments];
     }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private static ProcessStartInfo StartInfo(List<string> words)
     {

@@ -110,7 +110,8 @@ public sealed partial class MachineAdoption(HostMachines machines)
                 // Launched for a start or a move that nobody remembers. It never ran, so ending it loses nothing.
                 if (status is QmpRunStatus.Prelaunch or QmpRunStatus.InMigrate) await machines.DropAsync(machine, instance);
             }
-            else if (machine.Record is { IsOwner: true, Wanted: VmState.Running } && status is QmpRunStatus.Prelaunch or QmpRunStatus.Paused)
+            else if (machine.Record is { IsOwner: true, Wanted: VmState.Running }
+                && status is QmpRunStatus.Prelaunch or QmpRunStatus.Paused)
                 await instance.Qmp.ContAsync(QmpDeadline, CancellationToken.None);
             else if (machine.Record is { IsOwner: true, Wanted: VmState.Paused } && status == QmpRunStatus.Running)
                 await instance.Qmp.StopAsync(QmpDeadline, CancellationToken.None);

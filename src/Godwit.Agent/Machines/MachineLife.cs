@@ -169,14 +169,20 @@ public sealed partial class MachineLife(HostMachines machines)
             var held = machine.Record.IsOwner && dead.Incarnation == machine.Record.Current;
             var poweredOff = machine.Instances.Any(i => i.Incarnation == dead.Incarnation && i.PoweredOff.IsCompleted);
             var words = held ? await machines.Launcher.LastWordsAsync(machine.Home.QemuLog(dead.Incarnation)) : null;
-            await machines.BuryAsync(machine, dead, r => !held ? r : r.Wanted == VmState.Stopped || poweredOff
-                ? r with { Wanted = VmState.Stopped, Note = null }
-                : r with { Wanted = VmState.Crashed, Note = $"QEMU process {dead.Process.Pid} ended unasked: {words ?? "no last words"}" });
+            await machines.BuryAsync(machine, dead, r => !held || r.Wanted is VmState.Stopped or VmState.Saved ? r
+                : poweredOff ? r with { Wanted = VmState.Stopped, Note = null }
+                : r with
+                {
+                    Wanted = VmState.Crashed,
+                    Note = $"QEMU process {dead.Process.Pid} ended unasked: {words ?? "no last words"}",
+                });
             if (held && machine.Record.Wanted == VmState.Crashed)
                 Crashed(machines.Log, machine.Id.Value, machine.Spec.Name, machine.Record.Note!);
         }
         if (machine.Current is not { } current || !machine.Record.IsOwner) return;
-        if (machine.Record.Wanted == VmState.Stopped || await IsPoweredOffAsync(current))
+        // Ordered before and not carried out: saved means that its file is durable, and this copy must not run again.
+        if (machine.Record.Wanted is VmState.Stopped or VmState.Saved) await machines.DropAsync(machine, current);
+        else if (await IsPoweredOffAsync(current))
         {
             await machines.ChangeAsync(machine, r => r with { Wanted = VmState.Stopped });
             await machines.DropAsync(machine, current);

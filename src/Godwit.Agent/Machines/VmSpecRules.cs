@@ -53,7 +53,7 @@ public static partial class VmSpecRules
             yield return "two of its disks are the same file";
     }
 
-    private static IEnumerable<string> BrokenIn(DiskSpec disk)
+    internal static IEnumerable<string> BrokenIn(DiskSpec disk)
     {
         if (!Names.IsValid(disk.Pool)) yield return $"pool name '{disk.Pool}' must be {Names.Rule}";
         if (!IsFileName(disk.File)) yield return $"disk file '{disk.File}' is not a plain file name";

@@ -26,6 +26,13 @@ public interface IDisk
     /// <summary>No error where it is not there.</summary>
     void DeleteFile(string path);
     void DeleteDirectory(string path);
+    /// <summary>
+    /// Gives a finished file its owner (uid and gid), its mode and its name, durable on return; <paramref name="from"/>
+    /// is gone then. Never over another file: <see cref="IOException"/> where <paramref name="to"/> is there.
+    /// </summary>
+    Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel);
+    /// <summary>Really opens the file as that uid would, and closes it: null, or why not in the system's words.</summary>
+    Task<string?> WhyNotOpenableAsync(string path, int uid, bool write, CancellationToken cancel);
 
     /// <summary>A large file, written in one go beside <paramref name="path"/>; nothing has that name until it is committed.</summary>
     Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel);
@@ -62,6 +69,8 @@ public sealed record Command(string Program, IReadOnlyList<string> Arguments, in
     public string? KeepGroup { get; init; }
     /// <summary>Host processors it may run on, as taskset lists them ("0-3"); null is all.</summary>
     public string? Cpus { get; init; }
+    /// <summary>Address space in bytes and processor seconds it may use; null is without limit.</summary>
+    public (long MemoryBytes, int CpuSeconds)? Limits { get; init; }
     /// <summary>What it reads on standard input; null is nothing.</summary>
     public string? Input { get; init; }
 }
