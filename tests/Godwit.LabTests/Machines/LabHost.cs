@@ -22,14 +22,15 @@ internal sealed class LabHost : IAsyncDisposable
     public string Bridge { get; } = $"gwb{Environment.ProcessId % 100_000}";
     public string Pool { get; }
 
-    public LabHost()
+    /// <param name="moreQemus">Beside the machine's own.</param>
+    public LabHost(params string[] moreQemus)
     {
         Pool = Path.Combine(_home, "pool");
         Directory.CreateDirectory(Pool);
         File.SetUnixFileMode(_home, (UnixFileMode)0b111_001_001);
         Layout = new HostLayout
         {
-            RunDirectory = _run, StateDirectory = Path.Combine(_home, "state"), QemuPaths = [RealQemuFactAttribute.Qemu],
+            RunDirectory = _run, StateDirectory = Path.Combine(_home, "state"), QemuPaths = [RealQemuFactAttribute.Qemu, .. moreQemus],
             Pools = new Dictionary<string, PoolPlace> { ["main"] = new(Pool, DirectIo: false) },
         };
     }
@@ -46,7 +47,7 @@ internal sealed class LabHost : IAsyncDisposable
     /// </summary>
     public async Task<(HostMachines Machines, MachineLife Life, MachineAdoption Adoption)> AgentAsync()
     {
-        _network.Kill();
+        KillAgent();
         _network = new UnixNetwork();
         var machines = new HostMachines(
             Layout, Disk, Processes, _network, TimeProvider.System, NullLogger<HostMachines>.Instance);
@@ -55,6 +56,10 @@ internal sealed class LabHost : IAsyncDisposable
         await adoption.SettleAllAsync(default);
         return (machines, new MachineLife(machines), adoption);
     }
+
+    public void KillAgent() => _network.Kill();
+
+    public INetwork Network => _network;
 
     /// <summary>A VM with one blank disk (made here) and one NIC.</summary>
     public async Task<VmSpec> VmAsync(string id = "vm-0123456789ab")

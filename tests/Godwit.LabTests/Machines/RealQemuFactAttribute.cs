@@ -4,7 +4,7 @@ namespace Godwit.LabTests.Machines;
 
 /// <summary>Needs root and qemu-system-x86_64; skipped, with the reason, where one is missing.</summary>
 [AttributeUsage(AttributeTargets.Method)]
-public sealed class RealQemuFactAttribute : FactAttribute
+public class RealQemuFactAttribute : FactAttribute
 {
     public const string Qemu = "/usr/bin/qemu-system-x86_64";
 
@@ -12,5 +12,25 @@ public sealed class RealQemuFactAttribute : FactAttribute
     {
         if (!Environment.IsPrivilegedProcess) Skip = "needs root: it starts QEMU as another uid and makes taps";
         else if (!File.Exists(Qemu)) Skip = $"needs {Qemu}";
+    }
+}
+
+/// <summary>Needs a second, newer QEMU too: lab/fetch-qemu10.sh makes one, or GODWIT_QEMU10 names one.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class TwoQemusFactAttribute : RealQemuFactAttribute
+{
+    public TwoQemusFactAttribute()
+    {
+        if (Skip is null && !File.Exists(Newer)) Skip = "needs a newer QEMU beside the machine's own: lab/fetch-qemu10.sh";
+    }
+
+    public static string Newer => Environment.GetEnvironmentVariable("GODWIT_QEMU10")
+        ?? Path.Combine(Root(), "lab", "cache", "qemu10", "bin", "qemu-system-x86_64");
+
+    private static string Root()
+    {
+        var directory = new DirectoryInfo(AppContext.BaseDirectory);
+        while (directory is not null && !File.Exists(Path.Combine(directory.FullName, "Godwit.slnx"))) directory = directory.Parent;
+        return directory?.FullName ?? "/";
     }
 }
