@@ -62,7 +62,8 @@ public sealed class HostFactsReader(
             || !(await TextAsync("/sys/fs/cgroup/cgroup.controllers", cancel)).Contains("memory", StringComparison.Ordinal))
             notes.Add("no cgroup v2 with the memory controller: VMs run without memory and CPU limits of their own");
         if (!spaceOf(VmHome.VmsIn(layout.RunDirectory)).IsMemory)
-            notes.Add($"{VmHome.VmsIn(layout.RunDirectory)} is not on tmpfs or hugetlbfs: guest memory is written to a disk, and moves are slow");
+            notes.Add($"{VmHome.VmsIn(layout.RunDirectory)} is not on tmpfs or hugetlbfs: "
+                + "guest memory is written to a disk, and moves are slow");
         return new Standing(
             (await TextAsync("/proc/sys/kernel/osrelease", cancel)).Trim(),
             cpuinfo.Split('\n').Count(l => l.StartsWith("processor", StringComparison.Ordinal)),

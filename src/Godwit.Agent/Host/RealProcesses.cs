@@ -16,6 +16,9 @@ public sealed class RealProcesses : IProcesses
     /// <summary>Arguments: log file, then the command. stdin from nothing, output to the log, private files.</summary>
     private const string DetachScript = "umask 0077; log=$1; shift; exec \"$@\" </dev/null >>\"$log\" 2>&1";
 
+    /// <summary>No process has this start time: it is known as gone, and its log says why.</summary>
+    private const long EndedAtOnce = -1;
+
     private readonly ExitWatch _exits = new();
 
     public async Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel)
@@ -58,9 +61,7 @@ public sealed class RealProcesses : IProcesses
         process.StandardInput.Close();
         process.StandardOutput.Close();
         process.StandardError.Close();
-        var stat = ProcessStat.Read(process.Id)
-            ?? throw new IOException($"{command.Program} ended at once; see {logPath}");
-        return Task.FromResult(new ProcessHandle(process.Id, stat.StartTicks));
+        return Task.FromResult(new ProcessHandle(process.Id, ProcessStat.Read(process.Id)?.StartTicks ?? EndedAtOnce));
     }
 
     public bool IsAlive(ProcessHandle process) => ProcessStat.IsAlive(process);

@@ -105,6 +105,26 @@ public sealed class SimDisk(SimHost host) : IDisk
         _directories.RemoveWhere(d => (d + "/").StartsWith(prefix, StringComparison.Ordinal));
     }
 
+    public async Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        if (SizeOf(to) is not null) throw new IOException($"The file '{to}' already exists.");
+        if (_seen.TryGetValue(from, out var content))
+        {
+            await WriteDurablyAsync(to, content, cancel);
+            DeleteFile(from);
+        }
+        else if (!host.Storage.Rename(from, to)) throw new FileNotFoundException($"Could not find file '{from}'.", from);
+    }
+
+    /// <summary>There is one owner of everything here: a file opens when it is there.</summary>
+    public async Task<string?> WhyNotOpenableAsync(string path, int uid, bool write, CancellationToken cancel)
+    {
+        host.Loop.DemandLoopThread();
+        await Task.Yield();
+        return SizeOf(path) is null ? "No such file or directory" : write && IsReadOnly ? "Read-only file system" : null;
+    }
+
     public Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel)
     {
         host.Loop.DemandLoopThread();

@@ -21,6 +21,14 @@ public sealed class SimStorage
         return image;
     }
 
+    /// <summary>False where there is no such image, or the other name is taken.</summary>
+    public bool Rename(string from, string to)
+    {
+        if (_images.ContainsKey(to) || !_images.Remove(from, out var image)) return false;
+        _images[to] = new SimImage(to, image.Bytes) { LastWrite = image.LastWrite };
+        return true;
+    }
+
     public void Delete(string path) => _images.Remove(path);
 }
 
