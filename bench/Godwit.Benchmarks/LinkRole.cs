@@ -4,17 +4,16 @@ using Godwit.Agent.Host;
 using Godwit.Agent.Link;
 using Godwit.Core;
 using Godwit.Core.Identity;
-using Godwit.Core.Ports;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Godwit.Benchmarks;
 
 /// <summary>
-/// One end of a copy, in its own process so that its CPU time is its own. Talks to the measurement over its standard
-/// output: a line with the endpoint (receiver only), then one line of figures per run.
-/// <c>role send VARIANT BUNDLE UNIX-PATH ENDPOINT RUNS</c>, <c>role receive VARIANT BUNDLE UNIX-PATH LISTEN RUNS</c>.
+/// One end of a copy, in its own process so that its CPU time is its own. Says on its standard output: a line when it
+/// listens (the receiver: where), then one line of figures per run.
+/// <c>role send|receive link|tls|tcp BUNDLE UNIX-PATH ENDPOINT RUNS [samples]</c>
 /// </summary>
-internal static class LinkRole
+internal sealed class LinkRole(string variant, RealNetwork network, IdentityBundle identity, string unixPath, bool samples)
 {
     private static readonly HostId Source = new("h1"), Target = new("h2");
     private static readonly MoveId Move = new("mv-000000000000");
@@ -27,66 +26,82 @@ internal static class LinkRole
         int runs = int.Parse(arguments[5], CultureInfo.InvariantCulture);
         var identity = IdentityBundle.Parse(await File.ReadAllBytesAsync(bundle), bundle);
         var network = new RealNetwork(() => identity, NullLogger<RealNetwork>.Instance);
-        if (side == "send") await SendAsync(variant, network, unixPath, endpoint, runs);
-        else await ReceiveAsync(variant, network, unixPath, endpoint, runs);
+        var role = new LinkRole(variant, network, identity, unixPath, samples: arguments.Length > 6);
+        if (side == "send") await role.SendAsync(endpoint, runs);
+        else await role.ReceiveAsync(endpoint, runs);
         return 0;
     }
 
-    private static async Task SendAsync(string variant, RealNetwork network, string unixPath, string endpoint, int runs)
+    private async Task SendAsync(string endpoint, int runs)
     {
-        await using var listener = await network.ListenUnixAsync(unixPath, Environment.UserName == "root" ? 0 : -1, default);
+        int uid = int.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("Uid:", StringComparison.Ordinal))
+            .Split('\t')[2], CultureInfo.InvariantCulture);
+        await using var listener = await network.ListenUnixAsync(unixPath, uid, default);
         Console.WriteLine("listening");
         for (int run = 0; run < runs; run++)
         {
             await using var qemu = await listener.AcceptAsync(default);
             var usage = Usage.Start();
-            if (variant == "link") await SendLinkAsync(network, qemu, endpoint);
-            else await SendPlainAsync(variant, network, qemu, endpoint);
+            if (variant == "link") await SendLinkAsync(qemu, endpoint);
+            else
+            {
+                using var plain = new PlainConnection(variant == "tls", identity);
+                await using var peer = await plain.ConnectAsync(endpoint);
+                // TLS session tickets nobody reads would turn the close into a reset, and lose the last bytes.
+                _ = peer.ReadAsync(new byte[1]).AsTask();
+                await CopyAsync(qemu, peer);
+            }
             Console.WriteLine(usage.Stop());
         }
     }
 
-    private static async Task SendLinkAsync(RealNetwork network, Stream qemu, string endpoint)
+    private async Task SendLinkAsync(Stream qemu, string endpoint)
     {
         var connection = await network.ConnectPeerAsync(endpoint, Target, default);
         await using var link = await LinkSender.OpenAsync(connection, Move, Ticket, TimeProvider.System, default);
+        using var sampling = new CancellationTokenSource();
+        var collecting = samples ? LinkSamples.CollectAsync(() => link.Stats, sampling.Token) : Task.FromResult("");
         var summary = await link.PumpAsync(qemu, new(), default);
+        sampling.Cancel();
+        if (samples) Console.Error.WriteLine(await collecting);
         await link.SendTokenAsync(new(new(1), summary.Length, summary.Digest, 0), default);
         if (await link.Answer is not LinkAnswer.Running) throw new InvalidOperationException($"not running: {await link.Answer}");
     }
 
-    private static async Task SendPlainAsync(string variant, RealNetwork network, Stream qemu, string endpoint)
+    private async Task ReceiveAsync(string listen, int runs)
     {
-        await using var peer = variant == "tls"
-            ? (await network.ConnectPeerAsync(endpoint, Target, default)).Stream
-            : await PlainTcp.ConnectAsync(endpoint);
-        await CopyAsync(qemu, peer);
+        if (variant == "link") await ReceiveLinksAsync(listen, runs);
+        else await ReceivePlainAsync(listen, runs);
     }
 
-    private static async Task ReceiveAsync(string variant, RealNetwork network, string unixPath, string listen, int runs)
+    private async Task ReceiveLinksAsync(string listen, int runs)
     {
-        await using IPeerListener listener = variant == "tcp"
-            ? new PlainTcp(listen)
-            : await network.ListenPeersAsync(listen, default);
+        await using var listener = await network.ListenPeersAsync(listen, default);
         Console.WriteLine(listener.Endpoint);
         var tickets = new LinkTickets();
         for (int run = 0; run < runs; run++)
         {
+            tickets.Expect(Move, Ticket, Source);
             var connection = await listener.AcceptAsync(default);
             var usage = Usage.Start();
-            if (variant == "link")
-            {
-                tickets.Expect(Move, Ticket, Source);
-                await using var link = await LinkReceiver.AcceptAsync(connection, tickets, TimeProvider.System, default);
-                var end = await link.PumpAsync(cancel => network.ConnectUnixAsync(unixPath, cancel), default);
-                if (end is not LinkEnd.TokenReceived { Matches: true }) throw new InvalidOperationException($"no token: {end}");
-                await link.SendAnswerAsync(new LinkAnswer.Running(new(1), 0), default);
-            }
-            else
-            {
-                await using var qemu = await network.ConnectUnixAsync(unixPath, default);
-                await using (connection.Stream) await CopyAsync(connection.Stream, qemu);
-            }
+            await using var link = await LinkReceiver.AcceptAsync(connection, tickets, TimeProvider.System, default);
+            var end = await link.PumpAsync(cancel => network.ConnectUnixAsync(unixPath, cancel), default);
+            if (end is not LinkEnd.TokenReceived { Matches: true }) throw new InvalidOperationException($"no token: {end}");
+            await link.SendAnswerAsync(new LinkAnswer.Running(new(1), 0), default);
+            Console.WriteLine(usage.Stop());
+        }
+    }
+
+    private async Task ReceivePlainAsync(string listen, int runs)
+    {
+        using var plain = new PlainConnection(variant == "tls", identity);
+        Console.WriteLine(plain.Listen(listen));
+        for (int run = 0; run < runs; run++)
+        {
+            await using var peer = await plain.AcceptAsync();
+            await using var qemu = await network.ConnectUnixAsync(unixPath, default);
+            var usage = Usage.Start();
+            await CopyAsync(peer, qemu);
             Console.WriteLine(usage.Stop());
         }
     }
@@ -102,20 +117,18 @@ internal static class LinkRole
 /// <summary>CPU seconds, wall seconds and bytes allocated of this process between two moments.</summary>
 internal readonly record struct Usage(double CpuSeconds, double WallSeconds, long Allocated)
 {
-    public static Usage Start() => Now() with { };
-
-    /// <summary>"cpu wall allocated" since then.</summary>
-    public string Stop()
-    {
-        var now = Now();
-        return string.Create(CultureInfo.InvariantCulture,
-            $"{now.CpuSeconds - CpuSeconds:0.000} {now.WallSeconds - WallSeconds:0.000} {now.Allocated - Allocated}");
-    }
-
-    private static Usage Now()
+    public static Usage Start()
     {
         using var process = Process.GetCurrentProcess();
         return new(process.TotalProcessorTime.TotalSeconds, Stopwatch.GetTimestamp() / (double)Stopwatch.Frequency,
             GC.GetTotalAllocatedBytes());
+    }
+
+    /// <summary>"cpu wall allocated" since then.</summary>
+    public string Stop()
+    {
+        var now = Start();
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{now.CpuSeconds - CpuSeconds:0.000} {now.WallSeconds - WallSeconds:0.000} {now.Allocated - Allocated}");
     }
 }

@@ -44,7 +44,7 @@ internal sealed class Workplace : IAsyncDisposable
         await child.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("a child ended early");
 
     /// <summary>Writes this many bytes into a unix socket as QEMU does: 32 KiB at a time.</summary>
-    public static void Feed(string path, long bytes)
+    public static void Feed(string path, long bytes, Action<int>? onFed = null)
     {
         var block = new byte[32 * 1024];
         Random.Shared.NextBytes(block);
@@ -53,16 +53,17 @@ internal sealed class Workplace : IAsyncDisposable
         for (long left = bytes; left > 0; left -= block.Length)
         {
             for (int sent = 0; sent < block.Length;) sent += socket.Send(block, sent, block.Length - sent, SocketFlags.None);
+            onFed?.Invoke(block.Length);
         }
     }
 
     /// <summary>Accepts one connection and reads it to its end; the total.</summary>
-    public static long Drain(Socket listener)
+    public static long Drain(Socket listener, Action<int>? onDrained = null)
     {
         var block = new byte[256 * 1024];
         using var socket = listener.Accept();
         long total = 0;
-        for (int count; (count = socket.Receive(block)) > 0;) total += count;
+        for (int count; (count = socket.Receive(block)) > 0; total += count) onDrained?.Invoke(count);
         return total;
     }
 

@@ -6,7 +6,7 @@ namespace Godwit.Agent.Link;
 /// Pure: times come in, in microseconds since any fixed moment; not thread-safe.
 /// <para>
 /// After BBR (Cardwell et al., 2016): one frame a round trip is watched; when it is acknowledged, the bytes delivered
-/// meanwhile give the rate, its own journey gives the round trip. The rate kept is the highest of the last rounds, the
+/// meanwhile give the rate, its own journey gives the round trip. The rate kept is the highest of the last samples, the
 /// round trip the lowest; now and then the queue is drained for a moment to see the bare path again. Rounds in which
 /// the source had nothing to send may raise the rate but never lower it.
 /// </para>
@@ -25,15 +25,19 @@ public sealed class PacingWindow(PacingLimits limits)
     private const double FrameMicros = 250;
     /// <summary>On shorter paths the window alone keeps bursts short; on longer ones sending is spread by a timer.</summary>
     private const long LongPathMicros = 3000;
-    private const int RoundsKept = 10;
+    private const int SamplesKept = 10;
+    /// <summary>Once the start is over a sample is this long: a shaper that saved up 4 ms must not look twice as fast.</summary>
+    private const long SampleMicros = 16_000;
+    private const int SlowRoundsMax = 10;
     private const long BarePathAgeMaxMicros = 5_000_000;
     private const long DrainSpacingMicros = 500_000;
     private const int DrainRounds = 3;
 
-    private readonly double[] _rates = new double[RoundsKept];
+    private readonly double[] _rates = new double[SamplesKept];
     private readonly TokenBucket _bucket = new() { Rate = Unlimited(limits.BandwidthBytesPerSecond) };
     private double _ceiling = Unlimited(limits.BandwidthBytesPerSecond);
-    private long _rounds;
+    private long _samples;
+    private Sample _sample;
 
     private Probe? _probe;
     private long _lastProbeSentAt;
@@ -62,8 +66,12 @@ public sealed class PacingWindow(PacingLimits limits)
     public long WindowBytes { get; private set; } = InitialBytes;
     /// <summary>The largest data payload worth sending at this rate; with its header a multiple of a TLS record.</summary>
     public int FrameBytesMax { get; private set; } = TlsRecordBytes - LinkFrame.HeaderBytes;
-    /// <summary>How many accepted bytes the target may leave unacknowledged: small steps keep the sender smooth.</summary>
-    public long AckDistanceBytes => Math.Clamp(WindowBytes / 8, 16 * 1024, 1024 * 1024);
+    /// <summary>
+    /// How many accepted bytes the target may leave unacknowledged: small steps keep the sender smooth, on fast paths
+    /// larger ones save CPU time.
+    /// </summary>
+    public long AckDistanceBytes =>
+        Math.Clamp(Math.Max(WindowBytes / 8, WindowBytes / 4 - 128 * 1024), 16 * 1024, 1024 * 1024);
 
     /// <summary>Bytes that may be sent now; 0 means wait, for an acknowledgement or for <see cref="TokenWaitMicros"/>.</summary>
     public int Room(long nowMicros)
@@ -109,21 +117,23 @@ public sealed class PacingWindow(PacingLimits limits)
         RoundTripMicros = Math.Max(1, now - probe.SentAt);
         // Bursts of acknowledgements (a thread that slept) shorten one of the two intervals, never both.
         long interval = Math.Max(1, Math.Max(probe.SentAt - probe.LastProbeSentAt, now - probe.DeliveredAt));
-        double rate = (AckedBytes - probe.Delivered) * 1e6 / interval;
-
+        _sample = _sample.With(AckedBytes - probe.Delivered, interval, probe.SourceWasIdle);
+        if (_starting || _sample.Micros >= SampleMicros) KeepRate();
         // After draining, the first two rounds still look at the drained queue.
         _refillRoundsLeft = _drainRoundsLeft > 0 ? 2 : Math.Max(0, _refillRoundsLeft - 1);
-        KeepRate(rate, probe.SourceWasIdle);
         KeepRoundTrip(probe.SourceWasIdle, now);
         LeaveStart(probe.SourceWasIdle);
         _queueIsShort = !probe.SourceWasIdle && _refillRoundsLeft == 0 && RoundTripMicros < RoundTripMinMicros + QueueMicros / 2;
         Apply();
     }
 
-    private void KeepRate(double rate, bool sourceWasIdle)
+    private void KeepRate()
     {
-        if (sourceWasIdle && rate <= DeliveryRate) return;
-        _rates[_rounds++ % RoundsKept] = rate;
+        double rate = _sample.Bytes * 1e6 / _sample.Micros;
+        bool keep = !_sample.SourceWasIdle || rate > DeliveryRate;
+        _sample = default;
+        if (!keep) return;
+        _rates[_samples++ % SamplesKept] = rate;
         DeliveryRate = _rates.Max();
     }
 
@@ -140,7 +150,7 @@ public sealed class PacingWindow(PacingLimits limits)
         // The window allows a queue of 1.5 ms. Rounds that are all much longer mean that the path itself changed.
         bool slow = !sourceWasIdle && !_starting && RoundTripMicros > RoundTripMinMicros + 3 * QueueMicros;
         _slowRounds = slow ? _slowRounds + 1 : 0;
-        bool wrong = _slowRounds >= RoundsKept && now - _drainEndedAt > DrainSpacingMicros;
+        bool wrong = _slowRounds >= SlowRoundsMax && now - _drainEndedAt > DrainSpacingMicros;
         bool old = !sourceWasIdle && now - _barePathAt > BarePathAgeMaxMicros;
         if (old || wrong) (_drainRoundsLeft, _drainMin) = (DrainRounds, long.MaxValue);
     }
@@ -182,6 +192,12 @@ public sealed class PacingWindow(PacingLimits limits)
     private long PieceBytesMin => Math.Min(8 * 1024, WindowBytes / 4);
 
     private static double Unlimited(long bytesPerSecond) => bytesPerSecond > 0 ? bytesPerSecond : double.PositiveInfinity;
+
+    /// <summary>Rounds added up: they follow each other without a gap.</summary>
+    private readonly record struct Sample(long Bytes, long Micros, bool SourceWasIdle)
+    {
+        public Sample With(long bytes, long micros, bool idle) => new(Bytes + bytes, Micros + micros, SourceWasIdle || idle);
+    }
 
     /// <summary>The frame being watched, with the state of delivery when it was sent.</summary>
     private readonly record struct Probe(

@@ -12,11 +12,14 @@ internal sealed class BottleneckPath(PacingWindow window)
     private readonly PriorityQueue<(bool IsAck, long Value, long Distance, bool Push), (long At, long Order)> _events = new();
     private long _order;
     private double _bottleneckFreeAt;
+    private double _shaperOwes;
     private long _accepted;
     private long _acked;
 
     public required double BytesPerSecond { get; set; }
     public required long OneWayMicros { get; set; }
+    /// <summary>A shaper lets this much through at ten times the rate when it had a rest, as <c>tc tbf</c> does.</summary>
+    public double BucketBytes { get; init; }
     /// <summary>Extra time before an acknowledgement is heard: a thread that was not scheduled. By time now.</summary>
     public Func<long, long> AckDelayMicros { get; init; } = _ => 0;
     /// <summary>Bytes per second the source produces; endless by default.</summary>
@@ -70,11 +73,17 @@ internal sealed class BottleneckPath(PacingWindow window)
             {
                 int piece = Math.Min(left, PieceBytes);
                 left -= piece;
-                _bottleneckFreeAt =
-                    Math.Max(_bottleneckFreeAt, NowMicros + OneWayMicros) + piece / BytesPerSecond * 1e6;
+                _bottleneckFreeAt = Leave(NowMicros + OneWayMicros, piece);
                 Schedule((long)Math.Ceiling(_bottleneckFreeAt), (false, piece, window.AckDistanceBytes, push && left == 0));
             }
         }
+    }
+
+    private double Leave(double arrival, int piece)
+    {
+        _shaperOwes = Math.Max(_shaperOwes, arrival) + piece / BytesPerSecond * 1e6;
+        double atLineSpeed = Math.Max(_bottleneckFreeAt, arrival) + piece / BytesPerSecond * 1e5;
+        return BucketBytes == 0 ? _shaperOwes : Math.Max(atLineSpeed, _shaperOwes - BucketBytes / BytesPerSecond * 1e6);
     }
 
     private void Take()

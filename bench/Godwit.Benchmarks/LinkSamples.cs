@@ -4,11 +4,11 @@ using Godwit.Agent.Link;
 namespace Godwit.Benchmarks;
 
 /// <summary>The link's own view of its backlog, every millisecond, after the first 300 ms.</summary>
-internal static class BacklogSamples
+internal static class LinkSamples
 {
     public static async Task<string> CollectAsync(Func<LinkStats> stats, CancellationToken cancel)
     {
-        var waiting = new List<double>();
+        var (waiting, roundTrips) = (new List<double>(), new List<double>());
         LinkStats last = default;
         try
         {
@@ -17,6 +17,7 @@ internal static class BacklogSamples
             {
                 await Task.Delay(1, cancel);
                 last = stats();
+                roundTrips.Add(last.RoundTrip.TotalMilliseconds);
                 if (last.DeliveryBytesPerSecond > 0)
                     waiting.Add(last.BacklogBytes * 1000.0 / last.DeliveryBytesPerSecond - last.RoundTripMin.TotalMilliseconds);
             }
@@ -26,9 +27,10 @@ internal static class BacklogSamples
             // The run is over.
         }
         waiting.Sort();
+        roundTrips.Sort();
         return string.Create(CultureInfo.InvariantCulture,
             $"link: waiting p50 {At(waiting, 0.5):0.00} p99 {At(waiting, 0.99):0.00} ms, rate {last.DeliveryBytesPerSecond / 1e6:0} MB/s,"
-            + $" round trip {last.RoundTripMin.TotalMilliseconds:0.00} ms, window {last.WindowBytes / 1024} KiB");
+            + $" round trip min {last.RoundTripMin.TotalMilliseconds:0.00} p50 {At(roundTrips, 0.5):0.00} p99 {At(roundTrips, 0.99):0.00} ms, window {last.WindowBytes / 1024} KiB");
     }
 
     public static double At(List<double> sorted, double share) =>
