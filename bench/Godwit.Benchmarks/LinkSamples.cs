@@ -30,7 +30,8 @@ internal static class LinkSamples
         roundTrips.Sort();
         return string.Create(CultureInfo.InvariantCulture,
             $"link: waiting p50 {At(waiting, 0.5):0.00} p99 {At(waiting, 0.99):0.00} ms, rate {last.DeliveryBytesPerSecond / 1e6:0} MB/s,"
-            + $" round trip min {last.RoundTripMin.TotalMilliseconds:0.00} p50 {At(roundTrips, 0.5):0.00} p99 {At(roundTrips, 0.99):0.00} ms, window {last.WindowBytes / 1024} KiB");
+            + $" round trip min {last.RoundTripMin.TotalMilliseconds:0.00} p50 {At(roundTrips, 0.5):0.00}"
+            + $" p99 {At(roundTrips, 0.99):0.00} ms, window {last.WindowBytes / 1024} KiB");
     }
 
     public static double At(List<double> sorted, double share) =>

@@ -22,7 +22,8 @@ internal static class PacingBenchmark
         try
         {
             await MakeNamespacesAsync();
-            Console.WriteLine("         MB/s   of capacity   waiting between the QEMUs, ms at 1 Gbit/s: p50    p90    p99    max   last byte after, ms");
+            Console.WriteLine("         MB/s   of capacity   waiting between the QEMUs, ms at 1 Gbit/s:"
+                + " p50    p90    p99    max   last byte after, ms");
             foreach (string variant in variants)
             {
                 var run = await MeasureAsync(variant, (long)(gib * (1 << 15)) << 15);

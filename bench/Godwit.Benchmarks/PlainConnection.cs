@@ -16,7 +16,8 @@ internal sealed class PlainConnection(bool tls, IdentityBundle identity) : IDisp
     {
         _listener.Bind(IPEndPoint.Parse(endpoint));
         _listener.Listen(1);
-        return _listener.LocalEndPoint!.ToString()!.Replace("[::ffff:", "", StringComparison.Ordinal).Replace("]", "", StringComparison.Ordinal);
+        var bound = (IPEndPoint)_listener.LocalEndPoint!;
+        return new IPEndPoint(bound.Address.MapToIPv4(), bound.Port).ToString();
     }
 
     public async Task<Stream> AcceptAsync()
