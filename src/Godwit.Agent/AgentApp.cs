@@ -39,8 +39,24 @@ public static class AgentApp
 
         var ports = (Disk: new RealDisk(), Processes: new RealProcesses());
         var notes = await new HostPreparation(ports.Processes, ports.Disk, options.Layout).PrepareAsync(stopping);
-        await app.Services.GetRequiredService<HostAgent>().StartAsync(notes, stopping);
+        var agent = app.Services.GetRequiredService<HostAgent>();
+        await agent.StartAsync(notes, stopping);
+        _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         await app.RunAsync(stopping);
+    }
+
+    private static async Task KeepConsoleLogsShortAsync(HostAgent agent, ILogger log, CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(15));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping))
+            {
+                try { await agent.TrimConsoleLogsAsync(stopping); }
+                catch (IOException failed) { log.LogWarning("console logs could not be trimmed: {Why}", failed.Message); }
+            }
+        }
+        catch (OperationCanceledException) { } // The agent stops.
     }
 
     private static HostAgent Compose(AgentOptions options, IdentityBundle bundle, ILoggerFactory logs)

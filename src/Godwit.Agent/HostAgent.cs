@@ -21,6 +21,7 @@ public sealed class HostAgent : IHostAgent
     private readonly HostMachines machines;
     private readonly MachineLife life;
     private readonly MachineAdoption adoption;
+    private readonly ConsoleLogs consoleLogs;
     private readonly Pools pools;
     private readonly DiskFiles disks;
     private readonly ImageImport images;
@@ -42,11 +43,12 @@ public sealed class HostAgent : IHostAgent
         machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>());
         life = new MachineLife(machines);
         adoption = new MachineAdoption(machines);
+        consoleLogs = new ConsoleLogs(machines, disk, processes);
         pools = new Pools(layout, disk);
         disks = new DiskFiles(pools, disk, processes);
         images = new ImageImport(pools, disk, randomness);
         facts = new HostFactsReader(disk, processes, new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
-        checks = new MoveChecks(machines, facts, disk, time);
+        checks = new MoveChecks(machines, facts, time);
         var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
         {
             FailPoints = new FailPoints(failPoints, time),
@@ -69,6 +71,9 @@ public sealed class HostAgent : IHostAgent
         link = await ports.Network.ListenPeersAsync(linkAddress, stopping);
         _ = moves.AcceptLinksAsync(link, stopping);
     }
+
+    /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
+    public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
 
     public Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
         facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);

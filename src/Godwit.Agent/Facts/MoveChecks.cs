@@ -8,7 +8,7 @@ using Godwit.Qmp;
 namespace Godwit.Agent.Facts;
 
 /// <summary>The questions before a move, answered by this host. Nothing is changed by asking.</summary>
-internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, IDisk disk, TimeProvider time)
+internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, TimeProvider time)
 {
     private readonly MachineLife life = new(machines);
 
@@ -39,32 +39,12 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, I
         return new TargetFacts
         {
             Host = host,
-            UnreachableDisks = await UnreachableAsync(spec, cancel),
+            UnreachableDisks = await machines.UnreachableDisksAsync(spec, cancel),
             MissingBridges = [.. spec.Nics.Select(n => n.Bridge).Distinct().Except(host.Bridges)],
             MissingCpuFeatures = standing.Qemus.Count == 0 ? []
                 : standing.Qemus[0].Missing.TryGetValue(spec.CpuModel, out var missing) ? missing
                 : [$"the model {spec.CpuModel} itself"],
             AlreadyHere = vm is not null && vm.Record.Instances.Any(i => machines.Processes.IsAlive(i.Process)),
         };
-    }
-
-    /// <summary>Opened as the VM's own uid, the one that will open them; the pool being there is not enough.</summary>
-    private async Task<IReadOnlyList<string>> UnreachableAsync(VmSpec spec, CancellationToken cancel)
-    {
-        List<string> unreachable = [];
-        foreach (var (pool, file, write) in spec.Disks.SelectMany(FilesOf))
-        {
-            var whyNot = machines.Layout.Pools.TryGetValue(pool, out var place)
-                ? await disk.WhyNotOpenableAsync(Path.Combine(place.Directory, file), spec.Uid, write, cancel)
-                : $"this host has no pool '{pool}'";
-            if (whyNot is not null) unreachable.Add($"{pool}/{file}: {whyNot}");
-        }
-        return unreachable;
-    }
-
-    private static IEnumerable<(string Pool, string File, bool Write)> FilesOf(DiskSpec disk)
-    {
-        yield return (disk.Pool, disk.File, true);
-        if (disk.BackingFile is { } backing) yield return (disk.Pool, backing, false);
     }
 }

@@ -49,7 +49,8 @@ public sealed partial class HostMachines(
     /// <summary>
     /// A QEMU of this VM that waits for an incoming stream, with its taps. Not owner: recorded as a candidate for
     /// <paramref name="epoch"/>, the one the token will carry. <c>RamOf</c> shares memory with an incarnation that is
-    /// here (refresh). Throws <see cref="RefusedException"/> with nothing left behind.
+    /// here (refresh). A saved VM comes back this way too, under the epoch it was saved with or the next. Takes the
+    /// gate itself. Throws <see cref="RefusedException"/> with nothing left behind.
     /// </summary>
     public async Task<QemuInstance> LaunchIncomingAsync(
         VmSpec spec, Epoch epoch, IncomingWish wish, CancellationToken cancel)
@@ -59,18 +60,20 @@ public sealed partial class HostMachines(
         {
             Spec = spec, Epoch = new Epoch(epoch.Value - 1), IsOwner = false, Wanted = wish.Wanted,
         });
-        if (epoch <= machine.Epoch) throw Stale(machine, epoch);
+        using var gate = await machine.EnterAsync();
+        var comesBack = wish.RamOf is null && epoch <= machine.Epoch.Next() && machine.Record is { IsOwner: true, Wanted: VmState.Saved };
+        if (epoch < machine.Epoch || (epoch == machine.Epoch && !comesBack)) throw Stale(machine, epoch);
         var alive = machine.Record.Instances.Where(i => Processes.IsAlive(i.Process)).ToList();
         if (alive.Exists(i => i.Incarnation != machine.Record.Current) || (wish.RamOf is null && alive.Count > 0))
             throw new RefusedException("vm-already-here",
                 $"{spec.Name} has a QEMU on this host already (process {alive[0].Process.Pid})",
                 "'godwit migration list' shows the move it belongs to; 'godwit migration repair' settles it");
         Invariant.Holds(wish.RamOf is null || alive.Exists(i => i.RamOf == wish.RamOf));
-        if (wish.RamOf is null && machine.Record.IsOwner && epoch == machine.Epoch.Next())
+        if (wish.RamOf is null && !comesBack && machine.Record.IsOwner && epoch == machine.Epoch.Next())
             throw new RefusedException("vm-already-here", $"{spec.Name} is this host's own already", "choose another target");
 
         // An owner two epochs back was declared dead meanwhile, and learns it here.
-        if (wish.RamOf is null) await ChangeAsync(machine, r => r with
+        if (wish.RamOf is null && !comesBack) await ChangeAsync(machine, r => r with
         {
             Spec = spec, Epoch = new Epoch(epoch.Value - 1), IsOwner = false, Current = null, Wanted = wish.Wanted, Note = null,
         });
@@ -144,6 +147,28 @@ public sealed partial class HostMachines(
             machine.HeldBy = null;
         }
         using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
+    }
+
+    /// <summary>
+    /// One sentence for each file of its disks that the VM's own uid, the one that will open them, cannot open here.
+    /// </summary>
+    public async Task<IReadOnlyList<string>> UnreachableDisksAsync(VmSpec spec, CancellationToken cancel)
+    {
+        List<string> unreachable = [];
+        foreach (var (pool, file, write) in spec.Disks.SelectMany(FilesOf))
+        {
+            var whyNot = Layout.Pools.TryGetValue(pool, out var place)
+                ? await Disk.WhyNotOpenableAsync(Path.Combine(place.Directory, file), spec.Uid, write, cancel)
+                : $"this host has no pool '{pool}'";
+            if (whyNot is not null) unreachable.Add($"{pool}/{file}: {whyNot}");
+        }
+        return unreachable;
+    }
+
+    private static IEnumerable<(string Pool, string File, bool Write)> FilesOf(DiskSpec disk)
+    {
+        yield return (disk.Pool, disk.File, true);
+        if (disk.BackingFile is { } backing) yield return (disk.Pool, backing, false);
     }
 
     internal static void RefuseIfHeld(Machine machine, MoveId? unlessBy = null)

@@ -33,7 +33,7 @@ public sealed partial class MachineLife(HostMachines machines)
             var record = machine.Record;
             if (epoch < record.Epoch || (epoch == record.Epoch && !record.IsOwner)) throw HostMachines.Stale(machine, epoch);
             HostMachines.RefuseIfHeld(machine);
-            if (record.Wanted == VmState.Saved) throw new RefusedException("vm-saved",
+            if (record.Wanted == VmState.Saved && epoch == record.Epoch) throw new RefusedException("vm-saved",
                 $"{spec.Name} is saved: booting it would lose the memory that was saved", "use 'godwit vm resume'");
             var alive = record.Instances.FirstOrDefault(i => machines.Processes.IsAlive(i.Process));
             if (alive is not null && epoch == record.Epoch && alive.Incarnation == record.Current)
@@ -43,6 +43,9 @@ public sealed partial class MachineLife(HostMachines machines)
             }
             if (alive is not null) throw new RefusedException("vm-already-here",
                 $"{spec.Name} still has a QEMU here (process {alive.Process.Pid})", "wait for its move to be cleaned, or stop it");
+            if (await machines.UnreachableDisksAsync(spec, cancel) is { Count: > 0 } unreachable)
+                throw new RefusedException([.. unreachable.Select(u => new Refusal("disk-unreachable",
+                    $"{spec.Name} cannot open a disk: {u}", "check the pool's mount and the file's owner on that host"))]);
 
             await machines.ChangeAsync(machine, r => r with
             {
