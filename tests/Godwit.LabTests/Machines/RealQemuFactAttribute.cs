@@ -8,11 +8,18 @@ public class RealQemuFactAttribute : FactAttribute
 {
     public const string Qemu = "/usr/bin/qemu-system-x86_64";
 
-    public RealQemuFactAttribute()
-    {
-        if (!Environment.IsPrivilegedProcess) Skip = "needs root: it starts QEMU as another uid and makes taps";
-        else if (!File.Exists(Qemu)) Skip = $"needs {Qemu}";
-    }
+    public RealQemuFactAttribute() => Skip = WhyNot;
+
+    internal static string? WhyNot =>
+        !Environment.IsPrivilegedProcess ? "needs root: it starts QEMU as another uid and makes taps"
+        : File.Exists(Qemu) ? null : $"needs {Qemu}";
+}
+
+/// <summary>The same for theories.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class RealQemuTheoryAttribute : TheoryAttribute
+{
+    public RealQemuTheoryAttribute() => Skip = RealQemuFactAttribute.WhyNot;
 }
 
 /// <summary>Needs a second, newer QEMU too: lab/fetch-qemu10.sh makes one, or GODWIT_QEMU10 names one.</summary>
