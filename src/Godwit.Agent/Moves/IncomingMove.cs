@@ -140,6 +140,11 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             }
             if (!order.StayPaused)
             {
+                if (qemu.Qmp.Closed.IsCompleted) // Gone between load and run: it was never told to.
+                {
+                    await AbortAsync("the target QEMU died before it was told to run");
+                    return record.Reason;
+                }
                 contSent = true;
                 try { await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None); }
                 catch (QmpException refused) when (!qemu.Qmp.Closed.IsCompleted && refused.ErrorClass == "GenericError")
