@@ -127,13 +127,16 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         return await QueryAsync(move);
     }
 
-    /// <summary>The journal line stays: it is what a late word about this move is answered from.</summary>
-    public Task CleanAsync(MoveId move)
+    /// <summary>
+    /// Waits until a released copy is buried: a next move may come back at once. The journal line stays: it is what a
+    /// late word about this move is answered from.
+    /// </summary>
+    public async Task CleanAsync(MoveId move)
     {
-        lock (gate)
-            if (parts.TryGetValue(move, out var part) && MoveBoard.IsResting(part.Board.Status.Standing)
-                && part.Board.Status.Standing != MoveStanding.SourceDoubt) parts.Remove(move);
-        return Task.CompletedTask;
+        if (Find(move) is not { } part || !MoveBoard.IsResting(part.Board.Status.Standing)
+            || part.Board.Status.Standing == MoveStanding.SourceDoubt) return;
+        if (part.Ending is { } ending) await ending.BuriedAsync();
+        lock (gate) parts.Remove(move);
     }
 
     private async Task ReceiveAsync(PeerConnection connection)

@@ -62,6 +62,13 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     });
 
+    /// <summary>Returns when an ending that has begun is through, burial included.</summary>
+    public async Task BuriedAsync()
+    {
+        await gate.WaitAsync();
+        gate.Release();
+    }
+
     private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason)
     {
         await tools.Journal.WriteAsync(Record = Record with { Mark = mark, Reason = reason });

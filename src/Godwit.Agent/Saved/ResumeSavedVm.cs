@@ -35,7 +35,9 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
                 "name the VM the file belongs to");
 
         var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
-        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted), cancel);
+        QemuInstance qemu;
+        using (existing is null ? null : await existing.EnterAsync())
+            qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted), cancel);
         var vm = tools.Machines.Get(order.Spec.Id);
         try
         {
