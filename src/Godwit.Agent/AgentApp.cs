@@ -26,7 +26,8 @@ public static class AgentApp
     {
         var bundle = IdentityBundle.Parse(await File.ReadAllBytesAsync(options.BundleFile, stopping), options.BundleFile);
         var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().AddSimpleConsole(o => { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
+        builder.Logging.ClearProviders().AddSimpleConsole(o =>
+            { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
         builder.WebHost.ConfigureKestrel(kestrel =>

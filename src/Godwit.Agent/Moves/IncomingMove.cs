@@ -48,7 +48,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     public IncomingReady Ready => ready;
 
     /// <summary>Step 1. Throws with nothing left behind.</summary>
-    public async Task PrepareAsync(string linkEndpoint, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    public async Task PrepareAsync(
+        string linkEndpoint, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
         var ticket = tools.Randomness.NextHex(32);
         await tools.Journal.WriteAsync(record);

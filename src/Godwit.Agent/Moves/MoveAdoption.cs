@@ -72,7 +72,8 @@ internal sealed class MoveAdoption(MoveTools tools)
         else
         {
             using (await vm.EnterAsync())
-                await tools.Machines.AdoptAsOwnerAsync(vm, qemu, new Epoch(record.NewEpoch), record.Paused ? VmState.Paused : VmState.Running);
+                await tools.Machines.AdoptAsOwnerAsync(
+                    vm, qemu, new Epoch(record.NewEpoch), record.Paused ? VmState.Paused : VmState.Running);
             await MarkAsync(record, MoveMark.Runs, null, board);
             if (!record.Paused) await qemu.Qmp.TryAnnounceSelfAsync();
         }

@@ -159,7 +159,8 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
             if (await tools.Journal.ReadAsync(move) is { } ended)
                 throw new RefusedException("move-ended", $"move {move} ended here before: {ended.Mark} {ended.Reason}", "begin a new move");
             if (Busy(vm) is { } other)
-                throw new RefusedException("vm-busy", $"{vm} is in move {other} on this host", $"wait for it, or: godwit migration cancel {other}");
+                throw new RefusedException("vm-busy", $"{vm} is in move {other} on this host",
+                    $"wait for it, or: godwit migration cancel {other}");
             var part = await open();
             Add(move, vm, part);
             return repeated(part);

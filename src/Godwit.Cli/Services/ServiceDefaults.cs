@@ -11,7 +11,8 @@ internal static class ServiceDefaults
     public const int AgentPort = 7443;
     public const int LinkPort = 7444;
 
-    private static readonly string[] qemuPlaces = ["/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm"];
+    private static readonly string[] qemuPlaces =
+        ["/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm"];
 
     public static IReadOnlyList<string> Qemus() => [.. qemuPlaces.Where(File.Exists)];
 }

@@ -114,7 +114,8 @@ public static class Compatibility
     private static Refusal? RoomForRamFile(Vm vm, TargetFacts target) =>
         target.Host.RamFileSpaceBytes >= vm.Spec.MemoryBytes ? null
             : new("ram-file-space-short",
-                $"its RAM file needs {Mib(vm.Spec.MemoryBytes)} MiB, {Mib(target.Host.RamFileSpaceBytes)} MiB are free on the target's tmpfs",
+                $"its RAM file needs {Mib(vm.Spec.MemoryBytes)} MiB, "
+                + $"{Mib(target.Host.RamFileSpaceBytes)} MiB are free on the target's tmpfs",
                 "raise the size of the tmpfs under the agent's run directory");
 
     private static Refusal? NotThereAlready(Vm vm, TargetFacts target, Migration move) => !target.AlreadyHere ? null

@@ -156,7 +156,8 @@ internal sealed class MoveStory(
             Settlement.AtSource s when Move.CancelRequested || (await journal.ReadAsync(Move.Id)).CancelRequested =>
                 Move with { End = MoveEnd.Cancelled, Reason = s.Reason },
             Settlement.AtSource s => Move with { End = MoveEnd.RolledBack, Reason = noted is null ? s.Reason : $"{s.Reason} ({noted})" },
-            Settlement.GuestStopped => Move with { End = MoveEnd.RolledBack, Reason = "vm-stopped: the guest powered itself off during the move" },
+            Settlement.GuestStopped => Move with
+                { End = MoveEnd.RolledBack, Reason = "vm-stopped: the guest powered itself off during the move" },
             Settlement.Lost lost => Move with { End = MoveEnd.NeedsOperator, Reason = lost.Reason },
             Settlement.Doubt doubt => Move with { End = MoveEnd.NeedsOperator, Reason = doubt.Reason },
             _ => throw new InvalidOperationException($"unknown settlement {where}"),

@@ -30,7 +30,8 @@ public sealed class LabFixture : IAsyncLifetime
     public async Task InitializeAsync()
     {
         if (!Environment.IsPrivilegedProcess || !File.Exists(RealQemuFactAttribute.Qemu)) return; // All its tests are skipped.
-        Cluster = await LabCluster.StartAsync(LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2), new LabOptions(), default);
+        Cluster = await LabCluster.StartAsync(
+            LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2), new LabOptions(), default);
         Guest = await StartVmAsync(VmName, "host1");
     }
 

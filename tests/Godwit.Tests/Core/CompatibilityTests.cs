@@ -65,7 +65,8 @@ public sealed class CompatibilityTests
             },
         };
         Assert.Equal(
-            new[] { "accelerator-differs", "bridge-missing", "clock-offset", "cpu-features-missing", "disk-unreachable", "machine-type-missing",
+            new[] { "accelerator-differs", "bridge-missing", "clock-offset", "cpu-features-missing",
+                "disk-unreachable", "machine-type-missing",
                 "memory-short", "qemu-blocks", "qemu-too-old", "ram-file-space-short", "same-host", "vm-already-there", "vm-not-running" },
             Codes(move: GoodMove with { Target = GoodMove.Source }, target: bad,
                 source: GoodSource with { Blockers = ["VFIO device"], State = VmState.Stopped }).Order());
