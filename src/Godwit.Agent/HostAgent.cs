@@ -47,7 +47,8 @@ public sealed class HostAgent : IHostAgent
         pools = new Pools(layout, disk);
         disks = new DiskFiles(pools, disk, processes);
         images = new ImageImport(pools, disk, randomness);
-        facts = new HostFactsReader(disk, processes, new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
+        facts = new HostFactsReader(disk, processes,
+            new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         checks = new MoveChecks(machines, facts, time);
         var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
         {
