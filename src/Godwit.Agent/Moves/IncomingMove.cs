@@ -55,10 +55,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         await tools.Journal.WriteAsync(record);
         try
         {
-            // Under the gate of what this host may still know of the VM: a former copy is buried first.
-            using (tools.Machines.Find(order.Spec.Id) is { } known ? await known.EnterAsync() : null)
-                qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
-                    new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running), cancel);
+            qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
+                new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running), cancel);
             vm = tools.Machines.Get(order.Spec.Id);
             tools.Machines.Hold(vm, order.Move);
             record = record with { Incarnation = qemu.Incarnation };

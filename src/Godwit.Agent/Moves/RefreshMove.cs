@@ -49,7 +49,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         QemuInstance? fresh = null;
         try
         {
-            using (await vm.EnterAsync()) fresh = await tools.Machines.LaunchIncomingAsync(vm.Spec, order.Epoch.Next(), new IncomingWish(
+            fresh = await tools.Machines.LaunchIncomingAsync(vm.Spec, order.Epoch.Next(), new IncomingWish(
                 RamOf: old.Record.RamOf, QemuPath: order.Wish.QemuPath, Cpus: order.Wish.Cpus, Wanted: vm.Record.Wanted), cancel);
             if (Compatibility.CheckDevices(await listDevices(old), await listDevices(fresh)) is { } different)
                 throw new RefusedException([different]);

@@ -35,9 +35,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
                 "name the VM the file belongs to");
 
         var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
-        QemuInstance qemu;
-        using (existing is null ? null : await existing.EnterAsync())
-            qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted), cancel);
+        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted), cancel);
         var vm = tools.Machines.Get(order.Spec.Id);
         try
         {
