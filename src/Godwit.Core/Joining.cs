@@ -2,8 +2,9 @@ namespace Godwit.Core;
 
 /// <summary>
 /// Task.WhenAny and WaitAsync, when given a <see cref="TaskCompletionSource"/> that runs its continuations
-/// asynchronously (ours all do: completing one must not run strangers' code under a lock), go on through the thread
-/// pool, whatever loop the waiting code lives on. Through an async method they stay on it. A plain await needs nothing.
+/// asynchronously (ours all do: completing one must not run strangers' code under a lock) or a Task.Delay that is
+/// cancelled, go on through the thread pool, whatever loop the waiting code lives on. Through an async method they stay
+/// on it. A plain await needs nothing.
 /// Forgotten, the simulator says "work left the loop".
 /// </summary>
 public static class Joining

@@ -16,6 +16,8 @@ namespace Godwit.Agent.Machines;
 public sealed partial class HostMachines(
     HostLayout layout, IDisk disk, IProcesses processes, INetwork network, TimeProvider time, ILogger<HostMachines> log)
 {
+    private const int WatchTriesMax = 1000;
+    private static readonly TimeSpan WatchPause = TimeSpan.FromSeconds(10);
     private readonly Lock _lock = new();
     private readonly Dictionary<VmId, Machine> _machines = [];
     private readonly SemaphoreSlim _making = new(1, 1);
@@ -287,6 +289,17 @@ public sealed partial class HostMachines(
         await RemoveLeavingsAsync(machine, gone.Incarnation, gone.RamOf, gone.Taps);
     }
 
+    /// <summary>
+    /// What a former agent made for its last incarnation, when it ended before the QEMU was there. Left alone where a
+    /// QEMU that lives may use the same names.
+    /// </summary>
+    internal async Task TidyAsync(Machine machine)
+    {
+        var last = machine.Record.LastIncarnation;
+        if (last == 0 || machine.Record.Instances.Any(i => i.Incarnation % 2 == last % 2)) return;
+        await RemoveLeavingsAsync(machine, last, last, Machines.Taps.NamesOf(machine.Spec, last));
+    }
+
     private async Task RemoveLeavingsAsync(Machine machine, int incarnation, int ramOf, IReadOnlyList<string> taps)
     {
         foreach (var file in machine.Home.FilesOf(incarnation)) Disk.DeleteFile(file);
@@ -299,6 +312,12 @@ public sealed partial class HostMachines(
     /// <summary>Runs until the QEMU is gone, its guest powers off, or its monitor breaks; never faults.</summary>
     private async Task WatchAsync(Machine machine, QemuInstance instance)
     {
+        for (var attempt = 1; !await TryWatchAsync(machine, instance) && attempt < WatchTriesMax; attempt++)
+            await Task.Delay(WatchPause, Time); // A disk that failed: what is left of the QEMU is tidied up later.
+    }
+
+    private async Task<bool> TryWatchAsync(Machine machine, QemuInstance instance)
+    {
         try
         {
             var exit = instance.WaitForExitAsync(CancellationToken.None);
@@ -307,16 +326,18 @@ public sealed partial class HostMachines(
             {
                 MonitorLost(machine.Id.Value, instance.Process.Pid, await instance.Qmp.Closed);
                 await MachineAdoption.ReconnectAsync(this, machine, instance.Record);
-                return;
+                return true;
             }
             using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
-            if (machine.HeldBy is not null || !instance.PoweredOff.IsCompleted) return;
+            if (machine.HeldBy is not null || !instance.PoweredOff.IsCompleted) return true;
             await exit; // Powered off and not yet ended (its kill had no proof): its end still frees taps and memory.
             using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
+            return true;
         }
-        catch (Exception failed) // Nobody awaits this; the next list or order looks again.
+        catch (Exception failed) // Nobody awaits this; it is tried again.
         {
             WatchFailed(machine.Id.Value, failed.Message);
+            return false;
         }
     }
 

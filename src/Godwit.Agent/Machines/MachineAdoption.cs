@@ -56,7 +56,11 @@ public sealed partial class MachineAdoption(HostMachines machines)
             using (await machine.EnterAsync())
             {
                 if (machine.HeldBy is not null) continue;
-                try { await SettleAsync(machine); }
+                try
+                {
+                    await SettleAsync(machine);
+                    await machines.TidyAsync(machine);
+                }
                 catch (Exception failed) when (failed is IOException or QmpException)
                 {
                     SettleFailed(machines.Log, machine.Id.Value, failed.Message); // The others go on; list shows its state.

@@ -127,8 +127,14 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         {
             if (record.Mark != MoveMark.Candidate) return record.Reason ?? "abandoned";
             await tools.FailPoints.HitAsync("incoming.before-intent");
-            record = record with { Mark = MoveMark.Intent };
-            await tools.Journal.WriteAsync(record); // QEMU loads device state meanwhile.
+            var intent = record with { Mark = MoveMark.Intent };
+            try { await tools.Journal.WriteAsync(intent); } // QEMU loads device state meanwhile.
+            catch (IOException notWritten)
+            {
+                await AbortAsync($"the intent to run it could not be journaled: {notWritten.Message}");
+                return record.Reason;
+            }
+            record = intent;
             Board.Stand(MoveStanding.TargetIntent);
             await tools.FailPoints.HitAsync("incoming.after-intent");
 
@@ -166,12 +172,14 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>The guest runs; now everything that need not be in the pause. Repeated by a restarted agent.</summary>
     private async Task SettleAsOwnerAsync()
     {
-        using (await vm!.EnterAsync())
-            await tools.Machines.AdoptAsOwnerAsync(vm, qemu!, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
-        record = record with { Mark = MoveMark.Runs };
-        await tools.Journal.WriteAsync(record);
+        await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm!.EnterAsync())
+                await tools.Machines.AdoptAsOwnerAsync(vm, qemu!, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
+        });
+        await WriteEndAsync(record with { Mark = MoveMark.Runs });
         Board.Stand(MoveStanding.TargetRuns);
-        await tools.Machines.ReleaseAsync(vm, order.Move);
+        await tools.Machines.ReleaseAsync(vm!, order.Move);
         if (!order.StayPaused) await qemu!.Qmp.TryAnnounceSelfAsync();
     }
 
@@ -192,11 +200,13 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             }
             else
             {
-                record = record with { Mark = MoveMark.TargetLost, Reason = $"the target QEMU died after it was told to run: {trouble}" };
-                using (await vm!.EnterAsync()) await tools.Machines.DropAsync(vm, qemu!);
-                await tools.Journal.WriteAsync(record);
+                await DropAsync();
+                await WriteEndAsync(record with
+                {
+                    Mark = MoveMark.TargetLost, Reason = $"the target QEMU died after it was told to run: {trouble}",
+                });
                 Board.Stand(MoveStanding.TargetLost, record.Reason);
-                await tools.Machines.ReleaseAsync(vm, order.Move);
+                await tools.Machines.ReleaseAsync(vm!, order.Move);
             }
         }
         catch (IOException e) { Board.Set(s => s with { Reason = e.Message }); } // The board stands; the server relays it.
@@ -214,12 +224,21 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>QEMU first, tombstone second: ABORTED must mean that nothing here can run any more.</summary>
     private async Task AbortAsync(string reason)
     {
-        if (vm is not null && qemu is not null)
-            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
-        record = record with { Mark = MoveMark.Aborted, Reason = reason };
-        await tools.Journal.WriteAsync(record);
+        await DropAsync();
+        await WriteEndAsync(record with { Mark = MoveMark.Aborted, Reason = reason });
         Board.Stand(MoveStanding.TargetAborted, reason);
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, order.Move);
+    }
+
+    private Task DropAsync() => vm is null || qemu is null ? Task.CompletedTask : tools.StubbornlyAsync(async () =>
+    {
+        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
+    });
+
+    private async Task WriteEndAsync(MoveRecord settled)
+    {
+        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(settled));
+        record = settled;
     }
 
     private async Task ReapWhenForgottenAsync()

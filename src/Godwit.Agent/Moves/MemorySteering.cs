@@ -58,7 +58,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
     private async Task<int?> NextPassAsync(QemuSignals signals, CancellationToken watching)
     {
         var waiting = signals.Passes.WaitToReadAsync(watching).Joinable();
-        await Task.WhenAny(waiting, Task.Delay(ReportEvery, time, watching));
+        await Joining.AnyAsync(waiting, Task.Delay(ReportEvery, time, watching));
         watching.ThrowIfCancellationRequested();
         int? newest = null;
         while (signals.Passes.TryRead(out var number)) newest = number;

@@ -24,17 +24,18 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
     public async Task AdoptAsync()
     {
+        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled)) await AdoptAsync(record);
+    }
+
+    private async Task AdoptAsync(MoveRecord record)
+    {
         var adoption = new MoveAdoption(tools);
-        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled))
+        Add(new MoveId(record.Move), new VmId(record.Vm), record.Role switch
         {
-            var id = new MoveId(record.Move);
-            Add(id, new VmId(record.Vm), record.Role switch
-            {
-                MoveRole.Target => new Part(await adoption.AdoptTargetAsync(record)),
-                MoveRole.Refresh => Part.Of(await adoption.AdoptRefreshAsync(record)),
-                _ => Part.Of(await adoption.AdoptSourceAsync(record)),
-            });
-        }
+            MoveRole.Target => new Part(await adoption.AdoptTargetAsync(record)),
+            MoveRole.Refresh => Part.Of(await adoption.AdoptRefreshAsync(record)),
+            _ => Part.Of(await adoption.AdoptSourceAsync(record)),
+        });
     }
 
     /// <summary>Takes links from other agents and hands each to the move its ticket names. Runs until cancelled.</summary>
@@ -86,6 +87,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     {
         if (Find(move) is { } part) return part.Board.Status;
         var record = await tools.Journal.ReadAsync(move);
+        if (record is { IsSettled: false }) return await SettleStrayAsync(move);
         return record is null
             ? new MoveStatus { Move = move, Standing = MoveStanding.Nothing }
             : new MoveStatus
@@ -93,6 +95,21 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
                 Move = move, Standing = MoveAdoption.StandingOf(record), Epoch = new Epoch(record.NewEpoch),
                 Reason = record.Reason, Receipt = record.Receipt,
             };
+    }
+
+    /// <summary>
+    /// The journal has a move under way that nobody here does: its first word failed to be written, and is there all
+    /// the same (a disk may fail after the rename). It is judged as after a restart.
+    /// </summary>
+    private async Task<MoveStatus> SettleStrayAsync(MoveId move)
+    {
+        await opening.WaitAsync();
+        try
+        {
+            if (Find(move) is null && await tools.Journal.ReadAsync(move) is { IsSettled: false } record) await AdoptAsync(record);
+        }
+        finally { opening.Release(); }
+        return Find(move) is { } part ? part.Board.Status : await QueryAsync(move);
     }
 
     public async Task<MoveStatus> CancelAsync(MoveId move)

@@ -8,5 +8,27 @@ namespace Godwit.Agent.Moves;
 internal sealed record MoveTools(
     HostMachines Machines, MoveJournal Journal, INetwork Network, LinkTickets Tickets, TimeProvider Time, IRandomness Randomness)
 {
+    private const int StubbornTriesMax = 600;
+    private static readonly TimeSpan StubbornPause = TimeSpan.FromSeconds(1);
+
     public FailPoints FailPoints { get; init; } = new(null, Time);
+
+    /// <summary>
+    /// For what is so already and is only to be written down or tidied up: a disk that fails for a while must not leave
+    /// the guest locked in a move that is over. Never for the word that allows a step: that is written once, or the
+    /// step is not taken.
+    /// </summary>
+    public async Task StubbornlyAsync(Func<Task> write)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await write();
+                return;
+            }
+            catch (IOException) when (attempt < StubbornTriesMax) { } // Tried again, for ten minutes.
+            await Task.Delay(StubbornPause, Time);
+        }
+    }
 }

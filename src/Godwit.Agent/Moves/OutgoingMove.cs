@@ -53,15 +53,17 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     public async Task BeginAsync(CancellationToken cancel)
     {
         tools.Machines.Hold(vm, order.Move);
+        LinkSender? link = null;
         try
         {
             var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
-            var link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
+            link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
             await Ending.JournalAsync();
             Completion = SendAsync(link, connection.Security);
         }
         catch (Exception)
         {
+            if (link is not null) await link.DisposeAsync(); // The target learns that no token will come.
             await tools.Machines.ReleaseAsync(vm, order.Move);
             throw;
         }

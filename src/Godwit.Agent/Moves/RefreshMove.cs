@@ -113,13 +113,16 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
 
     private async Task SettleAsync(QemuInstance fresh, Receipt receipt)
     {
-        using (await vm.EnterAsync())
+        await tools.StubbornlyAsync(async () =>
         {
-            await tools.Machines.AdoptAsOwnerAsync(vm, fresh, order.Epoch.Next(), vm.Record.Wanted);
-            await tools.Journal.WriteAsync(record = record with { Mark = MoveMark.Released, Receipt = receipt });
-            Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Receipt = receipt });
-            await tools.Machines.DropAsync(vm, old);
-        }
+            using (await vm.EnterAsync())
+            {
+                await tools.Machines.AdoptAsOwnerAsync(vm, fresh, order.Epoch.Next(), vm.Record.Wanted);
+                await tools.Journal.WriteAsync(record with { Mark = MoveMark.Released, Receipt = receipt });
+                Board.Set(s => s with { Standing = MoveStanding.SourceReleased, Receipt = receipt });
+                await tools.Machines.DropAsync(vm, old);
+            }
+        });
         await tools.Machines.ReleaseAsync(vm, order.Move);
         if (!paused) await fresh.Qmp.TryAnnounceSelfAsync();
     }
@@ -127,7 +130,10 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     /// <summary>The new QEMU never got <c>cont</c>. It is ended first: both map the same memory.</summary>
     private async Task GoOnWithOldAsync(QemuInstance fresh, QemuSignals oldSignals, string reason)
     {
-        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+        await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+        });
         var (mark, standing) = (MoveMark.Kept, MoveStanding.SourceKept);
         if (oldSignals.Shutdown.IsCompleted) (mark, standing) = (MoveMark.Stopped, MoveStanding.SourceStopped);
         else if (old.Qmp.Closed.IsCompleted) (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
@@ -136,7 +142,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         {
             if (!paused) await old.Qmp.EnsureRunningAsync(tools.Time);
         }
-        await tools.Journal.WriteAsync(record = record with { Mark = mark, Reason = reason });
+        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = mark, Reason = reason }));
         Board.Stand(standing, reason);
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }

@@ -32,15 +32,18 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     /// <summary>The target runs: this copy ends, and only on that proof.</summary>
     public Task ReleaseAsync(Receipt? receipt) => OnceAsync(async () =>
     {
-        await tools.Journal.WriteAsync(Record = Record with { Mark = MoveMark.Released, Receipt = receipt });
+        await WriteAsync(Record with { Mark = MoveMark.Released, Receipt = receipt });
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
         board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
         if (vm is null) return;
-        using (await vm.EnterAsync())
+        await tools.StubbornlyAsync(async () =>
         {
-            await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
-            if (qemu is not null) await tools.Machines.DropAsync(vm, qemu);
-        }
+            using (await vm.EnterAsync())
+            {
+                await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
+                if (qemu is not null) await tools.Machines.DropAsync(vm, qemu);
+            }
+        });
     });
 
     /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
@@ -57,8 +60,10 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     /// <summary>This copy must not run any more, and no other proves to: the VM is as after a power cut.</summary>
     public Task LoseAsync(string reason) => OnceAsync(async () =>
     {
-        if (vm is not null)
+        if (vm is not null) await tools.StubbornlyAsync(async () =>
+        {
             using (await vm.EnterAsync()) await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
+        });
         await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     });
 
@@ -71,8 +76,15 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
 
     private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason)
     {
-        await tools.Journal.WriteAsync(Record = Record with { Mark = mark, Reason = reason });
+        await WriteAsync(Record with { Mark = mark, Reason = reason });
         board.Stand(standing, reason);
+    }
+
+    /// <summary>In memory only once it is durable: what is settled here is never begun again.</summary>
+    private async Task WriteAsync(MoveRecord settled)
+    {
+        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(settled));
+        Record = settled;
     }
 
     private async Task OnceAsync(Func<Task> ending)

@@ -87,7 +87,12 @@ internal sealed class MoveStory(
                 cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source) is not null;
 
             var source = await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
-            if (source is { Standing: MoveStanding.SourceSending or MoveStanding.SourceSwitching }) continue;
+            if (source is { Standing: MoveStanding.SourceSending or MoveStanding.SourceSwitching })
+            {
+                // The watch was broken off: by a cancel, which is told at once, or by an agent that said no more.
+                if (cancelTold || !cancelRequested.IsCancellationRequested) await Task.Delay(AskEvery, time, serverStopping);
+                continue;
+            }
 
             var target = IsRefresh ? Nothing() : await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
             if (source is not null && target is not null) silentSince = time.GetTimestamp();

@@ -44,7 +44,7 @@ public sealed class LiveMoves
             var (move, changed) = latest.Read();
             yield return move;
             if (move.End is not null) yield break;
-            await changed.WaitAsync(leave);
+            await changed.Joinable().WaitAsync(leave);
         }
     }
 

@@ -81,7 +81,7 @@ public sealed class MigrationRunner(
         lock (_one)
         {
             _waiting.Clear();
-            running = [.. _running.Values.Select(r => r.Task)];
+            running = [.. _running.Values.Select(r => r.Task.Joinable())];
         }
         _stopping.Cancel();
         await Task.WhenAll(running);

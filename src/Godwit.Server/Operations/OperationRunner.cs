@@ -36,7 +36,7 @@ public sealed class OperationRunner(Stores stores, VmStory story, ILogger<Operat
     /// <summary>The operation once it has ended. Leaving the wait does not stop it.</summary>
     public async Task<Operation> WaitAsync(string id, CancellationToken leave)
     {
-        if (_running.TryGetValue(id, out var running)) await running.WaitAsync(leave);
+        if (_running.TryGetValue(id, out var running)) await running.Joinable().WaitAsync(leave);
         return await stores.Operations.FindAsync(id) ?? throw new InvariantBrokenException($"operation {id} is in the store");
     }
 
@@ -44,7 +44,7 @@ public sealed class OperationRunner(Stores stores, VmStory story, ILogger<Operat
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll(_running.Values.ToArray());
+        await Task.WhenAll(_running.Values.Select(Joining.Joinable).ToArray());
     }
 
     private async Task RunAsync(Operation operation, TaskCompletionSource ended)

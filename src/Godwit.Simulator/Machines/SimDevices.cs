@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace Godwit.Simulator.Machines;
 
 /// <summary>The network devices of one host, as <c>ip</c> makes them and as /sys/class/net shows them.</summary>
@@ -21,6 +23,22 @@ public sealed class SimDevices(SimDisk disk)
     {
         _devices[name] = new Device { IsUp = true };
         disk.CreateDirectory($"{Sys}/{name}/bridge");
+    }
+
+    /// <summary>As <c>ip -j -d addr</c> tells: the bridges, and the port the host itself is reached at.</summary>
+    public string Json(string address)
+    {
+        var uplink = new JsonObject
+        {
+            ["ifname"] = "eth0", ["mtu"] = 1500,
+            ["addr_info"] = new JsonArray(new JsonObject { ["scope"] = "global", ["local"] = address }),
+        };
+        var others = _devices.Select(d => (JsonNode)new JsonObject
+        {
+            ["ifname"] = d.Key, ["mtu"] = 1500, ["addr_info"] = new JsonArray(),
+            ["linkinfo"] = new JsonObject { ["info_kind"] = d.Value.IsTap ? "tun" : "bridge" },
+        });
+        return new JsonArray([uplink, .. others]).ToJsonString();
     }
 
     /// <summary>One line of <c>ip -batch</c>. Null, or what ip would complain.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using Godwit.Core.Ports;
 using Godwit.Simulator.Loop;
 
@@ -15,7 +16,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     private static readonly string[] Volatile = ["/run/", "/sys/", "/proc/", "/dev/"];
     private readonly SortedDictionary<string, byte[]> _seen = new(StringComparer.Ordinal);
     private readonly Dictionary<string, byte[]> _durable = [];
-    private readonly HashSet<string> _directories = ["/", "/run", "/sys", "/proc", "/dev"];
+    private readonly HashSet<string> _directories = ["/", "/run", "/sys", "/proc", "/dev", "/pool", SimStorage.Directory];
     private readonly List<Pending> _pending = [];
     private readonly SimRandom _random = SimRandom.Fork(host.Loop.Seed, $"disk {host.Name}");
     private int _powerCuts;
@@ -58,7 +59,7 @@ public sealed class SimDisk(SimHost host) : IDisk
         host.Loop.DemandLoopThread();
         cancel.ThrowIfCancellationRequested();
         await Task.Yield();
-        if (!_seen.TryGetValue(path, out var content)) return null;
+        if (Find(path) is not { } content) return null;
         if (content.Length > bytesMax) throw new IOException($"{path} has {content.Length} bytes, more than {bytesMax}");
         return [.. content];
     }
@@ -67,7 +68,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     {
         host.Loop.DemandLoopThread();
         var prefix = directory.TrimEnd('/') + "/";
-        return [.. _seen.Keys.Concat(_directories).Concat(host.UnixSockets.Keys)
+        return [.. _seen.Keys.Concat(_directories).Concat(host.UnixSockets.Keys).Concat(host.Storage.Paths)
             .Where(p => p.Length > prefix.Length && p.StartsWith(prefix, StringComparison.Ordinal))
             .Select(p => p[prefix.Length..].Split('/')[0]).Distinct().Order(StringComparer.Ordinal)];
     }
@@ -75,7 +76,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     public long? SizeOf(string path)
     {
         host.Loop.DemandLoopThread();
-        return _seen.TryGetValue(path, out var content) ? content.Length : host.Storage.Find(path)?.Bytes;
+        return Find(path)?.Length ?? host.Storage.Find(path)?.Bytes;
     }
 
     public void CreateDirectory(string path)
@@ -91,6 +92,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     {
         host.Loop.DemandLoopThread();
         _seen.Remove(path);
+        host.Storage.Files.Remove(path);
         host.UnixSockets.Remove(path);
         host.RamFiles.Remove(path); // Processes that map it keep it.
         host.Storage.Delete(path);
@@ -109,7 +111,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     {
         host.Loop.DemandLoopThread();
         if (SizeOf(to) is not null) throw new IOException($"The file '{to}' already exists.");
-        if (_seen.TryGetValue(from, out var content))
+        if (Find(from) is { } content)
         {
             await WriteDurablyAsync(to, content, cancel);
             DeleteFile(from);
@@ -136,7 +138,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     public Task<Stream> OpenLargeAsync(string path, CancellationToken cancel)
     {
         host.Loop.DemandLoopThread();
-        if (!_seen.TryGetValue(path, out var content)) throw new FileNotFoundException($"Could not find file '{path}'.", path);
+        if (Find(path) is not { } content) throw new FileNotFoundException($"Could not find file '{path}'.", path);
         return Task.FromResult<Stream>(new MemoryStream(content, writable: false));
     }
 
@@ -157,9 +159,12 @@ public sealed class SimDisk(SimHost host) : IDisk
         _seen[path] = [.. before, .. content];
     }
 
-    public bool FileExists(string path) => _seen.ContainsKey(path);
-
-    internal void RemoveAsProgram(string path) => _seen.Remove(path);
+    /// <summary>Set, not appended: files of /proc and /sys.</summary>
+    internal void Show(string path, string content)
+    {
+        CreateDirectory(path[..path.LastIndexOf('/')]);
+        _seen[path] = Encoding.ASCII.GetBytes(content);
+    }
 
     internal void DemandDirectoryOf(string path)
     {
@@ -178,13 +183,20 @@ public sealed class SimDisk(SimHost host) : IDisk
         var deleted = _durable.Keys.Where(p => !_seen.ContainsKey(p)).Order(StringComparer.Ordinal);
         foreach (var path in deleted.ToList())
             if (_random.Chance(0.5)) _durable.Remove(path); // Its directory happened to reach the disk.
-        _seen.Clear();
+        foreach (var path in _seen.Keys.Where(p => !p.StartsWith("/proc/", StringComparison.Ordinal)).ToList()) _seen.Remove(path);
         foreach (var (path, content) in _durable.Where(f => !IsVolatile(f.Key))) _seen[path] = content;
         _directories.RemoveWhere(d => d.StartsWith("/run/", StringComparison.Ordinal));
     }
 
+    private byte[]? Find(string path) => (SimStorage.Holds(path) ? host.Storage.Files : _seen).GetValueOrDefault(path);
+
     private void Put(Pending write)
     {
+        if (SimStorage.Holds(write.Path))
+        {
+            host.Storage.Files[write.Path] = write.Content;
+            return;
+        }
         _seen[write.Path] = write.Content;
         _durable[write.Path] = write.Content;
         var directory = write.Path[..(write.Path.LastIndexOf('/') + 1)];

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Network;
 using Godwit.Simulator.Qemu;
@@ -21,6 +22,10 @@ public sealed class SimHost
         Disk = new SimDisk(this);
         Devices = new SimDevices(Disk);
         net.Add(this);
+        Disk.Show("/proc/cpuinfo", "processor\t: 0\nprocessor\t: 1\nmodel name\t: Simulated CPU\nflags\t\t: fpu sse4_2\n");
+        Disk.Show("/proc/meminfo", "MemTotal:        8388608 kB\nMemAvailable:    6291456 kB\n");
+        Disk.Show("/proc/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
+        Disk.Show("/proc/sys/kernel/osrelease", "6.1.0-sim\n");
     }
 
     public SimLoop Loop { get; }
@@ -40,13 +45,16 @@ public sealed class SimHost
     internal Dictionary<int, SimListener> PeerListeners { get; } = [];
 
     /// <summary>Pids come round soon here: whoever trusts a bare pid meets somebody else's process.</summary>
-    public SimProcess Start(string program)
+    public SimProcess Start(string program, IReadOnlyList<string>? commandLine = null)
     {
         do _lastPid = _lastPid + 1 < PidMax ? _lastPid + 1 : PidMin;
         while (_processes.TryGetValue(_lastPid, out var there) && !there.HasExited);
         var startTicks = (long)((Loop.Now - _bootedAt).TotalSeconds * 100) + 100;
         var process = new SimProcess(this, _lastPid, startTicks, program);
         _processes[_lastPid] = process;
+        Disk.Show($"/proc/{process.Pid}/stat", string.Create(CultureInfo.InvariantCulture,
+            $"{process.Pid} ({program}) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {startTicks} 0 0"));
+        Disk.Show($"/proc/{process.Pid}/cmdline", string.Join('\0', commandLine ?? [program]) + '\0');
         return process;
     }
 

@@ -52,6 +52,7 @@ public sealed class SimProcess
         End = end;
         Host.Loop.Trace(Host.Name, $"{Program} {Pid} ended: {end}");
         Context.Die();
+        Host.Disk.DeleteDirectory($"/proc/{Pid}");
         OnExit?.Invoke(end);
         foreach (var listener in _listeners) listener.Close();
         foreach (var socket in _sockets)

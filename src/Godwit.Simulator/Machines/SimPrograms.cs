@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Core.Ports;
 using Godwit.Simulator.Qemu;
 
@@ -6,13 +7,17 @@ namespace Godwit.Simulator.Machines;
 /// <summary>The programs that are installed on every simulated host. What is asked of them beyond that ends the run.</summary>
 public sealed class SimPrograms(GuestLedger ledger)
 {
+    private static readonly CommandResult Fine = new(0, "", "");
+
     public static CommandResult Run(SimHost host, Command command)
     {
-        var program = Path.GetFileName(command.Program);
-        return program switch
+        string[] words = [Path.GetFileName(command.Program), .. command.Arguments];
+        while (words is ["prlimit", ..]) words = [.. words.Skip(1).SkipWhile(w => w.StartsWith("--", StringComparison.Ordinal))];
+        return words switch
         {
-            "ip" => Ip(host, command),
-            "qemu-img" => SimQemuImg.Run(host, command),
+            ["ip", "-batch", "-"] => Batch(host, command.Input ?? ""),
+            ["ip", "-j", "-d", "addr"] => new CommandResult(0, host.Devices.Json(host.Address), ""),
+            ["qemu-img", "create", .., var path, var bytes] => CreateImage(host, path, bytes),
             _ => Unknown(host, command),
         };
     }
@@ -21,27 +26,32 @@ public sealed class SimPrograms(GuestLedger ledger)
     {
         var program = Path.GetFileName(command.Program);
         if (!program.StartsWith("qemu-system", StringComparison.Ordinal)) Unknown(host, command);
-        var process = host.Start("qemu");
+        var process = host.Start("qemu", [command.Program, .. command.Arguments]);
         host.Loop.Trace(host.Name, $"qemu {process.Pid} starts");
         try { SimQemu.Start(process, command, ledger, logPath); }
         catch (Exception unclear) { host.Loop.Fail(unclear); }
         return process;
     }
 
-    private static CommandResult Ip(SimHost host, Command command)
+    private static CommandResult Batch(SimHost host, string script)
     {
-        if (command.Arguments is not ["-batch", "-"]) return Unknown(host, command);
         var number = 0;
-        foreach (var line in (command.Input ?? "").Split('\n'))
+        foreach (var line in script.Split('\n'))
         {
             number++;
             if (host.Devices.Apply(line) is { } complaint)
                 return new CommandResult(1, "", $"{complaint}\nCommand failed -:{number}\n");
         }
-        return new CommandResult(0, "", "");
+        return Fine;
     }
 
-    internal static CommandResult Unknown(SimHost host, Command command)
+    private static CommandResult CreateImage(SimHost host, string path, string bytes)
+    {
+        host.Storage.Create(path, long.Parse(bytes, CultureInfo.InvariantCulture));
+        return Fine;
+    }
+
+    private static CommandResult Unknown(SimHost host, Command command)
     {
         var asked = $"the simulator does not model: {command.Program} {string.Join(' ', command.Arguments)}";
         host.Loop.Fail(new NotSupportedException(asked));

@@ -8,7 +8,10 @@ namespace Godwit.Simulator.Machines;
 /// </summary>
 public sealed class SimStorage
 {
-    private readonly Dictionary<string, SimImage> _images = [];
+    /// <summary>Where every host mounts it.</summary>
+    public const string Directory = "/pool/shared";
+
+    private readonly SortedDictionary<string, SimImage> _images = new(StringComparer.Ordinal);
 
     /// <summary>False: the file system keeps no locks between hosts, as with images on raw block devices.</summary>
     public bool LocksWork { get; set; } = true;
@@ -25,18 +28,25 @@ public sealed class SimStorage
     public bool Rename(string from, string to)
     {
         if (_images.ContainsKey(to) || !_images.Remove(from, out var image)) return false;
-        _images[to] = new SimImage(to, image.Bytes) { LastWrite = image.LastWrite };
+        (_images[to], image.Path) = (image, to);
         return true;
     }
 
     public void Delete(string path) => _images.Remove(path);
+
+    /// <summary>Plain files of the pool (saved guests, nonces): the file server keeps what it acknowledged.</summary>
+    internal SortedDictionary<string, byte[]> Files { get; } = new(StringComparer.Ordinal);
+
+    internal IEnumerable<string> Paths => _images.Keys.Concat(Files.Keys);
+
+    internal static bool Holds(string path) => path.StartsWith(Directory + "/", StringComparison.Ordinal);
 }
 
 public sealed class SimImage(string path, long bytes)
 {
     private readonly HashSet<SimQemu> _writers = [];
 
-    public string Path => path;
+    public string Path { get; internal set; } = path;
     public long Bytes => bytes;
     /// <summary>The guest's counter at its last acknowledged write.</summary>
     public long LastWrite { get; internal set; }

@@ -54,7 +54,7 @@ internal sealed class QemuCommands(SimQemu qemu)
             ["max-bandwidth"] = qemu.Parameters.MaxBandwidthBytesPerSecond,
             ["downtime-limit"] = qemu.Parameters.DowntimeLimitMs,
         },
-        _ => QemuInventory.Answer(qemu, command) ?? throw Unknown(command),
+        _ => QemuInventory.Answer(qemu, command, arguments) ?? throw Unknown(command),
     };
 
     private QemuErrorException Unknown(string command)

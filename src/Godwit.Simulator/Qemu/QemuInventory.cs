@@ -6,8 +6,12 @@ namespace Godwit.Simulator.Qemu;
 /// <summary>Answers about what the machine is made of, from its command line.</summary>
 internal static class QemuInventory
 {
+    private const string Peripheral = "/machine/peripheral";
+    private static readonly string[] Machines = ["pc-q35-7.2", "pc-i440fx-7.2", "pc-q35-7.1", "microvm", "none"];
+    private static readonly string[] Models = ["Nehalem-v1", "Westmere-v1", "qemu64-v1"];
+
     /// <summary>Null where it is no question of this kind.</summary>
-    public static JsonNode? Answer(SimQemu qemu, string command) => command switch
+    public static JsonNode? Answer(SimQemu qemu, string command, JsonObject arguments) => command switch
     {
         "query-pci" => new JsonArray(new JsonObject { ["bus"] = 0, ["devices"] = PciDevices(qemu) }),
         "query-block" => new JsonArray([.. Disks(qemu).Select(d => (JsonNode)new JsonObject
@@ -26,8 +30,38 @@ internal static class QemuInventory
             ["cpu-index"] = c, ["thread-id"] = qemu.Process.Pid * 100 + c, ["target"] = "x86_64",
             ["qom-path"] = string.Create(CultureInfo.InvariantCulture, $"/machine/unattached/device[{c}]"),
         })]),
+        "qom-list" => Properties(qemu, arguments["path"]!.GetValue<string>()),
+        "qom-get" => Property(qemu, arguments["path"]!.GetValue<string>(), arguments["property"]!.GetValue<string>()),
+        "query-machines" => new JsonArray([.. Machines.Select(m => (JsonNode)new JsonObject
+        {
+            ["name"] = m, ["cpu-max"] = 288, ["hotpluggable-cpus"] = true, ["numa-mem-supported"] = true, ["deprecated"] = false,
+        })]),
+        "query-cpu-definitions" => new JsonArray([.. Models.Select(m => (JsonNode)new JsonObject
+        {
+            ["name"] = m, ["typename"] = $"{m}-x86_64-cpu", ["unavailable-features"] = new JsonArray(),
+            ["migration-safe"] = true, ["static"] = false, ["deprecated"] = false,
+        })]),
         _ => null,
     };
+
+    private static JsonArray Properties(SimQemu qemu, string path)
+    {
+        if (path == Peripheral)
+            return new JsonArray([.. qemu.Options.Devices.Select(d => (JsonNode)new JsonObject
+            {
+                ["name"] = d["id"]!.DeepClone(), ["type"] = $"child<{d["driver"]!.GetValue<string>()}>",
+            })]);
+        var device = qemu.Options.Devices.FirstOrDefault(d => path == $"{Peripheral}/{d["id"]!.GetValue<string>()}")
+            ?? throw new QemuErrorException($"Device '{path}' not found", "DeviceNotFound");
+        return new JsonArray([.. device.Select(p => (JsonNode)new JsonObject { ["name"] = p.Key, ["type"] = "str" })]);
+    }
+
+    private static JsonNode Property(SimQemu qemu, string path, string property)
+    {
+        if (property == "type") return path == "/machine" ? $"{qemu.Options.MachineType}-machine" : $"{qemu.Options.CpuModel}-x86_64-cpu";
+        return qemu.Options.Devices.FirstOrDefault(d => path == $"{Peripheral}/{d["id"]!.GetValue<string>()}")?[property]?.DeepClone()
+            ?? throw new QemuErrorException($"Property '{path}.{property}' not found");
+    }
 
     private static IEnumerable<JsonObject> Disks(SimQemu qemu) => qemu.Options.Devices.Where(d => d["drive"] is not null);
 

@@ -10,6 +10,7 @@ public sealed record QemuOptions
     public required string Name { get; init; }
     public required string Uuid { get; init; }
     public required string MachineType { get; init; }
+    public required string CpuModel { get; init; }
     public required long MemoryBytes { get; init; }
     public required int Cpus { get; init; }
     /// <summary>The file behind guest memory; processes that map the same one share it.</summary>
@@ -24,21 +25,25 @@ public sealed record QemuOptions
     public required IReadOnlyList<string> Taps { get; init; }
     public required IReadOnlyList<JsonObject> Devices { get; init; }
 
+    /// <summary>Started only to be asked what it can do: -machine none.</summary>
+    public bool IsProbe => MachineType == "none";
+
     public sealed record DiskNode(string Node, string File, bool ReadOnly);
 
     public static QemuOptions Parse(Command command)
     {
         var words = new Words(command.Arguments);
         var machine = words.Last("-machine") ?? "";
-        var memory = words.Json("-object").First(o => Text(o, "qom-type") == "memory-backend-file");
+        var memory = words.Json("-object").FirstOrDefault(o => Text(o, "qom-type") == "memory-backend-file");
         return new QemuOptions
         {
             Name = Part(words.Last("-name") ?? "", "guest") ?? "",
             Uuid = words.Last("-uuid") ?? "",
             MachineType = machine.Split(',')[0],
-            MemoryBytes = memory["size"]!.GetValue<long>(),
+            CpuModel = (words.Last("-cpu") ?? "qemu64").Split(',')[0],
+            MemoryBytes = memory?["size"]?.GetValue<long>() ?? 0,
             Cpus = int.Parse(Part(words.Last("-smp") ?? "cpus=1", "cpus") ?? "1", CultureInfo.InvariantCulture),
-            MemoryPath = Text(memory, "mem-path")!,
+            MemoryPath = memory is null ? "" : Text(memory, "mem-path")!,
             StartsStopped = words.Has("-S"),
             Incoming = words.Last("-incoming") switch
             {

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using Godwit.Wire;
 
 namespace Godwit.Simulator.Qemu;
 
@@ -68,50 +69,67 @@ internal sealed class SimIncoming(SimQemu qemu)
 
     private async Task<(GuestState State, long DeviceRuns, bool Running)> LoadAsync(Input input)
     {
-        if (await input.U32() != SimRamStream.Magic || await input.U32() != SimRamStream.Version)
+        if (await input.U32() != StreamHeader.Magic || await input.U32() != StreamHeader.VersionKnown)
             throw new InvalidDataException("Not a migration stream");
         (GuestState, long, bool)? guest = null;
         while (true)
         {
-            var kind = await input.U8();
-            switch (kind)
+            var element = (StreamElement)await input.U8();
+            switch (element)
             {
-                case SimRamStream.Configuration: await ConfigurationAsync(input); break;
-                case SimRamStream.Start or SimRamStream.Part or SimRamStream.End: await RamAsync(input, kind); break;
-                case SimRamStream.Full: guest = await DevicesAsync(input); break;
-                case SimRamStream.Eof: return guest ?? throw new InvalidDataException("no device state");
-                default: throw new InvalidDataException($"Unknown savevm section type {kind}");
+                case StreamElement.Configuration: await MachineAsync(input); break;
+                case StreamElement.Subsection: await CapabilitiesAsync(input); break;
+                case StreamElement.SectionStart or StreamElement.SectionPart or StreamElement.SectionEnd:
+                    await RamAsync(input, element);
+                    break;
+                case StreamElement.SectionFull: guest = await DevicesAsync(input); break;
+                case StreamElement.Eof: return guest ?? throw new InvalidDataException("no device state");
+                default: throw new InvalidDataException($"Unknown savevm section type {(byte)element}");
             }
         }
     }
 
-    private async Task ConfigurationAsync(Input input)
+    private async Task MachineAsync(Input input)
     {
         var machine = await input.Text((int)await input.U32());
         if (machine != qemu.Options.MachineType)
             throw new InvalidDataException($"Machine type received is '{machine}' and local is '{qemu.Options.MachineType}'");
     }
 
-    private async Task RamAsync(Input input, byte kind)
+    private static async Task CapabilitiesAsync(Input input)
     {
-        await SectionAsync(input, kind == SimRamStream.Start, SimRamStream.RamSection);
+        await input.Name();
+        await input.SkipAsync(4);
+        for (var left = await input.U32(); left > 0; left--) await input.Name();
+    }
+
+    private async Task RamAsync(Input input, StreamElement element)
+    {
+        await SectionAsync(input, element == StreamElement.SectionStart, SimRamStream.RamSection);
         while (true)
         {
-            var word = await input.U64();
-            if ((word & SimRamStream.EndOfSection) != 0) break;
-            if ((word & SimRamStream.MemSize) != 0)
-            {
-                var block = await input.Name();
-                if (block != SimRamStream.Block || await input.U64() != qemu.Options.MemoryBytes)
-                    throw new InvalidDataException($"Unknown ramblock \"{block}\" or other length");
-                continue;
-            }
-            if ((word & SimRamStream.Continue) == 0) await input.Name();
-            if ((word & SimRamStream.Zero) != 0) await input.U8();
-            else if ((word & SimRamStream.Page) != 0) await input.SkipAsync(GuestLoad.PageBytes);
-            else throw new InvalidDataException($"Unknown combination of migration flags: 0x{word:x}");
+            var flags = (RamFlags)(await input.U64() & 0xFFF);
+            if (flags.HasFlag(RamFlags.Eos)) break;
+            if (flags.HasFlag(RamFlags.MemSize)) await BlocksAsync(input);
+            else await PageAsync(input, flags);
         }
         await FooterAsync(input, SimRamStream.RamSection);
+    }
+
+    private async Task BlocksAsync(Input input)
+    {
+        var block = await input.Name();
+        if (block != SimRamStream.Block || await input.U64() != qemu.Options.MemoryBytes)
+            throw new InvalidDataException($"Unknown ramblock \"{block}\" or other length");
+        if (qemu.Capabilities.GetValueOrDefault("x-ignore-shared")) await input.U64();
+    }
+
+    private static async Task PageAsync(Input input, RamFlags flags)
+    {
+        if (!flags.HasFlag(RamFlags.Continue)) await input.Name();
+        if (flags.HasFlag(RamFlags.Zero)) await input.U8();
+        else if (flags.HasFlag(RamFlags.Page)) await input.SkipAsync(GuestLoad.PageBytes);
+        else throw new InvalidDataException($"Unknown combination of migration flags: {flags}");
     }
 
     private static async Task<(GuestState, long, bool)> DevicesAsync(Input input)
@@ -119,12 +137,12 @@ internal sealed class SimIncoming(SimQemu qemu)
         await SectionAsync(input, named: true, SimRamStream.GuestSection);
         var state = new GuestState((int)await input.U64(), await input.U64(), await input.U64());
         var rest = await input.U64();
-        await input.SkipAsync(SimRamStream.OtherDeviceBytes);
+        await input.SkipAsync(SimRamStream.DeviceBytes - 32);
         await FooterAsync(input, SimRamStream.GuestSection);
         return (state, rest >> 1, (rest & 1) == 1);
     }
 
-    private static async Task SectionAsync(Input input, bool named, int section)
+    private static async Task SectionAsync(Input input, bool named, uint section)
     {
         if (await input.U32() != section) throw new InvalidDataException("Unknown savevm section id");
         if (!named) return;
@@ -132,9 +150,9 @@ internal sealed class SimIncoming(SimQemu qemu)
         await input.SkipAsync(8);
     }
 
-    private static async Task FooterAsync(Input input, int section)
+    private static async Task FooterAsync(Input input, uint section)
     {
-        if (await input.U8() != SimRamStream.Footer || await input.U32() != section)
+        if (await input.U8() != (byte)StreamElement.Footer || await input.U32() != section)
             throw new InvalidDataException("Missing section footer");
     }
 

@@ -14,6 +14,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
     private static readonly TimeSpan Slice = TimeSpan.FromMilliseconds(100);
     private const double MemoryBytesPerSecond = 2e9;
 
+    private SimRamStream _content = new();
     private Stream? _stream;
     private TaskCompletionSource? _goOn;
     private int _remaining, _totalPages;
@@ -34,7 +35,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
             throw new QemuErrorException("Can't migrate the vm that was paused due to previous migration");
         if (!uri.StartsWith("unix:", StringComparison.Ordinal)) throw new QemuErrorException($"unknown migration protocol: {uri}");
         (_sent, _sliceBytes, _normal, _zero, _syncs, _rate, _error) = (0, 0, 0, 0, 0, 0, null);
-        _startedAt = Loop.Now;
+        (_startedAt, _content) = (Loop.Now, new SimRamStream());
         Say("setup");
         _ = RunAsync(uri["unix:".Length..]);
     }
@@ -83,8 +84,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
         {
             _stream = await qemu.Process.Network.ConnectUnixAsync(path, CancellationToken.None);
             if (Status == "cancelling") throw new IOException("cancelled");
-            await SendAsync(SimRamStream.Header(qemu.Options.MachineType));
-            await SendAsync(SimRamStream.RamStart(qemu.Options.MemoryBytes));
+            await SendAsync(_content.Begin(qemu.Options, SkipsRam));
             _totalPages = SkipsRam ? 0 : (int)(qemu.Options.MemoryBytes / GuestLoad.PageBytes);
             (_remaining, _syncedAt, _sliceFrom) = (_totalPages, Loop.Now, Loop.Now);
             CountPass();
@@ -116,7 +116,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
             }
             if (_remaining == 0 || RemainingBytes < threshold) return;
             var count = Math.Min(PagesPerChunk, _remaining);
-            await SendPagesAsync(SimRamStream.Part, next, count);
+            await SendPagesAsync(isEnd: false, next, count);
             next += count;
             await LimitRateAsync();
         }
@@ -138,12 +138,12 @@ internal sealed class SimOutgoing(SimQemu qemu)
             var next = 0;
             while (_remaining > PagesPerChunk)
             {
-                await SendPagesAsync(SimRamStream.Part, next, PagesPerChunk);
+                await SendPagesAsync(isEnd: false, next, PagesPerChunk);
                 next += PagesPerChunk;
                 ThrowIfCancelled();
             }
-            await SendPagesAsync(SimRamStream.End, next, _remaining);
-            await SendAsync(SimRamStream.Devices(
+            await SendPagesAsync(isEnd: true, next, _remaining);
+            await SendAsync(_content.Devices(
                 qemu.Ram.State, qemu.DeviceRuns, globalState == "running", !qemu.Options.SuppressDescription));
             qemu.InactivateDisks();
             ThrowIfCancelled();
@@ -212,11 +212,11 @@ internal sealed class SimOutgoing(SimQemu qemu)
             qemu.SendEvent("MIGRATION_PASS", new JsonObject { ["pass"] = _syncs });
     }
 
-    private async Task SendPagesAsync(byte kind, int first, int count)
+    private async Task SendPagesAsync(bool isEnd, int first, int count)
     {
         bool IsZero(int page) => _syncs == 1 && page >= qemu.Load.UsedPages;
         var pages = Enumerable.Range(first, count).ToList();
-        var bytes = SimRamStream.RamPages(kind, pages.Where(p => p < _totalPages), IsZero, qemu.State.Counter);
+        var bytes = _content.Pages(isEnd, pages.Where(p => p < _totalPages), IsZero, qemu.State.Counter);
         var zeroes = pages.Count(IsZero);
         (_zero, _normal) = (_zero + zeroes, _normal + count - zeroes);
         await SendAsync(bytes);

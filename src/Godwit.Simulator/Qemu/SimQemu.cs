@@ -24,7 +24,7 @@ public sealed class SimQemu
     {
         (Process, _host, Options, Ledger, _logPath) = (process, process.Host, options, ledger, logPath);
         Random = SimRandom.Fork(_host.Random.NextUInt64(), "qemu");
-        Ram = _host.MapRam(options.MemoryPath);
+        Ram = options.IsProbe ? new SimRam() : _host.MapRam(options.MemoryPath);
         Load = ledger.LoadOf(options.Name);
         Outgoing = new SimOutgoing(this);
         Incoming = new SimIncoming(this);
@@ -60,8 +60,11 @@ public sealed class SimQemu
     internal static SimQemu Start(SimProcess process, Command command, GuestLedger ledger, string logPath)
     {
         var qemu = new SimQemu(process, QemuOptions.Parse(command), ledger, logPath);
-        process.OnExit = qemu.Gone;
-        ledger.Add(qemu);
+        if (!qemu.Options.IsProbe)
+        {
+            process.OnExit = qemu.Gone;
+            ledger.Add(qemu);
+        }
         _ = process.Context.CallAsync(qemu.RunAsync);
         return qemu;
     }

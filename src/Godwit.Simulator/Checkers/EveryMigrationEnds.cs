@@ -1,0 +1,21 @@
+using Godwit.Simulator.Cluster;
+
+namespace Godwit.Simulator.Checkers;
+
+/// <summary>R6: once everything works again, every move and every other operation ends.</summary>
+public sealed class EveryMigrationEnds : IChecker
+{
+    public void AfterStep(World world) { }
+
+    public async Task AtEndAsync(World world)
+    {
+        var moves = await world.Server.AskAsync(c => c.Stores.Moves.UnfinishedAsync());
+        if (moves.Count > 0)
+            throw new BrokenPromiseException("R6, every operation ends",
+                string.Join("; ", moves.Select(m => $"{m.Id} of {m.VmName} is still {m.Phase}")));
+        var operations = await world.Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync());
+        if (operations.Count > 0)
+            throw new BrokenPromiseException("R6, every operation ends",
+                string.Join("; ", operations.Select(o => $"{o.Kind} {o.Id} of {o.VmName} has not ended")));
+    }
+}

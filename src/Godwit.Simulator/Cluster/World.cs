@@ -1,0 +1,185 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Godwit.Simulator.Checkers;
+using Godwit.Simulator.Loop;
+using Godwit.Simulator.Machines;
+using Godwit.Simulator.Network;
+using Godwit.Simulator.Qemu;
+
+namespace Godwit.Simulator.Cluster;
+
+/// <summary>
+/// A whole cluster in one thread: hosts with their agents and QEMUs, a server with its store, wires between them, and
+/// checkers that look at it after each step. Stories do to it what people and bad luck do.
+/// </summary>
+public sealed class World
+{
+    private static readonly TimeSpan EndsWithin = TimeSpan.FromMinutes(20);
+    private readonly List<IChecker> _checkers;
+    private readonly Dictionary<string, SimAgent> _agents = [];
+    private readonly SimRpc _rpc;
+
+    private World(SimLoop loop, WorldKnobs knobs, string storePath)
+    {
+        (Loop, Knobs) = (loop, knobs);
+        Net = new SimNet(loop) { LinkDefaults = Wire };
+        Storage = new SimStorage { LocksWork = knobs.ImageLocksWork };
+        Ledger = new GuestLedger(loop);
+        var programs = new SimPrograms(Ledger);
+        for (var number = 1; number <= knobs.Hosts; number++)
+        {
+            var host = new SimHost(loop, Net, $"host{number}", $"10.0.0.{number}", Storage);
+            host.Devices.AddBridge("br0");
+            _agents[host.Name] = new SimAgent(host, programs, knobs.AgentRestart);
+        }
+        var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
+        _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
+        Server = new SimServer(machine, storePath, _rpc);
+        _checkers = [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new EveryMigrationEnds(), new NoLeaks()];
+        loop.AfterStep = Check;
+    }
+
+    public SimLoop Loop { get; }
+    public WorldKnobs Knobs { get; }
+    public SimNet Net { get; }
+    public SimStorage Storage { get; }
+    public GuestLedger Ledger { get; }
+    public SimServer Server { get; }
+    public IReadOnlyDictionary<string, SimAgent> Agents => _agents;
+
+    /// <summary>
+    /// Runs one story in a cluster that is up; then everything is healed, and what must be true at the end is demanded.
+    /// Throws <see cref="SimFailedException"/>.
+    /// </summary>
+    public static LoopResult Run(ulong seed, Func<World, Task> story, WorldKnobs? knobs = null, Action<string>? onEvent = null)
+    {
+        var directory = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
+        var number = Interlocked.Increment(ref _worlds);
+        var store = Directory.CreateDirectory(Path.Combine(directory, $"godwit-sim-{Environment.ProcessId}-{number}"));
+        try
+        {
+            return SimLoop.Run(seed, async loop =>
+            {
+                loop.OnEvent = onEvent;
+                var world = new World(loop, knobs ?? new WorldKnobs(), Path.Combine(store.FullName, "godwit.db"));
+                await world.StartAsync();
+                await story(world);
+                await world.EndAsync();
+            });
+        }
+        finally
+        {
+            store.Delete(recursive: true);
+        }
+    }
+
+    private static int _worlds;
+
+    /// <summary>A running VM with a disk on the shared pool.</summary>
+    public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
+    {
+        Ledger.Loads[name] = load ?? Knobs.Load;
+        var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true };
+        _rpc.IsCalm = true;
+        var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));
+        _rpc.IsCalm = false;
+        if (operation.Problem is { } problem) throw new SimFailedException($"{name} was not created: {problem.Cause}");
+    }
+
+    public async Task<MoveId> MigrateAsync(string vm, string to, MoveMode mode = MoveMode.Live, MigrateRequest? wish = null)
+    {
+        wish ??= new MigrateRequest();
+        return (await Server.AskAsync(c => c.Wishes.BeginAsync(vm, wish with { To = to, Mode = mode }, null, null))).Id;
+    }
+
+    public async Task<MoveId> RefreshAsync(string vm) =>
+        (await Server.AskAsync(c => c.Wishes.BeginAsync(vm, new MigrateRequest(), new RefreshWish(null, null), null))).Id;
+
+    /// <summary>Once it has ended; however often the server comes and goes meanwhile.</summary>
+    public Task<Migration> EndOfAsync(MoveId move) => UntilAsync(move, m => m.End is not null);
+
+    /// <summary>The move's record, once it is in <paramref name="phase"/> or later.</summary>
+    public Task<Migration> UntilAsync(MoveId move, Phase phase) => UntilAsync(move, m => m.Phase >= phase || m.End is not null);
+
+    public Task<Migration> FindAsync(MoveId move) => Server.AskAsync(c => c.Stores.Moves.ReadAsync(move));
+
+    public Task<Vm> VmAsync(string name) => Server.AskAsync(c => c.Vms.FindAsync(name));
+
+    /// <summary>The QEMUs of a VM that live on a host; one, or none.</summary>
+    public SimQemu? Copy(string vm, string on) =>
+        Ledger.Alive.FirstOrDefault(q => q.Options.Name == vm && q.Host.Name == on && !q.Process.HasExited);
+
+    public bool Runs(string vm, string on) => Ledger.Alive.Any(q => q.Options.Name == vm && q.Host.Name == on && q.IsRunning);
+
+    /// <summary>VMs whose memory a person let go: stopped by force, saved, deleted. Their last copy may be ended.</summary>
+    public HashSet<string> LetGo { get; } = [];
+
+    internal bool IsWantedGone(string vm) => LetGo.Contains(vm);
+
+    /// <summary>Everything works again: power, wires, disks, processes. What hung may go on.</summary>
+    public async Task HealAsync()
+    {
+        Loop.Trace("world", "everything heals");
+        Net.HealAll();
+        foreach (var agent in _agents.Values)
+        {
+            agent.Host.PowerOn();
+            (agent.Host.Disk.IsFull, agent.Host.Disk.IsReadOnly, agent.Host.Disk.FailingWrites) = (false, false, 0);
+            foreach (var process in agent.Host.Processes)
+            {
+                process.HangsInKernel = false;
+                process.Context.Continue();
+            }
+            agent.FailPoints = null;
+            agent.Start();
+        }
+        if (Server.Serving is null) await Server.StartAsync();
+        await Loop.Until(() => _agents.Values.All(a => a.Serving is not null));
+    }
+
+    public Task SleepAsync(double seconds) => Loop.SleepAsync(TimeSpan.FromSeconds(seconds));
+
+    private async Task StartAsync()
+    {
+        Loop.Trace("world", $"seed {Loop.Seed}, {Knobs}");
+        foreach (var agent in _agents.Values) agent.Start();
+        await Loop.Until(() => _agents.Values.All(a => a.Serving is not null));
+        await Server.StartAsync();
+        _rpc.IsCalm = true;
+        foreach (var host in _agents.Values.Select(a => a.Host))
+            await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
+        _rpc.IsCalm = false;
+    }
+
+    private async Task EndAsync()
+    {
+        await HealAsync();
+        var limit = Loop.Now + EndsWithin;
+        while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
+        await SleepAsync(30); // What is cleaned after the end is cleaned by now.
+        foreach (var checker in _checkers) await checker.AtEndAsync(this);
+    }
+
+    private async Task<int> UnfinishedAsync() => Server.Serving is null ? 1
+        : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count;
+
+    private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
+    {
+        while (true)
+        {
+            if (Server.Serving is not null && await Server.AskAsync(c => c.Stores.Moves.ReadAsync(move)) is var found && holds(found))
+                return found;
+            await SleepAsync(0.005);
+        }
+    }
+
+    private void Check()
+    {
+        foreach (var checker in _checkers) checker.AfterStep(this);
+    }
+
+    private void Wire(SimLink link) =>
+        (link.Delay, link.Jitter, link.BytesPerSecond) = (Knobs.LinkDelay, Knobs.LinkDelay / 4, Knobs.LinkBytesPerSecond);
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using Godwit.Simulator.Loop;
+using Godwit.Simulator.Qemu;
+
+namespace Godwit.Simulator.Cluster;
+
+/// <summary>What makes one world unlike another. A scenario sets what it needs; a random run takes all from its seed.</summary>
+public sealed record WorldKnobs
+{
+    public int Hosts { get; init; } = 2;
+    public long LinkBytesPerSecond { get; init; } = 10_000_000;
+    public TimeSpan LinkDelay { get; init; } = TimeSpan.FromMicroseconds(150);
+    /// <summary>False: image locks do not hold between hosts, so nothing hides a second runner.</summary>
+    public bool ImageLocksWork { get; init; }
+    /// <summary>How often an order to an agent arrives a second time, later.</summary>
+    public double DuplicateOrders { get; init; }
+    /// <summary>How often an answer of an agent is lost with its connection.</summary>
+    public double LostAnswers { get; init; }
+    public GuestLoad Load { get; init; } = new();
+    /// <summary>An agent that ends is started again by the service manager after about this time; zero: never.</summary>
+    public TimeSpan AgentRestart { get; init; } = TimeSpan.FromSeconds(1);
+
+    public static WorldKnobs FromSeed(ulong seed)
+    {
+        var random = SimRandom.Fork(seed, "knobs");
+        var used = 64 << random.Next(4);
+        return new WorldKnobs
+        {
+            Hosts = 2 + random.Next(3),
+            LinkBytesPerSecond = 2_000_000L << random.Next(6),
+            LinkDelay = TimeSpan.FromMicroseconds(20 << random.Next(10)),
+            ImageLocksWork = random.Chance(0.3),
+            DuplicateOrders = random.Chance(0.5) ? 0.05 : 0,
+            LostAnswers = random.Chance(0.5) ? 0.03 : 0,
+            Load = new GuestLoad(used, used / 4, 50_000L << random.Next(8)),
+            AgentRestart = random.NextTime(TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(5)),
+        };
+    }
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture,
+        $"hosts={Hosts} link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
+        + $"locks={ImageLocksWork} duplicates={DuplicateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
+        + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");
+}
