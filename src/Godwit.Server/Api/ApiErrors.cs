@@ -11,6 +11,11 @@ public sealed class ApiErrors(RequestDelegate next, ILogger<ApiErrors> log)
 
     public async Task InvokeAsync(HttpContext http)
     {
+        http.Response.OnStarting(() =>
+        {
+            http.Response.Headers.XContentTypeOptions = "nosniff"; // JSON stays JSON, whatever a browser would like it to be.
+            return Task.CompletedTask;
+        });
         try
         {
             await next(http);

@@ -20,11 +20,13 @@ public sealed class HostWatcher(
     /// <summary>One lost answer is noise; the second says that the host is unreachable.</summary>
     private const int MissesMax = 2;
     private const int AlarmsRememberedMax = 1_000;
+    /// <summary>A report may be older than the record it is compared with; what is still so in the next round is so.</summary>
+    private const int SightingsForAlarm = 2;
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
     private readonly ConcurrentDictionary<HostId, int> _misses = new();
-    private readonly ConcurrentDictionary<string, bool> _alarmsTold = new();
+    private readonly ConcurrentDictionary<string, int> _sightings = new();
 
     /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
     public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
@@ -57,7 +59,7 @@ public sealed class HostWatcher(
     {
         try
         {
-            var known = await stores.Vms.KnownAsync(); // Before the question: a report is older than its arrival.
+            var known = await stores.Vms.KnownAsync(host.Id); // Before the question: a report is older than its arrival.
             var agent = agents.Of(host.Id);
             var facts = await agent.DescribeAsync(stopping);
             var reports = await agent.ListVmsAsync(stopping);
@@ -88,28 +90,38 @@ public sealed class HostWatcher(
         var byId = reports.GroupBy(r => r.Spec.Id).ToDictionary(g => g.Key, g => g.MaxBy(r => (r.IsOwner, r.Epoch))!);
         foreach (var vm in known)
         {
-            var report = byId.GetValueOrDefault(vm.Vm.Spec.Id);
-            byId.Remove(vm.Vm.Spec.Id);
-            if (vm.IsBusy || (report is null && vm.Vm.Owner != host)) continue;
-            switch (ReportRules.Judge(vm.Vm, host, report))
-            {
-                case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
-                case Verdict.Alarm alarm: await TellOnceAsync(alarm.Happening); break;
-            }
+            byId.Remove(vm.Vm.Spec.Id, out var report);
+            if (!vm.IsBusy) await TakeAsync(vm, host, report);
         }
-        foreach (var orphan in byId.Values.Where(r => r.State is VmState.Running or VmState.Paused))
+        foreach (var report in byId.Values)
         {
-            if (await stores.Vms.FindAsync(orphan.Spec.Id) is not null) continue; // Made while the host was asked.
-            await TellOnceAsync(new Happening("vm-orphan",
-                $"{host} runs {orphan.Spec.Name} ({orphan.Spec.Id}), which this server does not know: nothing was stopped",
-                orphan.Spec.Name, host.Value));
+            if (await stores.Vms.FindKnownAsync(report.Spec.Id) is not { } elsewhere) await TellOrphanAsync(host, report);
+            else if (!elsewhere.IsBusy && elsewhere.Vm.Owner != host) await TakeAsync(elsewhere, host, report);
         }
+    }
+
+    private async Task TakeAsync(KnownVm vm, HostId host, VmReport? report)
+    {
+        switch (ReportRules.Judge(vm.Vm, host, report))
+        {
+            case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
+            case Verdict.Alarm alarm: await TellOnceAsync(alarm.Happening); break;
+        }
+    }
+
+    private async Task TellOrphanAsync(HostId host, VmReport report)
+    {
+        if (report.State is not (VmState.Running or VmState.Paused)) return;
+        await TellOnceAsync(new Happening("vm-orphan",
+            $"{host} runs {report.Spec.Name} ({report.Spec.Id}), which this server does not know: nothing was stopped",
+            report.Spec.Name, host.Value));
     }
 
     private async Task TellOnceAsync(Happening happening)
     {
-        if (_alarmsTold.Count >= AlarmsRememberedMax) _alarmsTold.Clear();
-        if (_alarmsTold.TryAdd(happening.Text, true)) await stores.Events.AppendAsync(happening);
+        if (_sightings.Count >= AlarmsRememberedMax) _sightings.Clear();
+        var sightings = _sightings.AddOrUpdate(happening.Text, 1, (_, before) => Math.Min(before + 1, SightingsForAlarm + 1));
+        if (sightings == SightingsForAlarm) await stores.Events.AppendAsync(happening);
     }
 
     /// <summary>Without what changes at every question.</summary>

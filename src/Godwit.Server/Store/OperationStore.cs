@@ -66,6 +66,15 @@ public sealed class OperationStore(Database database, TimeProvider time)
     public Task<Refusal?> ReserveAsync(Operation operation, HostId host, long bytes) =>
         database.RunAsync(work => Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
 
+    /// <summary>A saved VM's owner and next epoch, in one transaction with the operation that brings it back.</summary>
+    public Task<Vm> RecordResumeAsync(Operation operation, Vm vm, HostId owner, string savedFile) => database.RunAsync(work =>
+    {
+        VmStore.RecordOwner(work, vm.Spec.Id, owner, vm.Epoch.Next(), VmState.Saved);
+        VmStore.SetState(work, vm.Spec.Id, vm.Epoch.Next(), VmState.Saved, savedFile);
+        Save(work, operation);
+        return VmStore.Find(work, vm.Spec.Id)!;
+    });
+
     /// <summary>Its end, what it makes of the VM's record, and its reservation's end, all or nothing.</summary>
     /// <param name="last">More to change in the same transaction; null is nothing.</param>
     public Task<Operation> EndAsync(Operation operation, Happening happening, Action<Work>? last = null) => database.RunAsync(work =>

@@ -23,25 +23,14 @@ public sealed class VmStore(Database database, TimeProvider time)
     public Task SetStateAsync(VmId id, Epoch epoch, VmState state) =>
         database.RunAsync(work => SetState(work, id, epoch, state, null));
 
-    /// <summary>A saved VM's new home, where its file is seen as well. Its old one has forgotten it.</summary>
-    public Task<Vm> MoveSavedAsync(Vm vm, HostId owner, string savedFile) => database.RunAsync(work =>
-    {
-        RecordOwner(work, vm.Spec.Id, owner, vm.Epoch.Next(), VmState.Saved);
-        SetState(work, vm.Spec.Id, vm.Epoch.Next(), VmState.Saved, savedFile);
-        EventStore.Append(work, new Happening("vm-rehomed", $"{vm.Spec.Name}, saved, belongs to {owner} now (was {vm.Owner})",
-            vm.Spec.Name, owner.Value), time.GetUtcNow());
-        return Find(work, vm.Spec.Id)!;
-    });
-
     public Task DeleteAsync(VmId id) => database.RunAsync(work => Delete(work, id));
 
-    /// <summary>VMs with the number of their last change, and whether something is being done with them.</summary>
-    public Task<List<KnownVm>> KnownAsync() => database.RunAsync(work => work.Query(
-        $"""
-        SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0)
-        FROM vms ORDER BY name LIMIT {VmsMax}
-        """,
-        row => new KnownVm(Read(row), row.GetInt64(6), row.GetInt64(7) != 0)));
+    /// <summary>A host's VMs with the number of their last change, and whether something is being done with them.</summary>
+    public Task<List<KnownVm>> KnownAsync(HostId owner) => database.RunAsync(work => work.Query(
+        $"{SelectKnown} WHERE owner = @owner ORDER BY name LIMIT {VmsMax}", ReadKnown, ("@owner", owner.Value)));
+
+    public Task<KnownVm?> FindKnownAsync(VmId id) => database.RunAsync(work => work.Query(
+        $"{SelectKnown} WHERE id = @id", ReadKnown, ("@id", id.Value)).FirstOrDefault());
 
     /// <summary>
     /// What a host reported, if nothing changed since <paramref name="known"/> was read and nothing is being done with
@@ -112,6 +101,13 @@ public sealed class VmStore(Database database, TimeProvider time)
         ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
 
     private const string Columns = "spec, owner, epoch, state, saved_file, created_at";
+
+    private const string SelectKnown =
+        $"""
+        SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0) FROM vms
+        """;
+
+    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(6), row.GetInt64(7) != 0);
 
     private static Vm Read(DbDataReader row) => new()
     {

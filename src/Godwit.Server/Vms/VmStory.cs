@@ -116,11 +116,11 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
 
     private async Task<Operation> RestartAsync(Operation operation, Vm vm, CancellationToken stopping)
     {
-        if (!operation.Stopped)
+        if (!operation.FirstHalfDone)
         {
             await LeaveMemoryAsync(operation, vm, stopping);
             await stores.Vms.SetStateAsync(vm.Spec.Id, vm.Epoch, VmState.Stopped);
-            operation = operation with { Stopped = true };
+            operation = operation with { FirstHalfDone = true };
             await stores.Operations.SaveAsync(operation);
         }
         return await StartAsync(operation, vm with { State = VmState.Stopped }, stopping);
@@ -158,14 +158,27 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
 
         var file = vm.SavedFile ?? throw new RefusedException("saved-file-unknown",
             $"the file {vm.Spec.Name} was saved to is not known yet", $"wait for the next report of {vm.Owner} (5 s) and try again");
-        if (operation.Host is { } other && other != vm.Owner) vm = await ChangeHomeAsync(vm, file, other, stopping);
+        if (!operation.FirstHalfDone) (operation, vm) = await NextEpochAsync(operation, vm, file, stopping);
         var report = await LaunchAsync(operation, vm, file, stopping);
         return await EndAsync(operation, "vm-resumed", $"{vm.Spec.Name} is {Fields.Word(report.State)} on {vm.Owner}, from its file",
             work => VmStore.SetState(work, vm.Spec.Id, vm.Epoch, report.State, null));
     }
 
-    /// <summary>No QEMU of it exists anywhere: the old home forgets it, proved, before the record changes.</summary>
-    private async Task<Vm> ChangeHomeAsync(Vm vm, string file, HostId other, CancellationToken stopping)
+    /// <summary>
+    /// Leaving a file is as leaving a host, also where it is the same one: no QEMU of it exists anywhere, its owner
+    /// forgets it, proved, and whoever brings it back owns it with the next epoch. So no late order can bring it back
+    /// a second time. The file stays until the guest runs.
+    /// </summary>
+    private async Task<(Operation, Vm)> NextEpochAsync(Operation operation, Vm vm, string file, CancellationToken stopping)
+    {
+        var home = operation.Host ?? vm.Owner;
+        if (home != vm.Owner) await CheckHomeAsync(vm, home, stopping);
+        await agents.Of(vm.Owner).ForgetVmAsync(vm.Spec.Id, vm.Epoch, stopping);
+        operation = operation with { FirstHalfDone = true };
+        return (operation, await stores.Operations.RecordResumeAsync(operation, vm, home, file));
+    }
+
+    private async Task CheckHomeAsync(Vm vm, HostId other, CancellationToken stopping)
     {
         var rooms = await stores.Hosts.RoomsAsync();
         var room = rooms.FirstOrDefault(r => r.Host.Id == other) ?? throw Hosts.HostVerbs.NotFound(other);
@@ -174,9 +187,6 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         var asStopped = vm with { State = VmState.Stopped };
         var reasons = Compatibility.CheckCold(asStopped, VmNeeding.AsColdMove(vm, other), target);
         if (reasons.Count > 0) throw new RefusedException(reasons);
-
-        await agents.Of(vm.Owner).ForgetVmAsync(vm.Spec.Id, vm.Epoch, stopping);
-        return await stores.Vms.MoveSavedAsync(vm, other, file);
     }
 
     private async Task<Operation> DeleteAsync(Operation operation, Vm vm, CancellationToken stopping)

@@ -183,6 +183,7 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     private async Task<T> DoAsync<T>(string call, Func<T> answer, CancellationToken cancel)
     {
         Calls.Enqueue(call);
+        await Task.Yield(); // A real answer never comes at once: others get their turn.
         if (Silent) throw new AgentUnreachableException(id, "silenced by the test");
         if (Waits.TryGetValue(call, out var wait)) await wait.WaitAsync(cancel);
         if (Fails.TryGetValue(call, out var failure)) throw failure;

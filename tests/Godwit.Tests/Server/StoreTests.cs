@@ -160,11 +160,11 @@ public sealed class StoreTests : IDisposable
     public async Task A_report_older_than_the_last_change_is_not_adopted()
     {
         await _store.AddVmAsync("web");
-        var known = Assert.Single(await Stores.Vms.KnownAsync());
+        var known = Assert.Single(await Stores.Vms.KnownAsync(new HostId("h1")));
         await Stores.Vms.SetStateAsync(known.Vm.Spec.Id, known.Vm.Epoch, VmState.Paused);
         var crashed = known.Vm with { State = VmState.Crashed };
         Assert.False(await Stores.Vms.AdoptAsync(known, crashed, new Happening("x", "x")));
-        Assert.True(await Stores.Vms.AdoptAsync(Assert.Single(await Stores.Vms.KnownAsync()), crashed, new Happening("x", "x")));
+        Assert.True(await Stores.Vms.AdoptAsync(Assert.Single(await Stores.Vms.KnownAsync(new HostId("h1"))), crashed, new Happening("x", "x")));
     }
 
     [Fact]
@@ -172,7 +172,7 @@ public sealed class StoreTests : IDisposable
     {
         var vm = await _store.AddVmAsync("web");
         await _store.BeginMoveAsync(vm, "h1");
-        var known = Assert.Single(await Stores.Vms.KnownAsync());
+        var known = Assert.Single(await Stores.Vms.KnownAsync(new HostId("h1")));
         Assert.True(known.IsBusy);
         Assert.False(await Stores.Vms.AdoptAsync(known, vm with { State = VmState.Crashed }, new Happening("x", "x")));
     }

@@ -49,6 +49,30 @@ public sealed class WatcherTests
     }
 
     [Fact]
+    public async Task A_guest_that_is_found_on_another_host_with_a_newer_epoch_belongs_there()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var vm = await server.CreateVmAsync("web", "h1");
+        server.Cluster["h1"].Vms.Clear();
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(2), VmState.Running);
+        for (var i = 0; i < 2; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var now = await server.OkAsync<VmView>("GET", "vms/web");
+        Assert.Equal((new HostId("h2"), new Epoch(2), VmState.Running), (now.Owner, now.Epoch, now.State));
+    }
+
+    [Fact]
+    public async Task Two_copies_are_an_alarm_and_neither_is_stopped()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var vm = await server.CreateVmAsync("web", "h1");
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(1), VmState.Running);
+        for (var i = 0; i < 4; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Single(await server.Control.Stores.Events.AfterAsync(0, 100), e => e.Kind == "vm-two-owners");
+        Assert.DoesNotContain(server.Cluster["h2"].Calls, c => c.Contains("Stop", StringComparison.Ordinal) || c == "ForgetVm");
+        Assert.Equal(new HostId("h1"), (await server.OkAsync<VmView>("GET", "vms/web")).Owner);
+    }
+
+    [Fact]
     public async Task An_idle_cluster_writes_nothing_to_the_store()
     {
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
