@@ -8,38 +8,40 @@ namespace Godwit.Server.Hosts;
 /// <summary>Which host takes a VM, and why not the others. Pure.</summary>
 public static class HostChoice
 {
-    /// <summary>The host with most room left that can take it; or every host's reason why not.</summary>
+    /// <summary>The host with most room left that can take it; or each host's first reason why not.</summary>
     public static (HostId? Host, IReadOnlyList<Refusal> Reasons) Best(IReadOnlyList<HostRoom> hosts, VmNeeds needs)
     {
         if (hosts.Count == 0)
             return (null, [new("no-hosts", "the cluster has no host to put it on", "add one: 'godwit host add NAME ADDRESS:PORT'")]);
-        var judged = hosts.Select(room => (room, reason: WhyNot(room, needs))).ToList();
+        var judged = hosts.Select(room => (room, reason: WhyNot(room, needs).FirstOrDefault())).ToList();
         var best = judged.Where(j => j.reason is null).Select(j => j.room)
             .OrderByDescending(room => room.FreeBytes).ThenBy(room => room.Host.Id.Value, StringComparer.Ordinal).FirstOrDefault();
         return best is not null ? (best.Host.Id, []) : (null, [.. judged.Select(j => j.reason!)]);
     }
 
-    /// <summary>The first reason why this host cannot take it; null if it can.</summary>
-    public static Refusal? WhyNot(HostRoom room, VmNeeds needs)
+    /// <summary>Every reason why this host cannot take it; empty if it can.</summary>
+    public static IEnumerable<Refusal> WhyNot(HostRoom room, VmNeeds needs)
     {
         var (host, facts) = (room.Host, room.Host.Facts!);
         if (host.State == HostState.Unreachable)
-            return new("host-unreachable", $"{host.Id} does not answer", "wait for it, or choose another host");
+            yield return new("host-unreachable", $"{host.Id} does not answer", "wait for it, or choose another host");
         if (host.State == HostState.Cordoned)
-            return new("host-cordoned", $"{host.Id} is cordoned: it takes no new VMs",
+            yield return new("host-cordoned", $"{host.Id} is cordoned: it takes no new VMs",
                 $"choose another host, or 'godwit host uncordon {host.Id}'");
         if (facts.Qemus.Count == 0)
-            return new("qemu-missing", $"{host.Id} has no usable QEMU", "install qemu-system-x86 there and restart its agent");
+            yield return new("qemu-missing", $"{host.Id} has no usable QEMU",
+                "install qemu-system-x86 there and restart its agent");
         if (needs.Accelerator is { } accelerator && facts.Accelerator != accelerator)
-            return new("accelerator-differs",
+            yield return new("accelerator-differs",
                 $"the VM runs with {accelerator}, {host.Id} offers {facts.Accelerator}: {facts.AcceleratorReason}",
                 "choose a host with the same accelerator");
         foreach (var pool in needs.Pools)
-            if (PoolMissing(room, pool) is { } missing) return missing;
+            if (PoolMissing(room, pool) is { } missing) yield return missing;
         foreach (var bridge in needs.Bridges.Where(bridge => !facts.Bridges.Contains(bridge)))
-            return new("bridge-missing", $"{host.Id} has no bridge {bridge}",
+            yield return new("bridge-missing", $"{host.Id} has no bridge {bridge}",
                 $"create it: ip link add {bridge} type bridge, with its uplink");
-        return Admission.Check(host.Id, facts.MemoryBytes, room.PromisedBytes, needs.MemoryBytes + Host.QemuOverheadBytes);
+        var wanted = needs.MemoryBytes + Host.QemuOverheadBytes;
+        if (Admission.Check(host.Id, facts.MemoryBytes, room.PromisedBytes, wanted) is { } full) yield return full;
     }
 
     public static Refusal? PoolMissing(HostRoom room, NeededPool pool)

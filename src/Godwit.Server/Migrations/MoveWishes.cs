@@ -106,7 +106,7 @@ public sealed partial class MoveWishes(Stores stores, MigrationRunner runner, Vm
             if (room.Host.Id == vm.Owner)
                 return (vm.Owner, [new("same-host", $"{vm.Spec.Name} is on {vm.Owner} already",
                     "name another host, or use 'godwit vm refresh' for a new process on the same host")]);
-            return (room.Host.Id, HostChoice.WhyNot(room, needs) is { } reason ? [reason] : []);
+            return (room.Host.Id, [.. HostChoice.WhyNot(room, needs)]);
         }
         var others = rooms.Where(r => r.Host.Id != vm.Owner).ToList();
         if (others.Count == 0)

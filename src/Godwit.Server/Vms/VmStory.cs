@@ -182,7 +182,8 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
     {
         var rooms = await stores.Hosts.RoomsAsync();
         var room = rooms.FirstOrDefault(r => r.Host.Id == other) ?? throw Hosts.HostVerbs.NotFound(other);
-        if (Hosts.HostChoice.WhyNot(room, VmNeeding.Of(vm, rooms)) is { } reason) throw new RefusedException([reason]);
+        var against = Hosts.HostChoice.WhyNot(room, VmNeeding.Of(vm, rooms)).ToList();
+        if (against.Count > 0) throw new RefusedException(against);
         var target = await agents.Of(other).CheckTargetAsync(vm.Spec, stopping);
         var asStopped = vm with { State = VmState.Stopped };
         var reasons = Compatibility.CheckCold(asStopped, VmNeeding.AsColdMove(vm, other), target);

@@ -100,12 +100,14 @@ public sealed class ApiTests
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         await server.CreateVmAsync("web", "h1", start: false);
         server.Cluster["h2"].Facts = FakeCluster.Facts() with { Accelerator = Accelerator.Kvm };
+        server.Cluster["h2"].Directories["default"] = "a local disk";
+        await server.OkAsync<HostView>("POST", "hosts", new { name = "h2", endpoint = "h2:7443" });
         await server.OkAsync<HostView>("POST", "hosts/h2/cordon");
         server.Cluster["h1"].Vms[(await server.OkAsync<VmView>("GET", "vms/web")).Spec.Id] =
             FakeHost.Report((await server.OkAsync<VmView>("GET", "vms/web")).Spec, new Epoch(1), VmState.Stopped);
 
         var plan = await server.OkAsync<MovePlan>("POST", "vms/web/migrate", new { to = "h2", dryRun = true });
-        Assert.Equal(["host-cordoned", "vm-not-running", "accelerator-differs"], plan.Reasons.Select(r => r.Code));
+        Assert.Equal(["host-cordoned", "accelerator-differs", "pool-not-shared", "vm-not-running"], plan.Reasons.Select(r => r.Code));
         Assert.Empty(await server.OkAsync<Migration[]>("GET", "migrations"));
         Assert.Equal("host-cordoned", (await server.ProblemAsync("POST", "vms/web/migrate", new { to = "h2" })).Code);
     }

@@ -164,7 +164,8 @@ public sealed class StoreTests : IDisposable
         await Stores.Vms.SetStateAsync(known.Vm.Spec.Id, known.Vm.Epoch, VmState.Paused);
         var crashed = known.Vm with { State = VmState.Crashed };
         Assert.False(await Stores.Vms.AdoptAsync(known, crashed, new Happening("x", "x")));
-        Assert.True(await Stores.Vms.AdoptAsync(Assert.Single(await Stores.Vms.KnownAsync(new HostId("h1"))), crashed, new Happening("x", "x")));
+        known = Assert.Single(await Stores.Vms.KnownAsync(new HostId("h1")));
+        Assert.True(await Stores.Vms.AdoptAsync(known, crashed, new Happening("x", "x")));
     }
 
     [Fact]
