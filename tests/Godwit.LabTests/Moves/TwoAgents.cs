@@ -86,6 +86,7 @@ public sealed class TwoAgents : IAsyncDisposable
     {
         var id = await BeginAsync(spec, mode, stayPaused: stayPaused);
         await RestAsync(id);
+        await Source.CleanMoveAsync(id, default); // As the server does: a released copy is buried when it returns.
         return (await Source.QueryMoveAsync(id, default), await Target.QueryMoveAsync(id, default));
     }
 
