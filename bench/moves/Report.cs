@@ -47,7 +47,7 @@ internal sealed class Report(BenchOptions options)
     {
         var text = new StringBuilder();
         text.AppendLine(CultureInfo.InvariantCulture, $"{began:yyyy-MM-dd HH:mm} UTC, commit " +
-            $"{Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown"}, medians of {options.Runs}; {Machine()}");
+            $"{Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown"}, medians; {Machine()}");
         text.AppendLine();
         foreach (var @case in notes.Select(n => n.Case).Distinct()) AddCase(text, @case);
         if (idle.Count > 0)
@@ -63,7 +63,7 @@ internal sealed class Report(BenchOptions options)
     {
         var (ours, theirs) = (Of(@case, "godwit"), Of(@case, "virsh"));
         if (ours.Count == 0) return;
-        text.AppendLine(CultureInfo.InvariantCulture, $"| {@case} | godwit | virsh | ratio | target |");
+        text.AppendLine(CultureInfo.InvariantCulture, $"| {@case}; {ours.Count} moves | godwit | virsh | ratio | target |");
         text.AppendLine("|---|---|---|---|---|");
         var isQuick = @case.StartsWith("quick", StringComparison.Ordinal);
         var isRefresh = @case.StartsWith("refresh", StringComparison.Ordinal);
