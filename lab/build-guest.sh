@@ -13,8 +13,9 @@ mbr=/usr/lib/SYSLINUX/mbr.bin
 modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover
          virtio_net virtio_blk virtio_balloon evdev button"
 # Quick boot under TCG: no self-tests, no probing of what QEMU does not have. panic=-1: reset at once.
-# pti=on is needed, not tuning: QEMU 7.2's TCG forgets to log some writes while its TLB lives on, and the moved guest
-# panics. Page-table isolation flushes the TLB at every kernel entry (measured: without it 3 of 3 moves under load died).
+# pti=on is no tuning: TCG before QEMU 9.0 loses dirty pages where guest memory is a multiple of 256 KiB, and the moved
+# guest panics. Page-table isolation flushes the TLB at every kernel entry and hides nearly all of it (without it 3 of 3
+# moves under load died); guest memory of another size cures it. Whoever starts this guest chooses the size.
 cmdline="console=ttyS0 quiet panic=-1 pti=on nokaslr tsc=reliable no_timer_check audit=0 nowatchdog
          cryptomgr.notests rcupdate.rcu_expedited=1 i8042.noaux i8042.nopnp apparmor=0 random.trust_cpu=on"
 

@@ -51,9 +51,10 @@ network() {
     host b 2
 }
 
+# 8 KiB more memory than asked for: with whole 256 KiB, TCG before QEMU 9.0 loses dirty pages and the guest panics.
 qemu() { # qemu SIDE OPTION…
     exec ip netns exec gwraw-$1 "${qemus[$([ $1 = a ] && echo 0 || echo 1)]}" -nodefaults -display none \
-        -machine $machine,accel=tcg -cpu ${CPU:-Nehalem-v1} -m $memory -smp 1 \
+        -machine $machine,accel=tcg -cpu ${CPU:-Nehalem-v1} -m size=$((memory * 1048576 + 8192))B -smp 1 \
         -drive if=none,id=d0,file=$work/disk.qcow2,format=qcow2,cache=none -device virtio-blk-pci,drive=d0 \
         -netdev tap,id=n0,ifname=tap0,script=no,downscript=no \
         -device virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:0a:0b:0c \

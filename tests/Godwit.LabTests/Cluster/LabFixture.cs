@@ -83,6 +83,18 @@ public sealed class LabFixture : IAsyncLifetime
         Assert.Fail($"{name} is {(await VmAsync(name)).State}, not {wanted}, after a minute");
     }
 
+    /// <summary>The end of what the guest wrote to its serial port, on every host that still has it: why it died.</summary>
+    internal async Task<string> ConsolesOfAsync(string name)
+    {
+        const int charactersTold = 6000;
+        var vm = await VmAsync(name);
+        var logs = Cluster.Plan.Hosts.Select(h => Path.Combine(h.RunDirectory, "vms", vm.Spec.Id.Value))
+            .Where(Directory.Exists).SelectMany(d => Directory.GetFiles(d, "console-*.log"));
+        return string.Join('\n', logs.Select(log => $"--- {log}\n{Tail(File.ReadAllText(log))}"));
+
+        static string Tail(string text) => text[Math.Max(0, text.Length - charactersTold)..];
+    }
+
     /// <summary>The command line as a person would call it, against this cluster.</summary>
     internal async Task<(int ExitCode, JsonElement Json, string Error)> GodwitAsync(params string[] words)
     {
