@@ -27,7 +27,8 @@ for (var last = seed + (ulong)runs; seed < last; seed++)
     {
         var result = World.Run(seed, w => new RandomStory(w).TellAsync(), knobs, quiet ? null : Console.WriteLine);
         if (!quiet)
-            Console.WriteLine($"seed {seed}: ok, {result.Steps} steps, {result.Time.TotalSeconds:0.000} s of virtual time, hash {result.Hash:x16}");
+            Console.WriteLine($"seed {seed}: ok, {result.Steps} steps, "
+                + $"{result.Time.TotalSeconds:0.000} s of virtual time, hash {result.Hash:x16}");
     }
     catch (SimFailedException failure)
     {

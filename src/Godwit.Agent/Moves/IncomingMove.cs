@@ -119,6 +119,13 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         finally { decision.Release(); }
     }
 
+    /// <summary>Returns when a decision that has begun is through, with what it does after it was told.</summary>
+    public async Task QuietAsync()
+    {
+        await decision.WaitAsync();
+        decision.Release();
+    }
+
     /// <summary>Null once the guest is here for good, or why it never ran here.</summary>
     private async Task<string?> RunAsync(LinkReceiver link)
     {

@@ -153,6 +153,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         if (Find(move) is not { } part || !MoveBoard.IsResting(part.Board.Status.Standing)
             || part.Board.Status.Standing == MoveStanding.SourceDoubt) return;
         if (part.Ending is { } ending) await ending.BuriedAsync();
+        if (part.Incoming is { } incoming) await incoming.QuietAsync();
         lock (gate) parts.Remove(move);
     }
 

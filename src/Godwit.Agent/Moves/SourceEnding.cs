@@ -93,9 +93,13 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         try
         {
             if (Record.IsSettled) return;
-            await ending();
+            try { await ending(); }
+            finally
+            {
+                // What happened meanwhile is dealt with now.
+                if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(Record.Move));
+            }
         }
         finally { gate.Release(); }
-        if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(Record.Move)); // What happened meanwhile is dealt with now.
     }
 }

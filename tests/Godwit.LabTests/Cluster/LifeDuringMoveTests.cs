@@ -102,7 +102,10 @@ public sealed class LifeDuringMoveTests(LabFixture lab)
     {
         const string name = "homebody";
         await lab.Cluster.Api.CreateVmAsync(new CreateVmRequest(name)
-        { DiskBytes = 16 << 20, Pool = Godwit.Cli.Lab.LabCluster.LocalPoolName, Host = "host1", MemoryBytes = 64 << 20, Start = true }, default);
+        {
+            DiskBytes = 16 << 20, Pool = Godwit.Cli.Lab.LabCluster.LocalPoolName, Host = "host1", MemoryBytes = 64 << 20,
+            Start = true,
+        }, default);
 
         var plan = await lab.Cluster.Api.PlanAsync(name, new MigrateRequest("host2"), default);
 

@@ -67,9 +67,7 @@ public sealed class MoveTests(LabFixture lab, ITestOutputHelper output)
         Assert.Equal((target, VmState.Running), ((await lab.VmAsync()).Owner.Value, (await lab.VmAsync()).State));
     }
 
-    // Needs both: an agent that is done burying the copy that left before the move is "done", and guest memory that is
-    // no multiple of 256 KiB under TCG before QEMU 9.0, which loses dirty pages otherwise.
-    [RealQemuFact(Skip = "the agent's side of it is not in yet")]
+    [RealQemuFact]
     public async Task Twenty_moves_there_and_back_lose_no_beat_and_no_write()
     {
         const string name = "traveller";
