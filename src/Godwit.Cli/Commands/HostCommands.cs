@@ -86,7 +86,7 @@ internal static class HostSheet
         yield return ("kernel", facts.KernelVersion);
         yield return ("vms", Amounts.Count(host.Vms));
         yield return ("cpu", $"{facts.Cpus} × {facts.CpuModelName}");
-        yield return ("runs on", facts.AcceleratorReason);
+        yield return ("runs on", $"{Words.Of(facts.Accelerator)}: {facts.AcceleratorReason}");
         yield return ("memory", $"{Amounts.Bytes(host.MemoryAssignedBytes)} assigned of {Amounts.Bytes(host.MemoryOfferedBytes)} "
             + $"offered; {Amounts.Bytes(facts.MemoryBytes)} in all");
         foreach (var qemu in facts.Qemus)

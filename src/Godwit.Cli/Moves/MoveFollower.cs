@@ -32,15 +32,21 @@ internal sealed class MoveFollower(Session session, Func<string?>? footer = null
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {
-            foreach (var move in latest.Where(move => move.End is null)) session.Screen.Note(Left(move));
+            foreach (var move in latest)
+                foreach (var line in Left(move)) session.Screen.Note(line);
             throw;
         }
         return latest;
     }
 
-    public static string Left(Migration move) =>
-        $"{move.Id} ({move.VmName} to {move.Target}) goes on without this window. "
-        + $"Watch: godwit migration watch {move.Id}   Stop it: godwit migration cancel {move.Id}";
+    private static string[] Left(Migration move) => move.End is not null
+        ? [$"{move.Id} {MoveText.Title(move)}: {MoveText.Ending(move)}"]
+        :
+        [
+            $"{move.Id} {MoveText.Title(move)}: goes on without this window.",
+            $"  watch it: godwit migration watch {move.Id}",
+            $"  stop it:  godwit migration cancel {move.Id}",
+        ];
 
     private IRenderable View() => MoveView.Of(latest, session.Time.GetUtcNow(), footer?.Invoke());
 

@@ -58,10 +58,13 @@ internal static class MoveText
         _ => Tone.Bad,
     };
 
-    /// <summary>True where a new line of a plain log would say something new: phase, pass, end, or two seconds on.</summary>
+    /// <summary>
+    /// True where a plain log gains by a line: a new phase or end at once, a new pass at most every second (the last
+    /// ones take milliseconds), all else every five.
+    /// </summary>
     public static bool IsNews(Migration? before, Migration now, TimeSpan sinceLastLine) =>
         before is null || before.Phase != now.Phase || before.End != now.End
         || before.CancelRequested != now.CancelRequested
-        || now.Progress?.Pass != before.Progress?.Pass
-        || sinceLastLine >= TimeSpan.FromSeconds(2);
+        || (now.Progress?.Pass != before.Progress?.Pass && sinceLastLine >= TimeSpan.FromSeconds(1))
+        || sinceLastLine >= TimeSpan.FromSeconds(5);
 }

@@ -18,7 +18,7 @@ internal static class Examples
     {
         AgentVersion = "0.1.0", KernelVersion = "6.1.0-18-cloud-amd64", Cpus = 8,
         CpuModelName = "Intel Xeon Gold 6254", CpuFlags = ["sse2"], Accelerator = Accelerator.Kvm,
-        AcceleratorReason = "KVM: vmx in /proc/cpuinfo",
+        AcceleratorReason = "vmx in /proc/cpuinfo",
         Qemus = [new("/usr/bin/qemu-system-x86_64", "7.2.9", ["pc-q35-7.2"], ["Nehalem-v1"])],
         MemoryBytes = 16L << 30, MemoryAvailableBytes = freeMiB << 20, RamFileSpaceBytes = freeMiB << 20,
         Bridges = ["br0"], Pools = [new("default", "/var/lib/godwit/pool", 100L << 30, 80L << 30, true)],

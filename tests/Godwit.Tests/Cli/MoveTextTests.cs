@@ -57,15 +57,17 @@ public sealed class MoveTextTests
     }
 
     [Fact]
-    public void A_log_tells_phases_passes_and_ends_at_once_and_the_rest_every_two_seconds()
+    public void A_log_tells_phases_and_ends_at_once_passes_every_second_and_the_rest_every_five()
     {
         var (none, second) = (TimeSpan.Zero, TimeSpan.FromSeconds(1));
         var before = Examples.Move(Phase.Memory) with { Progress = Examples.Progress() };
         Assert.True(MoveText.IsNews(null, before, none));
         Assert.False(MoveText.IsNews(before, before, second));
-        Assert.True(MoveText.IsNews(before, before, 2 * second));
+        Assert.True(MoveText.IsNews(before, before, 5 * second));
         Assert.True(MoveText.IsNews(before, before with { Phase = Phase.Switching }, none));
-        Assert.True(MoveText.IsNews(before, before with { Progress = before.Progress! with { Pass = 4 } }, none));
+        var next = before with { Progress = before.Progress! with { Pass = 4 } };
+        Assert.False(MoveText.IsNews(before, next, second / 2));
+        Assert.True(MoveText.IsNews(before, next, second));
         Assert.True(MoveText.IsNews(before, before with { End = MoveEnd.Cancelled }, none));
     }
 
