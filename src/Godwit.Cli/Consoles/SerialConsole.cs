@@ -13,6 +13,8 @@ internal sealed class SerialConsole(Session session, string vm, Stream keys, Str
     private const int ChunkBytes = 4096;
     private const int AttemptsMax = 20;
     private static readonly TimeSpan between = TimeSpan.FromMilliseconds(500);
+    /// <summary>A connection that lasted this long worked, also where the guest had nothing to say.</summary>
+    private static readonly TimeSpan worked = TimeSpan.FromSeconds(2);
 
     public static async Task<int> AttachAsync(Session session, string vm, CancellationToken cancel)
     {
@@ -32,7 +34,8 @@ internal sealed class SerialConsole(Session session, string vm, Stream keys, Str
         var typing = TypeAsync(() => socket, leave);
         for (var attempt = 0; attempt < AttemptsMax && !leave.IsCancellationRequested; attempt++)
         {
-            if (await ShowAsync(socket, leave.Token)) attempt = 0;
+            var attached = session.Time.GetTimestamp();
+            if (await ShowAsync(socket, leave.Token) || session.Time.GetElapsedTime(attached) > worked) attempt = 0;
             if (leave.IsCancellationRequested) break;
             await Task.WhenAny(Task.Delay(between, session.Time, leave.Token));
             try

@@ -30,16 +30,17 @@ internal sealed record DemoGuest(LabCluster Lab, VmView Vm, string Address, stri
         var last = await Lab.Guests.PingAsync(Address, cancel);
         await api.ActAsync(Vm.Spec.Name, "stop", new StopVmRequest(Force: true), cancel);
         var ring = await GuestDisk.ReadAsync(Lab.DiskOf(Vm), cancel);
-        return new DiskProof(last.Counter, last.Acked, ring.MissingUpTo(last.BootId, last.Acked).Count);
+        return new DiskProof(last.BootId == BootId, last.Counter, last.Acked, ring.MissingUpTo(last.BootId, last.Acked).Count);
     }
 }
 
-/// <param name="Beats">Of this one boot.</param>
-internal sealed record DiskProof(long Beats, long WritesAcknowledged, int WritesMissing)
+/// <param name="OneBoot">The guest still runs the boot it began with.</param>
+/// <param name="Beats">Of the last boot, as are the writes.</param>
+internal sealed record DiskProof(bool OneBoot, long Beats, long WritesAcknowledged, int WritesMissing)
 {
-    public bool Holds => WritesMissing == 0;
+    public bool Holds => OneBoot && WritesMissing == 0;
 
-    public string Sentence => Holds
+    public string Sentence => !OneBoot ? "THE GUEST STARTED ANEW while it was moved: it did not survive." : Holds
         ? $"One boot from beginning to end: {Amounts.Count(Beats)} beats, "
             + $"and every one of {Amounts.Count(WritesAcknowledged)} acknowledged disk writes is on the disk."
         : $"{Words.Counted(WritesMissing, "acknowledged disk write")} of {Amounts.Count(WritesAcknowledged)} LOST.";

@@ -44,6 +44,16 @@ internal sealed class DemoRun(Session caller)
                 $"vm refresh {VmName}", () => session.Api.RefreshAsync(VmName, new RefreshRequest(), cancel), cancel);
             return await CompareAsync(guest, cancel);
         }
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        {
+            Screen.Note("Interrupted.");
+            throw;
+        }
+        catch (Exception)
+        {
+            if (DemoLogs.Keep(plan) is { } kept) Screen.Note($"The demo failed. The logs of its processes are kept in {kept}.");
+            throw;
+        }
         finally
         {
             Screen.Line("");
@@ -80,7 +90,7 @@ internal sealed class DemoRun(Session caller)
         var move = (await new MoveFollower(session, () => pulse.Text).FollowAsync([await begin()], cancel))[0];
         if (move.End != MoveEnd.Done)
             throw new ApiException(new ApiError("demo-failed", $"the {Words.Of(move.Mode)} move ended {MoveText.Ending(move)}")
-            { Vm = VmName, Reasons = move.Refusals, Next = $"the logs are in {plan.DataDirectory} until the demo removes them" });
+            { Vm = VmName, Reasons = move.Refusals, Next = "look into the logs that were kept" });
         var done = new DemoMove(move, await guest.SeenSinceAsync(mark, session.Time, cancel));
         moves.Add(done);
         if (Screen.IsJson) Screen.DocumentLine(done);
