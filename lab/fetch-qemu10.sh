@@ -40,6 +40,9 @@ APT::Install-Recommends "false";
 APT::Architecture "amd64";
 APT::Sandbox::User "";
 Debug::NoLocking "true";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+Acquire::Retries "1";
 CONF
 }
 

@@ -7,6 +7,8 @@ namespace Godwit.Cli.Lab;
 /// <param name="Qemus">QEMU binaries of every host, the first is the default; empty: the machine's own.</param>
 public sealed record LabOptions(IReadOnlyList<string>? Qemus = null)
 {
+    /// <summary>Give every host a QEMU 10 beside the machine's own; <see cref="LabCluster.NewerQemu"/> is its path.</summary>
+    public bool WithNewerQemu { get; init; }
     /// <summary>Environment of every agent, <c>NAME=value</c>.</summary>
     public IReadOnlyList<string> AgentSettings { get; init; } = [];
     /// <summary>Told in words what is being done, for people who wait.</summary>
@@ -51,6 +53,7 @@ public sealed class LabCluster : IAsyncDisposable
     /// <summary>In the order of the hosts.</summary>
     public IReadOnlyList<LabService> Agents => _agents;
     public Prober Prober { get; private set; } = null!;
+    public string? NewerQemu { get; private set; }
     internal GodwitApi Api => new(_client);
 
     /// <summary>All is up when this returns: hosts ready, template imported, prober listening.</summary>
@@ -106,6 +109,7 @@ public sealed class LabCluster : IAsyncDisposable
         foreach (var note in Network.Notes) _options.Tell(note);
         MakeDirectories();
         Prober = await Prober.StartAsync(Plan, Folder);
+        if (_options.WithNewerQemu) NewerQemu = await Folder.NewerQemuAsync(Plan.DataDirectory, cancel);
 
         _options.Tell("Starting the server");
         await Server.StartAsync(cancel);
@@ -124,7 +128,8 @@ public sealed class LabCluster : IAsyncDisposable
     {
         var bundle = Path.Combine(host.DataDirectory, "bundle.pem");
         await Commands.BundleFile.WriteAsync(bundle, await Api.HostBundleAsync(host.Name, cancel), cancel);
-        string[] qemus = [.. (_options.Qemus ?? []).SelectMany(path => (string[])["--qemu", path])];
+        var own = _options.Qemus ?? (NewerQemu is null ? [] : Services.ServiceDefaults.Qemus());
+        string[] qemus = [.. own.Concat(NewerQemu is null ? [] : [NewerQemu]).SelectMany(path => (string[])["--qemu", path])];
         var agent = new LabService($"agent of {host.Name}", host.Namespace,
             ["agent", "--bundle", bundle, "--listen", $"{host.ManagementAddress}:{AgentPort}",
                 "--link", $"{host.MigrationAddress}:{LinkPort}", "--state", Path.Combine(host.DataDirectory, "state"),

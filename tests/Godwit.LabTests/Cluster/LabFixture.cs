@@ -31,7 +31,8 @@ public sealed class LabFixture : IAsyncLifetime
     {
         if (!Environment.IsPrivilegedProcess || !File.Exists(RealQemuFactAttribute.Qemu)) return; // All its tests are skipped.
         Cluster = await LabCluster.StartAsync(
-            LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2), new LabOptions(), default);
+            LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2),
+            new LabOptions { WithNewerQemu = NewerQemuFactAttribute.CanBeHad }, default);
         Guest = await StartVmAsync(VmName, "host1");
     }
 
