@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Net.WebSockets;
 using System.Text;
 using System.Threading.Channels;
@@ -18,17 +19,16 @@ public sealed class SerialConsoleTests
     public async Task A_console_that_a_move_cuts_attaches_again_and_its_keys_go_to_the_new_connection()
     {
         await using var guest = await Guest.StartAsync(["first ", "second"]);
-        var keys = new Keyboard();
-        using var picture = new MemoryStream();
+        var (keys, picture) = (new Pipe(), new Pipe());
         using var session = Session(guest.SocketPath);
-        var run = new SerialConsole(session, "web1", keys, picture).RunAsync(default);
+        var run = new SerialConsole(session, "web1", keys.Reader.AsStream(), picture.Writer.AsStream()).RunAsync(default);
 
-        await guest.SecondAttached;
-        keys.Type("ls\r");
+        var shown = await picture.Reader.ReadAtLeastAsync("first second".Length);
+        Assert.Equal("first second", Encoding.ASCII.GetString(shown.Buffer));
+        await keys.Writer.WriteAsync("ls\r"u8.ToArray());
         Assert.Equal("ls\r", await guest.Typed.ReadAsync());
-        keys.Type("\u001d");
+        await keys.Writer.WriteAsync("\u001d"u8.ToArray());
         Assert.Equal(ExitCode.All, await run);
-        Assert.Equal("first second", Encoding.ASCII.GetString(picture.ToArray()));
     }
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class SerialConsoleTests
     {
         using var session = Session("/nowhere/godwit.sock");
         var error = await Assert.ThrowsAsync<ApiException>(() =>
-            new SerialConsole(session, "web1", new Keyboard(), Stream.Null).RunAsync(default));
+            new SerialConsole(session, "web1", Stream.Null, Stream.Null).RunAsync(default));
         Assert.Equal("server-not-reachable", error.Error.Code);
     }
 
@@ -47,17 +47,15 @@ public sealed class SerialConsoleTests
     }, json: false);
 
     /// <summary>Says one line a connection and closes all but the last.</summary>
-    private sealed class Guest(WebApplication app, string socketPath, ChannelReader<string> typed, Task secondAttached)
-        : IAsyncDisposable
+    private sealed class Guest(WebApplication app, string socketPath, ChannelReader<string> typed) : IAsyncDisposable
     {
         public string SocketPath => socketPath;
         public ChannelReader<string> Typed => typed;
-        public Task SecondAttached => secondAttached;
 
         public static async Task<Guest> StartAsync(IReadOnlyList<string> lines)
         {
             var socketPath = Path.Combine(Path.GetTempPath(), $"godwit-{Guid.NewGuid():N}.sock");
-            var (typed, last, count) = (Channel.CreateUnbounded<string>(), new TaskCompletionSource(), 0);
+            var (typed, count) = (Channel.CreateUnbounded<string>(), 0);
             var builder = WebApplication.CreateSlimBuilder();
             builder.Logging.ClearProviders();
             builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(socketPath));
@@ -73,13 +71,12 @@ public sealed class SerialConsoleTests
                     await socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, "moved", default);
                     return;
                 }
-                last.SetResult();
                 var chunk = new byte[64];
                 while (await socket.ReceiveAsync(chunk.AsMemory(), http.RequestAborted) is { Count: > 0 } message)
                     await typed.Writer.WriteAsync(Encoding.ASCII.GetString(chunk, 0, message.Count));
             });
             await app.StartAsync();
-            return new Guest(app, socketPath, typed.Reader, last.Task);
+            return new Guest(app, socketPath, typed.Reader);
         }
 
         public async ValueTask DisposeAsync()
@@ -87,31 +84,5 @@ public sealed class SerialConsoleTests
             await app.DisposeAsync();
             File.Delete(socketPath);
         }
-    }
-
-    private sealed class Keyboard : Stream
-    {
-        private readonly Channel<byte[]> pressed = Channel.CreateUnbounded<byte[]>();
-
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-
-        public void Type(string text) => pressed.Writer.TryWrite(Encoding.ASCII.GetBytes(text));
-
-        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            var keys = await pressed.Reader.ReadAsync(cancellationToken);
-            keys.CopyTo(buffer);
-            return keys.Length;
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-        public override void Flush() { }
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }
