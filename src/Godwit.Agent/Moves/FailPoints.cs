@@ -13,14 +13,18 @@ internal sealed class FailPoints(string? settings, TimeProvider time)
         .Select(s => s.Split('=', 2)).Where(p => p.Length == 2).ToDictionary(p => p[0], p => p[1]);
 
     public ValueTask HitAsync(string name) =>
-        armed.Count != 0 && armed.TryGetValue(name, out var what) ? new ValueTask(HoldAsync(what)) : ValueTask.CompletedTask;
+        armed.Count != 0 && armed.TryGetValue(name, out var what) ? new ValueTask(HoldAsync(name, what)) : ValueTask.CompletedTask;
 
-    private Task HoldAsync(string what) => what switch
+    private Task HoldAsync(string name, string what)
     {
-        "hang" => Task.Delay(Timeout.InfiniteTimeSpan, time),
-        "throw" => throw new IOException("fail-point"),
-        _ when what.StartsWith("delay:", StringComparison.Ordinal) =>
-            Task.Delay(TimeSpan.FromMilliseconds(int.Parse(what[6..], System.Globalization.CultureInfo.InvariantCulture)), time),
-        _ => throw new RefusedException("fail-point-unknown", $"'{what}' is no fail-point action", "use hang, throw or delay:MS"),
-    };
+        Console.Error.WriteLine($"fail-point {name} reached"); // A test waits for this line before it strikes.
+        return what switch
+        {
+            "hang" => Task.Delay(Timeout.InfiniteTimeSpan, time),
+            "throw" => throw new IOException("fail-point"),
+            _ when what.StartsWith("delay:", StringComparison.Ordinal) =>
+                Task.Delay(TimeSpan.FromMilliseconds(int.Parse(what[6..], System.Globalization.CultureInfo.InvariantCulture)), time),
+            _ => throw new RefusedException("fail-point-unknown", $"'{what}' is no fail-point action", "use hang, throw or delay:MS"),
+        };
+    }
 }

@@ -21,6 +21,8 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
     private const long SlowBytesPerSecond = 4 << 20; // 256 MiB of mostly zero pages: some ten seconds of memory phase.
     private static readonly TimeSpan RecoveryMax = TimeSpan.FromSeconds(60);
 
+    private int reachedBefore;
+
     public enum Victim { Server, SourceAgent, TargetAgent, TargetQemu }
 
     [RealQemuTheory]
@@ -54,7 +56,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
         var holder = victim == Victim.SourceAgent ? source : await lab.OtherHostAsync();
         await ArmAsync(holder, $"{heldAt}=hang");
         var move = await BeginAsync(0);
-        await UntilAsync(move, m => m.Phase == Phase.Switching);
+        await UntilHeldAsync(holder);
 
         await RestartAgentAsync(holder);
         var ended = await EndOfAsync(move);
@@ -71,7 +73,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
         var target = await lab.OtherHostAsync();
         await ArmAsync(target, "incoming.after-intent=delay:1000");
         var move = await BeginAsync(0);
-        await UntilAsync(move, m => m.Phase == Phase.Switching);
+        await UntilHeldAsync(target);
 
         await KillAsync(Victim.Server, move);
         var ended = await EndOfAsync(move);
@@ -89,7 +91,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
         var target = await lab.OtherHostAsync();
         await ArmAsync(target, "incoming.after-intent=delay:1500");
         var move = await BeginAsync(0);
-        await UntilAsync(move, m => m.Phase == Phase.Switching);
+        await UntilHeldAsync(target);
 
         await KillAsync(Victim.TargetQemu, move);
         var ended = await EndOfAsync(move);
@@ -107,7 +109,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
         var target = await lab.OtherHostAsync();
         await ArmAsync(target, "incoming.after-intent=delay:1500");
         var move = await BeginAsync(0);
-        await UntilAsync(move, m => m.Phase == Phase.Switching);
+        await UntilHeldAsync(target);
 
         KillQemu(move.Source.Value);
         var ended = await EndOfAsync(move);
@@ -181,7 +183,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
     /// <summary>kill -9 and a new start.</summary>
     private async Task RestartAgentAsync(string host, params string[] settings)
     {
-        var agent = lab.Cluster.Agents[lab.Cluster.Plan.Hosts.Select(h => h.Name).ToList().IndexOf(host)];
+        var agent = AgentOf(host);
         await agent.KillAsync();
         await agent.StartAsync(default, settings);
     }
@@ -190,8 +192,27 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
     private async Task ArmAsync(string host, string failPoint)
     {
         await RestartAgentAsync(host, $"GODWIT_FAILPOINTS={failPoint}");
+        reachedBefore = Reached(AgentOf(host).LogPath);
         await UntilBothAnswerAsync();
     }
+
+    /// <summary>The agent told in its log that it stands at the fail-point it was armed with.</summary>
+    private async Task UntilHeldAsync(string host)
+    {
+        var log = AgentOf(host).LogPath;
+        for (var since = Stopwatch.StartNew(); since.Elapsed < RecoveryMax; await Task.Delay(5))
+            if (Reached(log) > reachedBefore) return;
+        Assert.Fail($"{host} never reached its fail-point");
+    }
+
+    private static int Reached(string log)
+    {
+        using var file = new StreamReader(new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        return file.ReadToEnd().Split("fail-point ").Length;
+    }
+
+    private LabService AgentOf(string host) =>
+        lab.Cluster.Agents[lab.Cluster.Plan.Hosts.Select(h => h.Name).ToList().IndexOf(host)];
 
     private async Task UntilBothAnswerAsync()
     {
