@@ -117,8 +117,7 @@ public sealed class RealLinkTests : IAsyncLifetime
         (await _targetQemuListener.AcceptAsync()).Dispose();
         while (!received.IsCompleted) // Until QEMU's end is noticed; the socket's buffer may take a little first.
         {
-            await qemu.SendAsync(new byte[1000]);
-            await Task.Yield();
+            await Task.WhenAny(received, qemu.SendAsync(new byte[1000]));
         }
 
         Assert.IsType<LinkEnd.QemuGone>(await received);
