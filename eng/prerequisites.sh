@@ -10,6 +10,8 @@ lab_packages=(
     qemu-system-x86 qemu-utils iproute2 nftables busybox-static syslinux syslinux-common
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils
 )
+# What the lab tests need beside them: the model checker of docs/design/handover.pml.
+test_packages=(spin)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2
