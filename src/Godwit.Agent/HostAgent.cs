@@ -46,7 +46,7 @@ public sealed class HostAgent : IHostAgent
         consoleLogs = new ConsoleLogs(machines, disk, processes);
         pools = new Pools(layout, disk);
         disks = new DiskFiles(pools, disk, processes);
-        images = new ImageImport(pools, disk, randomness);
+        images = new ImageImport(pools, disk, processes, randomness);
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         checks = new MoveChecks(machines, facts, time);
@@ -81,7 +81,8 @@ public sealed class HostAgent : IHostAgent
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.WriteNonceAsync(pool, nonce, cancel);
-    public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.SeesNonceAsync(pool, nonce, cancel);
+    public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
+        pools.SeesNonceAsync(pool, nonce, cancel);
     public Task<ImportedImage> ImportImageAsync(ImportImage order, Stream content, CancellationToken cancel) =>
         images.ImportAsync(order, content, cancel);
     public Task CreateDiskAsync(DiskSpec disk, int ownerUid, CancellationToken cancel) => disks.CreateAsync(disk, ownerUid, cancel);
@@ -117,7 +118,8 @@ public sealed class HostAgent : IHostAgent
     public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) => moves.QueryAsync(move);
     public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) => moves.CancelAsync(move);
     public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => moves.AbandonAsync(move);
-    public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) => moves.SettleAsync(move, proof);
+    public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
+        moves.SettleAsync(move, proof);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => moves.CleanAsync(move);
 }
 

@@ -48,6 +48,15 @@ public sealed class RepositoryRulesTests
         Assert.Empty(tooWide);
     }
 
+    /// <summary>Whoever runs qemu-img elsewhere has left out its format, its limits, or both.</summary>
+    [Fact]
+    public void The_agent_runs_qemu_img_in_one_place_only()
+    {
+        var runners = SourceFiles().Where(f => f.Contains("/Godwit.Agent/", StringComparison.Ordinal))
+            .Where(f => File.ReadAllText(f).Contains("new Command(\"qemu-img\"", StringComparison.Ordinal)).Select(Path.GetFileName);
+        Assert.Equal(["QemuImg.cs"], runners);
+    }
+
     private static IEnumerable<string> SourceFiles() =>
         new[] { "src", "tests", "bench" }.Select(d => Path.Combine(Root(), d)).Where(Directory.Exists)
             .SelectMany(d => Directory.EnumerateFiles(d, "*.cs", SearchOption.AllDirectories));

@@ -88,6 +88,7 @@ public sealed class RealProcesses : IProcesses
     private static List<string> Words(Command command)
     {
         List<string> words = [];
+        if (command.WithoutNetwork) words.AddRange(["unshare", "--net", "--ipc", "--uts", "--"]); // While it still may.
         if (command.RunAsUid is { } uid)
         {
             var id = Text($"{uid}");
@@ -97,6 +98,7 @@ public sealed class RealProcesses : IProcesses
         }
         if (command.Limits is { } limits)
             words.AddRange(["prlimit", Text($"--as={limits.MemoryBytes}"), Text($"--cpu={limits.CpuSeconds}"), "--"]);
+        if (command.FileBytesMax is { } fileBytes) words.AddRange(["prlimit", Text($"--fsize={fileBytes}"), "--core=0", "--"]);
         if (command.Cpus is not null) words.AddRange(["taskset", "-c", command.Cpus]);
         return [.. words, command.Program, .. command.Arguments];
     }

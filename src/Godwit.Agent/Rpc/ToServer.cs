@@ -76,6 +76,7 @@ public static class ToServer
         Format = image.Format,
         VirtualBytes = image.VirtualBytes,
         FileBytes = image.FileBytes,
+        Kind = image.Kind,
     };
 
     public static Contracts.SavedVm Message(SavedVm saved) =>

@@ -13,12 +13,12 @@ internal static class TemplateCommands
     {
         var name = new Argument<string>("NAME");
         var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.OneOrMore };
-        var file = new Argument<FileInfo>("FILE") { Description = "A qcow2 or raw disk image." };
+        var file = new Argument<FileInfo>("FILE") { Description = "A disk image: qcow2, raw, VMDK, VHDX, VHD, or an OVA of one disk." };
         var format = new Option<string>("--format")
         {
-            Description = "Form of the image. Said, never guessed from its content; by default from the file's name.",
+            Description = "Form of the image, which its content must agree with; by default as the file's name ends, else as it is.",
         };
-        format.AcceptOnlyFromAmong("qcow2", "raw");
+        format.AcceptOnlyFromAmong("auto", "raw", "qcow2", "vmdk", "vhdx", "vhd", "ova");
         var pool = new Option<string?>("--pool") { Description = "Where it is stored, if there is more than one." };
         return Verbs.Group("template", "Disk images that VMs are cloned from.",
             verbs.Verb("import", "Store a disk image under a name.", (session, parsed, cancel) => ImportAsync(session,
@@ -53,11 +53,8 @@ internal static class TemplateCommands
     {
         var form = format ?? file.Extension.ToLowerInvariant() switch
         {
-            ".qcow2" => "qcow2", ".raw" or ".img" => "raw", _ => null,
+            ".qcow2" => "qcow2", ".raw" => "raw", ".vmdk" => "vmdk", ".vhdx" => "vhdx", ".vhd" => "vhd", ".ova" => "ova", _ => "auto",
         };
-        if (form is null)
-            throw new ApiException(new ApiError("format-unknown", $"the name of {file.Name} does not say what form it has")
-            { Next = "say it: --format qcow2 or --format raw" });
         if (!file.Exists)
             throw new ApiException(new ApiError("file-missing", $"there is no file {file.FullName}") { Next = "check the path" });
 
@@ -65,6 +62,8 @@ internal static class TemplateCommands
         await using var content = file.OpenRead();
         var template = await session.Api.ImportTemplateAsync(name, form, pool, content, cancel);
         if (session.Screen.IsJson) session.Screen.Document(template);
+        if (template.ImportedAs is { Length: > 0 } kind)
+            session.Screen.Line($"{file.Name} is {kind}; it is stored as {template.Format}.");
         session.Screen.Line($"{template.Name} is stored in pool {template.Pool} "
             + $"(disk of {Amounts.Bytes(template.VirtualBytes)}, sha256 {template.Sha256[..12]}…).");
         return ExitCode.All;

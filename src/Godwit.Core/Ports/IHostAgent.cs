@@ -66,12 +66,18 @@ public sealed class AgentUnreachableException(HostId host, string why, Exception
     public string Why { get; } = why;
 }
 
-/// <param name="Format"><c>qcow2</c> or <c>raw</c>, as the person said; checked, never probed.</param>
+/// <param name="Format">
+/// <c>raw, qcow2, vmdk, vhdx, vhd, ova</c> as the person said, which the content must agree with; <c>auto</c>: the content decides.
+/// </param>
 public sealed record ImportImage(string Pool, string Format);
 
 /// <param name="File">Pool-relative name, made from the SHA-256 of the content.</param>
+/// <param name="Sha256">Of the file as it is stored.</param>
+/// <param name="Format">Of the file as it is stored: <c>qcow2</c> or <c>raw</c>.</param>
 /// <param name="VirtualBytes">The disk size the guest would see.</param>
-public sealed record ImportedImage(string File, string Sha256, string Format, long VirtualBytes, long FileBytes);
+/// <param name="Kind">What came, in words for people: <c>OVA with VMDK streamOptimized</c>.</param>
+public sealed record ImportedImage(
+    string File, string Sha256, string Format, long VirtualBytes, long FileBytes, string Kind = "");
 
 /// <param name="SavedFile">Non-null: bring it back from this state file instead of booting.</param>
 public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null);

@@ -71,6 +71,10 @@ public sealed record Command(string Program, IReadOnlyList<string> Arguments, in
     public string? Cpus { get; init; }
     /// <summary>Address space in bytes and processor seconds it may use; null is without limit.</summary>
     public (long MemoryBytes, int CpuSeconds)? Limits { get; init; }
+    /// <summary>The largest file it may write, in bytes; null is without limit.</summary>
+    public long? FileBytesMax { get; init; }
+    /// <summary>No network, not even this host's own sockets by address; needs root.</summary>
+    public bool WithoutNetwork { get; init; }
     /// <summary>What it reads on standard input; null is nothing.</summary>
     public string? Input { get; init; }
 }

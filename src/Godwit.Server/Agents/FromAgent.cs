@@ -68,7 +68,7 @@ public static class FromAgent
     };
 
     public static ImportedImage Record(Contracts.ImportedImage image) =>
-        new(image.File, image.Sha256, image.Format, image.VirtualBytes, image.FileBytes);
+        new(image.File, image.Sha256, image.Format, image.VirtualBytes, image.FileBytes, image.Kind);
 
     public static SavedVm Record(Contracts.SavedVm saved) => new(saved.File, saved.Bytes, saved.Sha256, saved.PauseMs);
 

@@ -15,11 +15,13 @@ internal static class TemplateEndpoints
         api.MapGet("/templates", () => control.Views.TemplatesAsync());
         api.MapGet("/templates/{template}", (string template) => control.Views.TemplateAsync(template));
         api.MapPut("/templates/{template}",
-            async Task<Created<TemplateView>> (string template, string format, string? pool, string? host, HttpContext http) =>
+            async Task<Created<TemplateView>> (string template, string? format, string? pool, string? host, HttpContext http) =>
             {
                 var content = Unlimited(http);
-                await control.Templates.ImportAsync(new ImportWish(template, format, pool, host), content, http.RequestAborted);
-                return TypedResults.Created($"/api/v1/templates/{template}", await control.Views.TemplateAsync(template));
+                var wish = new ImportWish(template, format ?? "auto", pool, host);
+                var (_, kind) = await control.Templates.ImportAsync(wish, content, http.RequestAborted);
+                var view = await control.Views.TemplateAsync(template);
+                return TypedResults.Created($"/api/v1/templates/{template}", view with { ImportedAs = kind });
             }).Accepts<byte[]>("application/octet-stream");
         api.MapDelete("/templates/{template}", async Task<NoContent> (string template, CancellationToken leave) =>
         {

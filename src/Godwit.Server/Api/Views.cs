@@ -27,9 +27,10 @@ public sealed record OperationView(string Id, string Kind, DateTimeOffset Create
 
 /// <param name="Clones">VMs made from it; it cannot be deleted while there are any.</param>
 /// <param name="Hosts">Hosts that see its pool.</param>
+/// <param name="ImportedAs">In the answer to an import: what the file was, <c>VMDK streamOptimized</c>.</param>
 public sealed record TemplateView(
     string Name, string Pool, string File, string Format, string Sha256, long VirtualBytes, long FileBytes,
-    DateTimeOffset CreatedAt, int Clones, IReadOnlyList<HostId> Hosts);
+    DateTimeOffset CreatedAt, int Clones, IReadOnlyList<HostId> Hosts, string? ImportedAs = null);
 
 /// <summary>What a move would do and every reason why it would be refused now; empty reasons: it may begin.</summary>
 /// <param name="WaitsFor">Moves that would go before it, in order.</param>

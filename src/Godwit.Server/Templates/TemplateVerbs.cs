@@ -11,11 +11,13 @@ namespace Godwit.Server.Templates;
 /// <summary>template import and delete. The bytes go straight to an agent of the pool; nothing is kept here.</summary>
 public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProvider time)
 {
+    /// <summary>auto: the content decides. A format that is said must be that of the content.</summary>
+    private static readonly string[] Formats = ["auto", "raw", "qcow2", "vmdk", "vhdx", "vhd", "ova"];
     private readonly SemaphoreSlim _gate = new(1);
     private int _imports;
 
     /// <summary>Safe to repeat: the same content under the same name is the same template.</summary>
-    public async Task<Template> ImportAsync(ImportWish wish, Stream content, CancellationToken cancel)
+    public async Task<(Template Template, string Kind)> ImportAsync(ImportWish wish, Stream content, CancellationToken cancel)
     {
         Check(wish);
         var (host, pool, share) = await WhereAsync(wish);
@@ -40,7 +42,7 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
                 await DropUnusedAsync(host, template, cancel);
                 throw new RefusedException([refusal]);
             }
-            return (await stores.Templates.FindAsync(wish.Name))!;
+            return ((await stores.Templates.FindAsync(wish.Name))!, image.Kind);
         }
         finally
         {
@@ -73,7 +75,8 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
     {
         var rooms = await stores.Hosts.RoomsAsync();
         if (wish.Host is not null && rooms.All(r => r.Host.Id.Value != wish.Host)) throw HostVerbs.NotFound(new HostId(wish.Host));
-        var ready = rooms.Where(r => r.Host.State != HostState.Unreachable && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
+        var ready = rooms.Where(r =>
+            r.Host.State != HostState.Unreachable && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
         var pools = ready.SelectMany(r => r.Shares.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
         if (wish.Pool is null && pools.Count != 1)
             throw new RefusedException("bad-pool",
@@ -104,8 +107,8 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         var reasons = new List<Refusal>();
         if (!Names.IsValid(wish.Name))
             reasons.Add(new("bad-name", $"'{wish.Name}' cannot be a template's name", $"a name is {Names.Rule}"));
-        if (wish.Format is not ("qcow2" or "raw"))
-            reasons.Add(new("bad-format", $"'{wish.Format}' is no format of an image", "say qcow2 or raw: it is checked, never guessed"));
+        if (!Formats.Contains(wish.Format))
+            reasons.Add(new("bad-format", $"'{wish.Format}' is no format of an image", $"say one of {string.Join(", ", Formats)}"));
         if (wish.Pool is not null && !Names.IsValid(wish.Pool))
             reasons.Add(new("bad-pool", $"'{wish.Pool}' cannot be a pool's name", $"a name is {Names.Rule}"));
         if (reasons.Count > 0) throw new RefusedException(reasons);
@@ -125,5 +128,5 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
     }
 }
 
-/// <param name="Format">As the person said; checked, never probed.</param>
+/// <param name="Format">As the person said, or <c>auto</c>; the agent's inspector holds the content against it.</param>
 public sealed record ImportWish(string Name, string Format, string? Pool, string? Host);

@@ -21,7 +21,7 @@ public sealed class DisksAndFactsTests
         await host.PrepareAsync();
         await host.ShellAsync($"cd {host.Pool}/.. && qemu-img create -q -f qcow2 t.qcow2 32M");
         var pools = new Pools(host.Layout, host.Disk);
-        var import = new ImageImport(pools, host.Disk, new RealRandomness());
+        var import = new ImageImport(pools, host.Disk, host.Processes, new RealRandomness());
         await using var content = File.OpenRead(Path.Combine(host.Pool, "..", "t.qcow2"));
         var image = await import.ImportAsync(new ImportImage("main", "qcow2"), content, default);
         Assert.Equal(32 << 20, image.VirtualBytes);
@@ -46,7 +46,7 @@ public sealed class DisksAndFactsTests
             qemu-img create -q -f qcow2 -F raw -b $PWD/secret backed.qcow2
             qemu-img create -q -f qcow2 -o data_file=$PWD/secret,data_file_raw=on data.qcow2 1M
             """);
-        var import = new ImageImport(new Pools(host.Layout, host.Disk), host.Disk, new RealRandomness());
+        var import = new ImageImport(new Pools(host.Layout, host.Disk), host.Disk, host.Processes, new RealRandomness());
         foreach (var (file, code) in new[] { ("backed.qcow2", "image-backing-file"), ("data.qcow2", "image-data-file") })
         {
             await using var content = File.OpenRead(Path.Combine(host.Pool, "..", file));

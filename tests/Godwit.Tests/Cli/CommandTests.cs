@@ -83,7 +83,7 @@ public sealed class CommandTests
     [InlineData("vm migrate web1 --max-pause 0")]
     [InlineData("vm migrate web1 --bwlimit -1")]
     [InlineData("vm migrate web1 --max-pause 60001")]
-    [InlineData("template import lab lab.img --format vmdk")]
+    [InlineData("template import lab lab.img --format vdi")]
     [InlineData("host add host1")]
     [InlineData("sing")]
     public async Task A_line_that_makes_no_sense_is_refused_before_anybody_is_asked(string line)
@@ -99,7 +99,8 @@ public sealed class CommandTests
     public async Task Create_sends_what_was_typed()
     {
         await using var server = new ScriptedServer().On($"POST {Api}/vms", Json(Examples.Vm("web1")));
-        var run = await GodwitRun.OfAsync(server, "vm create web1 --template lab --memory 2G --cpus 4 --host host2 --network lan --start");
+        var run = await GodwitRun.OfAsync(server,
+            "vm create web1 --template lab --memory 2G --cpus 4 --host host2 --network lan --start");
         Assert.Equal("web1 is running on host1.\n", run.Output);
         var sent = JsonDocument.Parse(server.Heard[0].Body).RootElement;
         Assert.Equal(2L << 30, sent.GetProperty("memoryBytes").GetInt64());

@@ -196,8 +196,8 @@ internal static class Gens
             Receipt = receipt,
         };
 
-    public static readonly Gen<ImportedImage> Image = Gen.Select(Text, Text, Text, Gen.Long, Gen.Long)
-        .Select(i => new ImportedImage(i.Item1, i.Item2, i.Item3, i.Item4, i.Item5));
+    public static readonly Gen<ImportedImage> Image = Gen.Select(Text, Text, Text, Gen.Long, Gen.Long, Text)
+        .Select(i => new ImportedImage(i.Item1, i.Item2, i.Item3, i.Item4, i.Item5, i.Item6));
 
     public static readonly Gen<SavedVm> Saved = Gen.Select(Text, Gen.Long, Text, Doubles)
         .Select(s => new SavedVm(s.Item1, s.Item2, s.Item3, s.Item4));

@@ -33,7 +33,7 @@ public sealed class DiskFilesTests
         var command = Assert.Single(_processes.Heard);
         Assert.Equal("qemu-img", command.Program);
         Assert.NotNull(command.Limits);
-        Assert.Equal(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", Samples.Template, ClonePath + ".new", "1073741824"],
+        Assert.Equal(["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", Samples.Template, ClonePath + ".new", "1073741824"],
             command.Arguments);
         Assert.Equal((20_001, (UnixFileMode)0b110_000_000), _disk.Published[ClonePath]);
     }
