@@ -354,15 +354,12 @@ public sealed partial class HostMachines(
         if (wish.QemuPath is not null && !Layout.QemuPaths.Contains(wish.QemuPath))
             throw new RefusedException("qemu-unknown", $"this host does not know a QEMU {wish.QemuPath}",
                 $"it has {string.Join(", ", Layout.QemuPaths)}; give its agent another one with --qemu PATH");
-        if (wish.Cpus is not null && !CpuList().IsMatch(wish.Cpus))
+        if (wish.Cpus is not null && !VmRules.IsCpuList(wish.Cpus))
             throw new RefusedException("cpus-invalid", $"'{wish.Cpus}' is not a list of processors", "write 0-3 or 0,2,4-7");
     }
 
     private string DefaultQemu() => Layout.QemuPaths.Count > 0 ? Layout.QemuPaths[0] : throw new RefusedException(
         "qemu-missing", "this host has no QEMU", "install qemu-system-x86, or name one with --qemu PATH");
-
-    [GeneratedRegex("^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?){0,63}\\z", RegexOptions.CultureInvariant)]
-    private static partial Regex CpuList();
 
     [LoggerMessage(LogLevel.Warning, "{Vm}: taps stayed behind: {Why}")]
     private partial void TapsStayed(string vm, string why);

@@ -10,9 +10,7 @@ namespace Godwit.Agent.Machines;
 /// </summary>
 public static partial class VmSpecRules
 {
-    public const int CpusMax = 288, DisksMax = 8, NicsMax = 8, UidMin = 1000;
-    public const long MemoryBytesMin = 16L << 20, MemoryBytesMax = 16L << 40, MemoryStep = 1L << 20;
-    public const long DiskBytesMax = 64L << 40;
+    public const int UidMin = 1000;
     private const int FileNameMax = 128;
 
     /// <summary>Throws <see cref="RefusedException"/> with every broken rule.</summary>
@@ -37,18 +35,20 @@ public static partial class VmSpecRules
     {
         if (!Names.IsValid(spec.Name)) yield return $"its name must be {Names.Rule}";
         if (!Guid.TryParseExact(spec.Uuid, "D", out _)) yield return $"uuid '{spec.Uuid}' is not in RFC 4122 form";
-        if (spec.Cpus is < 1 or > CpusMax) yield return $"{spec.Cpus} vCPUs; 1 to {CpusMax} are possible";
-        if (spec.MemoryBytes is < MemoryBytesMin or > MemoryBytesMax || spec.MemoryBytes % MemoryStep != 0)
-            yield return $"{spec.MemoryBytes} bytes of memory; whole MiB from {MemoryBytesMin >> 20} MiB to 16 TiB";
+        if (spec.Cpus is < 1 or > VmRules.CpusMax) yield return $"{spec.Cpus} vCPUs; 1 to {VmRules.CpusMax} are possible";
+        if (!VmRules.IsMemory(spec.MemoryBytes))
+            yield return $"{spec.MemoryBytes} bytes of memory; whole MiB from {VmRules.MemoryBytesMin >> 20} MiB to 16 TiB";
         if (!MachineType().IsMatch(spec.MachineType))
             yield return $"machine type '{spec.MachineType}' is not versioned (pc-q35-7.2, pc-i440fx-7.2)";
         if (!CpuModel().IsMatch(spec.CpuModel) || spec.CpuModel is "host" or "max")
             yield return $"CPU model '{spec.CpuModel}' is not a named model (Nehalem-v1)";
         if (spec.Uid < UidMin) yield return $"uid {spec.Uid}; QEMU runs as an unprivileged uid, {UidMin} or more";
-        if (spec.Disks.Count > DisksMax) yield return $"{spec.Disks.Count} disks; at most {DisksMax}";
-        if (spec.Nics.Count > NicsMax) yield return $"{spec.Nics.Count} NICs; at most {NicsMax}";
-        foreach (var broken in spec.Disks.SelectMany(BrokenIn)) yield return broken;
-        foreach (var broken in spec.Nics.SelectMany(BrokenIn)) yield return broken;
+        if (spec.Disks.Count > VmRules.DisksMax) yield return $"{spec.Disks.Count} disks; at most {VmRules.DisksMax}";
+        if (spec.Nics.Count > VmRules.NicsMax) yield return $"{spec.Nics.Count} NICs; at most {VmRules.NicsMax}";
+        if (spec.Template is not null
+            && !Names.IsValid(spec.Template)) yield return $"template name '{spec.Template}' must be {Names.Rule}";
+        foreach (var broken in spec.Disks.Take(VmRules.DisksMax).SelectMany(BrokenIn)) yield return broken;
+        foreach (var broken in spec.Nics.Take(VmRules.NicsMax).SelectMany(BrokenIn)) yield return broken;
         if (spec.Disks.Select(d => (d.Pool, d.File)).Distinct().Count() != spec.Disks.Count)
             yield return "two of its disks are the same file";
     }
@@ -58,7 +58,7 @@ public static partial class VmSpecRules
         if (!Names.IsValid(disk.Pool)) yield return $"pool name '{disk.Pool}' must be {Names.Rule}";
         if (!IsFileName(disk.File)) yield return $"disk file '{disk.File}' is not a plain file name";
         if (disk.Format is not ("qcow2" or "raw")) yield return $"disk format '{disk.Format}' is neither qcow2 nor raw";
-        if (disk.SizeBytes is < 512 or > DiskBytesMax || disk.SizeBytes % 512 != 0)
+        if (!VmRules.IsDisk(disk.SizeBytes))
             yield return $"disk {disk.File} has {disk.SizeBytes} bytes; multiples of 512 up to 64 TiB";
         if (disk.BackingFile is null) yield break;
         if (disk.Format != "qcow2") yield return $"disk {disk.File} is {disk.Format}; only qcow2 can be a linked clone";
@@ -68,8 +68,8 @@ public static partial class VmSpecRules
 
     private static IEnumerable<string> BrokenIn(NicSpec nic)
     {
-        if (!BridgeName().IsMatch(nic.Bridge)) yield return $"bridge '{nic.Bridge}' is not an interface name";
-        if (!MacAddress().IsMatch(nic.Mac)) yield return $"MAC '{nic.Mac}' is not lower-case, locally administered, unicast";
+        if (!VmRules.IsBridge(nic.Bridge)) yield return $"bridge '{nic.Bridge}' is not an interface name";
+        if (!VmRules.IsMac(nic.Mac)) yield return $"MAC '{nic.Mac}' is not lower-case, locally administered, unicast";
     }
 
     [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]*\\z", RegexOptions.CultureInvariant)]
@@ -80,8 +80,4 @@ public static partial class VmSpecRules
     private static partial Regex MachineType();
     [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\\z", RegexOptions.CultureInvariant)]
     private static partial Regex CpuModel();
-    [GeneratedRegex("^[a-z0-9][a-z0-9._-]{0,14}\\z", RegexOptions.CultureInvariant)]
-    private static partial Regex BridgeName();
-    [GeneratedRegex("^[0-9a-f][26ae](:[0-9a-f]{2}){5}\\z", RegexOptions.CultureInvariant)]
-    private static partial Regex MacAddress();
 }

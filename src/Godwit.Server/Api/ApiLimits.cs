@@ -11,4 +11,6 @@ public static class ApiLimits
     public const int StreamsMax = 200;
     public const int ListMax = 1_000;
     public const int RequestKeyCharsMax = 100;
+    /// <summary>Of one refusal: more help nobody.</summary>
+    public const int ReasonsMax = 32;
 }

@@ -53,12 +53,15 @@ public static class Problems
         var status = StatusOf(reasons[0].Code);
         var isCheck = status == StatusCodes.Status409Conflict && reasons[0].Code != "vm-busy";
         return Make(status, new Refusal(reasons[0].Code,
-            string.Join("; ", reasons.Select(r => r.Cause)),
-            string.Join("; ", reasons.Select(r => r.Fix).Distinct())), place) with
+            string.Join("; ", reasons.Take(ApiLimits.ReasonsMax).Select(r => OneLine.Of(r.Cause))),
+            string.Join("; ", reasons.Take(ApiLimits.ReasonsMax).Select(r => OneLine.Of(r.Fix)).Distinct())), place) with
         {
-            Reasons = reasons.Count > 1 || isCheck ? reasons : [],
+            Reasons = reasons.Count > 1 || isCheck ? [.. reasons.Take(ApiLimits.ReasonsMax).Select(Shown)] : [],
         };
     }
+
+    /// <summary>A cause quotes what was sent, which may be made to deface a terminal, or a megabyte long.</summary>
+    private static Refusal Shown(Refusal reason) => reason with { Cause = OneLine.Of(reason.Cause), Fix = OneLine.Of(reason.Fix) };
 
     private static int StatusOf(string code) =>
         code.EndsWith("-not-found", StringComparison.Ordinal) ? StatusCodes.Status404NotFound
@@ -68,6 +71,8 @@ public static class Problems
 
     private static ApiProblem Make(int status, Refusal refusal, ProblemPlace place)
     {
+        const int all = OneLine.CharsMax * ApiLimits.ReasonsMax;
+        refusal = refusal with { Cause = OneLine.Of(refusal.Cause, all), Fix = OneLine.Of(refusal.Fix, all) };
         Invariant.Holds(refusal.Fix.Length > 0 && refusal.Cause.Length > 0);
         return new ApiProblem
         {
@@ -79,7 +84,7 @@ public static class Problems
             Next = refusal.Fix,
             Phase = place.Phase,
             Side = place.Side ?? "server",
-            Vm = place.Vm,
+            Vm = place.Vm is { } vm ? OneLine.Of(vm) : null,
             From = place.From,
             To = place.To,
         };

@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
@@ -13,10 +12,9 @@ using Godwit.Server.Vms;
 namespace Godwit.Server.Migrations;
 
 /// <summary>From what a person asked for to a move that waits its turn, or to the plan of one.</summary>
-public sealed partial class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
+public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
 {
     private const string Auto = "auto";
-    private const int MaxPauseMsMax = 60_000;
 
     public async Task<Migration> BeginAsync(string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey)
     {
@@ -127,17 +125,16 @@ public sealed partial class MoveWishes(Stores stores, MigrationRunner runner, Vm
         var reasons = new List<Refusal>();
         if (refresh is null && wish.Mode == MoveMode.Refresh)
             reasons.Add(new("bad-mode", "a refresh stays on its host", "use POST …/refresh, or 'godwit vm refresh'"));
-        if (wish.MaxPauseMs is < 1 or > MaxPauseMsMax)
-            reasons.Add(new("bad-max-pause", $"a pause of at most {wish.MaxPauseMs} ms", $"1 to {MaxPauseMsMax} ms are possible"));
-        if (wish.BandwidthBytesPerSecond < 0)
-            reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second", "0 (as fast as the link goes) or more"));
-        if (refresh?.Cpus is { } cpus && (cpus.Length > 256 || !CpuList().IsMatch(cpus)))
+        if (wish.MaxPauseMs is < 1 or > VmRules.MaxPauseMsMax)
+            reasons.Add(new("bad-max-pause", $"a pause of at most {wish.MaxPauseMs} ms",
+                $"1 to {VmRules.MaxPauseMsMax} ms are possible"));
+        if (wish.BandwidthBytesPerSecond is < 0 or > VmRules.BandwidthMax)
+            reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second",
+                $"0 (as fast as the link goes) to {VmRules.BandwidthMax} are possible"));
+        if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));
-        if (refresh?.QemuPath is { } path && (path.Length > 4096 || !Path.IsPathFullyQualified(path)))
+        if (refresh?.QemuPath is { } path && !VmRules.IsPath(path))
             reasons.Add(new("bad-qemu-path", $"'{path}' is no absolute path", "'godwit host show' lists the QEMUs of a host"));
         if (reasons.Count > 0) throw new RefusedException(reasons);
     }
-
-    [GeneratedRegex("^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*\\z", RegexOptions.CultureInvariant)]
-    private static partial Regex CpuList();
 }

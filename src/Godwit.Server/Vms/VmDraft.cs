@@ -14,9 +14,7 @@ namespace Godwit.Server.Vms;
 /// </summary>
 public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? template, VmNumbers numbers, DateTimeOffset now)
 {
-    public const int CpusMax = 288, NicsMax = 8;
-    public const long MemoryBytesMin = 16L << 20, MemoryBytesMax = 16L << 40, DiskBytesMin = 1L << 20, DiskBytesMax = 64L << 40;
-    public const long DiskBytesDefault = 8L << 30;
+    public const long DiskBytesMin = 1L << 20, DiskBytesDefault = 8L << 30;
     private const string DefaultBridge = "br0";
 
     /// <summary>Throws <see cref="RefusedException"/> with every reason.</summary>
@@ -77,7 +75,8 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
                 names.Count == 0 ? "give an agent --pool NAME=DIRECTORY" : "say which with --pool");
         }
         if (template is not null && chosen != template.Pool)
-            throw new RefusedException("bad-pool", $"template {template.Name} lies in pool {template.Pool}, a clone cannot lie in {chosen}",
+            throw new RefusedException("bad-pool",
+                $"template {template.Name} lies in pool {template.Pool}, a clone cannot lie in {chosen}",
                 $"leave --pool out, or import the template into {chosen}");
         return chosen;
     }
@@ -101,24 +100,24 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
     {
         if (!Names.IsValid(wish.Name) || IdForm().IsMatch(wish.Name))
             yield return new("bad-name", $"'{wish.Name}' cannot be a VM's name", $"a name is {Names.Rule}, and not of the form of an id");
-        if (wish.Cpus is < 1 or > CpusMax)
-            yield return new("bad-cpus", $"{wish.Cpus} CPUs", $"1 to {CpusMax} are possible");
-        if (wish.MemoryBytes is < MemoryBytesMin or > MemoryBytesMax || wish.MemoryBytes % (1 << 20) != 0)
+        if (wish.Cpus is < 1 or > VmRules.CpusMax)
+            yield return new("bad-cpus", $"{wish.Cpus} CPUs", $"1 to {VmRules.CpusMax} are possible");
+        if (!VmRules.IsMemory(wish.MemoryBytes))
             yield return new("bad-memory", $"{wish.MemoryBytes} bytes of memory", "whole MiB from 16 MiB to 16 TiB are possible");
-        if (wish.DiskBytes is { } size && (size is < DiskBytesMin or > DiskBytesMax || size % 512 != 0))
+        if (wish.DiskBytes is { } size && !VmRules.IsDisk(size, DiskBytesMin))
             yield return new("bad-disk", $"a disk of {size} bytes", "multiples of 512 from 1 MiB to 64 TiB are possible");
         if (template is not null && wish.DiskBytes < template.VirtualBytes)
             yield return new("bad-disk",
                 $"a disk of {wish.DiskBytes} bytes is smaller than template {template.Name} ({template.VirtualBytes})",
                 "leave the size out, or make it larger");
-        if (wish.Bridges is { Count: > NicsMax })
-            yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {NicsMax}");
-        foreach (var bridge in wish.Bridges?.Where(b => !Bridge().IsMatch(b)) ?? [])
-            yield return new("bad-bridge", $"'{bridge}' cannot be a bridge", "an interface name has 1 to 15 of a-z 0-9 . _ -");
+        if (wish.Bridges is { Count: > VmRules.NicsMax })
+            yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {VmRules.NicsMax}");
+        foreach (var bridge in wish.Bridges?.Take(VmRules.NicsMax).Where(b => !VmRules.IsBridge(b)) ?? [])
+            yield return new("bad-bridge", $"'{bridge}' cannot be a bridge", VmRules.BridgeRule);
+        if (wish.Pool is not null && !Names.IsValid(wish.Pool))
+            yield return new("bad-pool", $"'{wish.Pool}' cannot be a pool's name", $"a name is {Names.Rule}");
     }
 
     [GeneratedRegex("^vm-[0-9a-f]{12}\\z", RegexOptions.CultureInvariant)]
     private static partial Regex IdForm();
-    [GeneratedRegex("^[a-z0-9][a-z0-9._-]{0,14}\\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Bridge();
 }

@@ -76,7 +76,7 @@ public sealed class ApiErrorTests
         Assert.Equal(("route-not-found", 404), Both(await server.ProblemAsync("GET", "no/such/thing")));
         Assert.Equal(("bad-method", 405), Both(await server.ProblemAsync("PATCH", "vms")));
         Assert.Equal(("bad-request", 400), Both(await server.ProblemAsync("GET", "migrations?limit=many")));
-        Assert.Equal(("bad-request", 400), Both(await server.ProblemAsync("PUT", "templates/base")));
+        Assert.Equal(("bad-format", 422), Both(await server.ProblemAsync("PUT", "templates/base?format=vdi")));
         Assert.Equal("bad-upgrade", (await server.ProblemAsync("GET", "vms/web/console")).Code);
     }
 

@@ -50,8 +50,9 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         var sha = Convert.ToHexStringLower(SHA256.HashData(bytes.ToArray()));
         return await DoAsync("ImportImage", () =>
         {
-            Files[$"template-{sha}.{order.Format}"] = order.Pool;
-            return new ImportedImage($"template-{sha}.{order.Format}", sha, order.Format, 1 << 20, bytes.Length);
+            var format = order.Format == "raw" ? "raw" : "qcow2";
+            Files[$"template-{sha}.{format}"] = order.Pool;
+            return new ImportedImage($"template-{sha}.{format}", sha, format, 1 << 20, bytes.Length, "made up");
         }, cancel);
     }
 
@@ -89,7 +90,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => DoAsync("CheckSource", () =>
     {
-        var report = Vms.GetValueOrDefault(vm) ?? throw new RefusedException("vm-not-here", $"{id} has no VM {vm}", "see 'godwit vm show'");
+        var report = Vms.GetValueOrDefault(vm) ?? throw new RefusedException("vm-not-here", $"{id} has no VM {vm}",
+            "see 'godwit vm show'");
         return new SourceFacts
         {
             State = report.State,
@@ -175,7 +177,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     private bool Become(VmId vm, VmState state)
     {
-        if (!Vms.TryGetValue(vm, out var report)) throw new RefusedException("vm-not-here", $"{id} has no VM {vm}", "see 'godwit vm show'");
+        if (!Vms.TryGetValue(vm, out var report)) throw new RefusedException("vm-not-here", $"{id} has no VM {vm}",
+            "see 'godwit vm show'");
         Vms[vm] = report with { State = state };
         return true;
     }
