@@ -37,10 +37,14 @@ public sealed class HostAgent : IHostAgent
 
     /// <param name="linkAddress"><c>address:port</c> other agents reach this host's link at; port 0 takes a free one.</param>
     public HostAgent(AgentPorts ports, HostLayout layout, string linkAddress, string? failPoints, ILoggerFactory logs)
+        : this(ports, layout, linkAddress, failPoints, logs, SafetyRules.All) { }
+
+    internal HostAgent(
+        AgentPorts ports, HostLayout layout, string linkAddress, string? failPoints, ILoggerFactory logs, SafetyRules rules)
     {
         (this.ports, this.linkAddress) = (ports, linkAddress);
         var (disk, processes, network, time, randomness) = (ports.Disk, ports.Processes, ports.Network, ports.Time, ports.Randomness);
-        machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>());
+        machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>()) { Rules = rules };
         life = new MachineLife(machines);
         adoption = new MachineAdoption(machines);
         consoleLogs = new ConsoleLogs(machines, disk, processes);

@@ -31,6 +31,7 @@ public sealed partial class HostMachines(
     internal INetwork Network { get; } = network;
     internal TimeProvider Time { get; } = time;
     internal ILogger Log { get; } = log;
+    internal SafetyRules Rules { get; init; } = SafetyRules.All;
 
     /// <summary>All VMs this host has a record of, also those it owns no longer; by id.</summary>
     public IReadOnlyList<Machine> All
@@ -70,7 +71,9 @@ public sealed partial class HostMachines(
             throw new RefusedException("vm-already-here",
                 $"{spec.Name} has a QEMU on this host already (process {alive[0].Process.Pid})",
                 "'godwit migration list' shows the move it belongs to; 'godwit migration repair' settles it");
-        Invariant.Holds(wish.RamOf is null || alive.Exists(i => i.RamOf == wish.RamOf));
+        // It powered itself off, or died, since the order was given: its memory is gone with it.
+        if (wish.RamOf is not null && !alive.Exists(i => i.RamOf == wish.RamOf))
+            throw new RefusedException("vm-not-running", $"{spec.Name} is not running here any more", "start it, or move it with --mode cold");
         if (wish.RamOf is null && !comesBack && machine.Record.IsOwner && epoch == machine.Epoch.Next())
             throw new RefusedException("vm-already-here", $"{spec.Name} is this host's own already", "choose another target");
 
@@ -237,6 +240,7 @@ public sealed partial class HostMachines(
             Spec = machine.Spec, Home = machine.Home, Incarnation = incarnation, RamOf = wish.RamOf ?? incarnation,
             Incoming = incoming, QemuPath = wish.QemuPath ?? DefaultQemu(), Cpus = wish.Cpus,
             Taps = Machines.Taps.NamesOf(machine.Spec, incarnation),
+            StartsStopped = !incoming || Rules.Keeps(SafetyRule.TargetStartsStopped),
         };
         QemuInstance? instance = null;
         try

@@ -31,7 +31,8 @@ public sealed partial class MachineLife(HostMachines machines)
         {
             await SettleAsync(machines, machine);
             var record = machine.Record;
-            if (epoch < record.Epoch || (epoch == record.Epoch && !record.IsOwner)) throw HostMachines.Stale(machine, epoch);
+            if (machines.Rules.Keeps(SafetyRule.EpochChecked)
+                && (epoch < record.Epoch || (epoch == record.Epoch && !record.IsOwner))) throw HostMachines.Stale(machine, epoch);
             HostMachines.RefuseIfHeld(machine);
             if (record.Wanted == VmState.Saved && epoch == record.Epoch) throw new RefusedException("vm-saved",
                 $"{spec.Name} is saved: booting it would lose the memory that was saved", "use 'godwit vm resume'");

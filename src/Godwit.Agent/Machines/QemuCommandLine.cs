@@ -36,7 +36,7 @@ public static class QemuCommandLine
         Invariant.Holds(launch.Taps.Count == spec.Nics.Count);
         List<string> words =
         [
-            "-S", "-nodefaults", "-no-user-config", "-display", "none", "-no-shutdown",
+            .. launch.StartsStopped ? ["-S"] : Array.Empty<string>(), "-nodefaults", "-no-user-config", "-display", "none", "-no-shutdown",
             "-name", $"guest={spec.Name},debug-threads=on", "-uuid", spec.Uuid, "-msg", "timestamp=on",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             .. Machine(launch),

@@ -17,4 +17,5 @@ public sealed record QemuLaunch
     public required IReadOnlyList<string> Taps { get; init; }
     /// <summary>Host processors ("0-3"), or null for all.</summary>
     public string? Cpus { get; init; }
+    internal bool StartsStopped { get; init; } = true;
 }

@@ -84,7 +84,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                 cancel => tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
             var abandoned = end switch
             {
-                LinkEnd.TokenReceived { Matches: true } token when token.Token.Epoch == order.Epoch => await RunAsync(link),
+                LinkEnd.TokenReceived token when IsWhole(token) => await RunAsync(link),
                 LinkEnd.TokenReceived token => $"the stream is not what the source sent: {token.Token.Length} bytes, "
                     + $"{token.Seen.Length} arrived, epoch {token.Token.Epoch}",
                 LinkEnd.Aborted aborted => $"the source stopped the move: {aborted.Reason}",
@@ -106,6 +106,9 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         }
     }
 
+    private bool IsWhole(LinkEnd.TokenReceived token) =>
+        (token.Matches || !tools.Rules.Keeps(SafetyRule.StreamChecked)) && token.Token.Epoch == order.Epoch;
+
     /// <summary>Takes the candidate back for good, unless intent to run is durable. The board then says which.</summary>
     public async Task AbandonAsync(string reason)
     {
@@ -114,7 +117,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         {
             if (record.Mark != MoveMark.Candidate) return;
             tools.Tickets.Forget(order.Move);
-            await AbortAsync(reason);
+            if (tools.Rules.Keeps(SafetyRule.TombstoneBeforeAborted)) await AbortAsync(reason);
+            else Board.Stand(MoveStanding.TargetAborted, reason);
         }
         finally { decision.Release(); }
     }
@@ -135,7 +139,10 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             if (record.Mark != MoveMark.Candidate) return record.Reason ?? "abandoned";
             await tools.FailPoints.HitAsync("incoming.before-intent");
             var intent = record with { Mark = MoveMark.Intent };
-            try { await tools.Journal.WriteAsync(intent); } // QEMU loads device state meanwhile.
+            try
+            {
+                if (tools.Rules.Keeps(SafetyRule.IntentBeforeCont)) await tools.Journal.WriteAsync(intent); // QEMU loads devices meanwhile.
+            }
             catch (IOException notWritten)
             {
                 await AbortAsync($"the intent to run it could not be journaled: {notWritten.Message}");
@@ -200,7 +207,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         try
         {
             if (await new MoveAdoption(tools).ComesUpAsync(qemu!, order.StayPaused)) await SettleAsOwnerAsync();
-            else if (!contSent)
+            else if (!contSent || !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost))
             {
                 await AbortAsync($"the target QEMU died before it was told to run: {trouble}");
                 await link.SendAnswerAsync(new LinkAnswer.Aborted(order.Epoch, trouble), CancellationToken.None);

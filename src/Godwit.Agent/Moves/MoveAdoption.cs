@@ -41,7 +41,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         else
         {
             await qemu.Qmp.TryMigrateCancelAsync(); // Its socket died with the agent; this makes the end certain.
-            if (await StatusAtRestAsync(qemu) == QmpMigrationStatus.Completed)
+            if (await StatusAtRestAsync(qemu) == QmpMigrationStatus.Completed && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
                 board.Stand(MoveStanding.SourceDoubt, "the agent restarted in the switch-over: a token may have left");
             else await ending.KeepAsync("the source's agent restarted during the move");
         }
@@ -67,7 +67,8 @@ internal sealed class MoveAdoption(MoveTools tools)
         else if (vm is null || qemu is null || !await ComesUpAsync(qemu, record.Paused))
         {
             if (vm is not null) await KillCandidatesAsync(vm);
-            await MarkAsync(record, MoveMark.TargetLost, "the target QEMU died after the token came; the guest may have run", board);
+            var lost = tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost) ? MoveMark.TargetLost : MoveMark.Aborted;
+            await MarkAsync(record, lost, "the target QEMU died after the token came; the guest may have run", board);
         }
         else
         {

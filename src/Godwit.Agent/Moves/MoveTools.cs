@@ -11,6 +11,7 @@ internal sealed record MoveTools(
     private const int StubbornTriesMax = 600;
     private static readonly TimeSpan StubbornPause = TimeSpan.FromSeconds(1);
 
+    public SafetyRules Rules => Machines.Rules;
     public FailPoints FailPoints { get; init; } = new(null, Time);
 
     /// <summary>

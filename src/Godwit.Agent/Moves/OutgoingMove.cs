@@ -58,7 +58,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
             link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-            await Ending.JournalAsync();
+            if (tools.Rules.Keeps(SafetyRule.HandingOverBeforeMemory)) await Ending.JournalAsync();
             Completion = SendAsync(link, connection.Security);
         }
         catch (Exception)
@@ -144,11 +144,13 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         var stopMicros = wasPaused ? 0 : await signals.Stopped;
         await tools.FailPoints.HitAsync("outgoing.before-token");
+        bool stopped;
         lock (gate)
         {
-            if (stopReason is null) tokenLeft = true; // One decision, one place: cancel and token exclude each other.
+            stopped = stopReason is not null;
+            tokenLeft = !stopped && tools.Rules.Keeps(SafetyRule.TokenIsFinal); // One place: cancel and token exclude each other.
         }
-        if (!tokenLeft)
+        if (stopped)
         {
             await KeepAsync(link, signals, stopReason!);
             return;
@@ -156,9 +158,13 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
         await link.SendTokenAsync(token, CancellationToken.None);
         await tools.FailPoints.HitAsync("outgoing.after-token");
+        if (!tools.Rules.Keeps(SafetyRule.KillOnlyOnProof)) await qemu.KillAsync();
         // A slow answer is shown as doubt, so that the server asks the target too; the link's answer still counts.
         if (await Joining.AnyAsync(link.Answer, Task.Delay(PauseMax, time)) != link.Answer)
+        {
             Board.Stand(MoveStanding.SourceDoubt, $"no answer to the token within {PauseMax.TotalSeconds:0} s");
+            if (!tools.Rules.Keeps(SafetyRule.SilenceIsNoProof)) await Ending.KeepAsync("the target is silent");
+        }
         var answer = await link.Answer;
         switch (answer)
         {
@@ -221,7 +227,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             var (seen, since) = (0L, time.GetTimestamp());
             while (true)
             {
-                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted;
+                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted
+                    && tools.Rules.Keeps(SafetyRule.PauseGuarded);
                 await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
                 if (pause) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
                 var acknowledged = link.Stats.AckedBytes;

@@ -49,7 +49,7 @@ public sealed class NoLostVm : IChecker
             _excused.Add(fact.Vm);
             return;
         }
-        if (_excused.Contains(fact.Vm) || world.IsWantedGone(fact.Vm)) return;
+        if (_excused.Contains(fact.Vm) || world.IsWantedGone(fact.Vm, fact.State.Life)) return;
         if (world.Ledger.Alive.Any(q => q.Options.Name == fact.Vm && IsNewest(q))) return;
         throw Broken(fact.Vm, $"{fact.Copy.Host.Name} ended pid {fact.Copy.Process.Pid} ({fact.End}), the last copy of {fact.State}");
     }

@@ -26,6 +26,8 @@ public sealed class NoTimeTravel : IChecker
         {
             case GuestFactKind.Torn:
                 throw Broken(fact, "its memory was run by another process since its devices were saved");
+            case GuestFactKind.Corrupt:
+                throw Broken(fact, "it runs from a stream that no source sent");
             case GuestFactKind.Runs when fact.State.Life < latest.Life:
                 throw Broken(fact, $"it runs {fact.State}, but {latest} came after");
             case GuestFactKind.Runs when fact.State.Life == latest.Life

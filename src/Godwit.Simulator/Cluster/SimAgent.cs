@@ -12,10 +12,12 @@ public sealed class SimAgent
 {
     private static readonly TimeSpan StartMin = TimeSpan.FromMilliseconds(30), StartMax = TimeSpan.FromMilliseconds(300);
     private readonly SimPrograms _programs;
+    private readonly SafetyRules _rules;
     private int _starts;
+    private TimeSpan _changedAt;
 
-    internal SimAgent(SimHost host, SimPrograms programs, TimeSpan restartAfter) =>
-        (Host, _programs, RestartAfter) = (host, programs, restartAfter);
+    internal SimAgent(SimHost host, SimPrograms programs, WorldKnobs knobs) => (Host, _programs, RestartAfter, _rules) = (
+        host, programs, knobs.AgentRestart, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
 
     public static HostLayout Layout { get; } = new()
     {
@@ -27,6 +29,9 @@ public sealed class SimAgent
     public SimProcess? Process { get; private set; }
     /// <summary>Null until it takes orders, and once its process is gone.</summary>
     public HostAgent? Serving { get; private set; }
+    /// <summary>When it last ended or came back, or its process last stood still or went on.</summary>
+    public TimeSpan TroubledAt => Process is { } process && process.StalledAt > _changedAt ? process.StalledAt : _changedAt;
+    public bool IsTroubled => Serving is null || Process is { IsStalled: true };
     /// <summary>Zero: it stays down when it ends.</summary>
     public TimeSpan RestartAfter { get; set; }
     /// <summary>Named places in moves to hold at ("outgoing.after-token=hang"), from the next start on.</summary>
@@ -54,7 +59,7 @@ public sealed class SimAgent
                 return composed;
             });
             if (process.HasExited) return;
-            Serving = agent;
+            (Serving, _changedAt) = (agent, Host.Loop.Now);
             Host.Loop.Trace(Host.Name, $"agent {process.Pid} serves");
         }
         catch (Exception reason)
@@ -73,12 +78,12 @@ public sealed class SimAgent
             path => new PoolSpace(64L << 30, 32L << 30, !Host.Disk.IsReadOnly, path.StartsWith("/run/", StringComparison.Ordinal)));
         Host.Disk.CreateDirectory(Layout.RunDirectory);
         Host.Disk.CreateDirectory(Layout.StateDirectory);
-        return new HostAgent(ports, Layout, $"{Host.Address}:7701", FailPoints, new SimLogs(Host.Loop, Host.Name));
+        return new HostAgent(ports, Layout, $"{Host.Address}:7701", FailPoints, new SimLogs(Host.Loop, Host.Name), _rules);
     }
 
     private void Ended()
     {
-        Serving = null;
+        (Serving, _changedAt) = (null, Host.Loop.Now);
         if (RestartAfter == TimeSpan.Zero) return;
         Host.Loop.After(RestartAfter, Start);
     }

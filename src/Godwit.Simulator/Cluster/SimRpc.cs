@@ -17,11 +17,13 @@ namespace Godwit.Simulator.Cluster;
 internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<string, SimAgent> agents)
 {
     private const int MessageBytes = 400;
+    private static readonly TimeSpan LateMax = TimeSpan.FromSeconds(20);
     private readonly SimRandom _random = SimRandom.Fork(loop.Seed, "rpc");
 
     public SimLoop Loop => loop;
     /// <summary>While set, nothing is lost or doubled by chance.</summary>
-    public bool IsCalm { get; set; }
+    public bool IsCalm => Calm > 0;
+    internal int Calm { get; set; }
 
     /// <summary>Sends one order; <paramref name="answered"/> is called as the world, at most once, when the server would hear.</summary>
     /// <returns>What the server calls when it no longer waits.</returns>
@@ -43,12 +45,17 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
             if (!IsCalm && _random.Chance(knobs.LostAnswers)) answer = new Answer<T>(default, "the connection was reset");
             answers.Send(bytes, () => Answered(answer));
         });
-        orders.Send(MessageBytes, call.Arrive);
+        if (!IsCalm && _random.Chance(knobs.LateOrders))
+        {
+            loop.Trace("network", $"an order to {host} is held up");
+            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(MessageBytes, call.Arrive));
+        }
+        else orders.Send(MessageBytes, call.Arrive);
         if (!IsCalm && _random.Chance(knobs.DuplicateOrders))
         {
             loop.Trace("network", $"an order to {host} is doubled");
             var twin = new AgentCall<T>(this, agents(host.Value), limit, order, (_, _) => { });
-            loop.After(_random.NextTime(TimeSpan.Zero, TimeSpan.FromSeconds(10)), () => orders.Send(MessageBytes, twin.Arrive));
+            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(MessageBytes, twin.Arrive));
         }
         return () =>
         {

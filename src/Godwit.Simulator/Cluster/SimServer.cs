@@ -1,3 +1,4 @@
+using Godwit.Core;
 using Godwit.Server;
 using Godwit.Server.Store;
 using Godwit.Simulator.Loop;
@@ -20,29 +21,36 @@ public sealed class SimServer
     /// <summary>Null while it is down.</summary>
     public ControlPlane? Serving { get; private set; }
 
+    /// <summary>Returns once it serves, or is killed before it does.</summary>
     public async Task StartAsync()
     {
-        Process = Host.Start("server");
-        Process.OnExit = _ => Ended();
-        Serving = await Process.Context.CallAsync(async () =>
+        if (Process is { HasExited: false }) return;
+        var process = Process = Host.Start("server");
+        process.OnExit = _ => Ended();
+        var starting = process.Context.CallAsync(async () =>
         {
             _database = new SqliteDatabase(_storePath, Host.Loop.Fail);
             var control = new ControlPlane(
-                _database, new SimConnector(_rpc, Process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
+                _database, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
                 Host.Clock, new SimLogs(Host.Loop, "server"));
             await control.StartAsync();
             return control;
         });
+        await Joining.AnyAsync(starting, process.Exited);
+        if (process.HasExited) return;
+        Serving = await starting;
         Host.Loop.Trace("server", "serves");
     }
 
     public void Kill() => Process?.Exit(ProcessEnd.Injected);
 
-    /// <summary>What a person's request does; only while it serves.</summary>
-    public Task<T> AskAsync<T>(Func<ControlPlane, Task<T>> request)
+    /// <summary>What a person's request does. Throws <see cref="ServerGoneException"/>: then nobody knows whether it did.</summary>
+    public async Task<T> AskAsync<T>(Func<ControlPlane, Task<T>> request)
     {
-        var control = Serving ?? throw new InvalidOperationException("the server is down");
-        return Process!.Context.CallAsync(() => request(control));
+        var (control, process) = (Serving ?? throw new ServerGoneException(), Process!);
+        var answer = process.Context.CallAsync(() => request(control));
+        await Joining.AnyAsync(answer, process.Exited);
+        return answer.IsCompleted ? await answer : throw new ServerGoneException();
     }
 
     private void Ended()
@@ -52,3 +60,5 @@ public sealed class SimServer
         _database = null;
     }
 }
+
+public sealed class ServerGoneException() : Exception("the server ended before it answered");

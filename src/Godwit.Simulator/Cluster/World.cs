@@ -19,6 +19,7 @@ public sealed class World
     private static readonly TimeSpan EndsWithin = TimeSpan.FromMinutes(20);
     private readonly List<IChecker> _checkers;
     private readonly Dictionary<string, SimAgent> _agents = [];
+    private readonly Dictionary<string, int> _letGo = [];
     private readonly SimRpc _rpc;
 
     private World(SimLoop loop, WorldKnobs knobs, string storePath)
@@ -32,12 +33,12 @@ public sealed class World
         {
             var host = new SimHost(loop, Net, $"host{number}", $"10.0.0.{number}", Storage);
             host.Devices.AddBridge("br0");
-            _agents[host.Name] = new SimAgent(host, programs, knobs.AgentRestart);
+            _agents[host.Name] = new SimAgent(host, programs, knobs);
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
         Server = new SimServer(machine, storePath, _rpc);
-        _checkers = [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new EveryMigrationEnds(), new NoLeaks()];
+        _checkers = [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new EveryMigrationEnds(), new NoLeaks()];
         loop.AfterStep = Check;
     }
 
@@ -55,6 +56,7 @@ public sealed class World
     /// </summary>
     public static LoopResult Run(ulong seed, Func<World, Task> story, WorldKnobs? knobs = null, Action<string>? onEvent = null)
     {
+        var limits = new LoopLimits(StepsMax: 50_000_000);
         var directory = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
         var number = Interlocked.Increment(ref _worlds);
         var store = Directory.CreateDirectory(Path.Combine(directory, $"godwit-sim-{Environment.ProcessId}-{number}"));
@@ -62,12 +64,12 @@ public sealed class World
         {
             return SimLoop.Run(seed, async loop =>
             {
-                loop.OnEvent = onEvent;
+                loop.OnEvent += onEvent;
                 var world = new World(loop, knobs ?? new WorldKnobs(), Path.Combine(store.FullName, "godwit.db"));
                 await world.StartAsync();
                 await story(world);
                 await world.EndAsync();
-            });
+            }, limits);
         }
         finally
         {
@@ -82,9 +84,9 @@ public sealed class World
     {
         Ledger.Loads[name] = load ?? Knobs.Load;
         var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true };
-        _rpc.IsCalm = true;
+        _rpc.Calm++;
         var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));
-        _rpc.IsCalm = false;
+        _rpc.Calm--;
         if (operation.Problem is { } problem) throw new SimFailedException($"{name} was not created: {problem.Cause}");
     }
 
@@ -113,30 +115,48 @@ public sealed class World
 
     public bool Runs(string vm, string on) => Ledger.Alive.Any(q => q.Options.Name == vm && q.Host.Name == on && q.IsRunning);
 
-    /// <summary>VMs whose memory a person let go: stopped by force, saved, deleted. Their last copy may be ended.</summary>
-    public HashSet<string> LetGo { get; } = [];
+    /// <summary>
+    /// A person lets go of the VM's memory, as it is now: stops it, saves it, deletes it. The last copy of this life may
+    /// be ended; of a later one not, for an order that comes late must not touch it (R7).
+    /// </summary>
+    public void LetGo(string vm) => _letGo[vm] = Ledger.LifeOf(vm);
 
-    internal bool IsWantedGone(string vm) => LetGo.Contains(vm);
+    /// <summary>It came back from its file, the same life: nobody lets go of it any more.</summary>
+    public void WantBack(string vm) => _letGo.Remove(vm);
+
+    internal bool IsWantedGone(string vm, int life) => _letGo.TryGetValue(vm, out var last) && life <= last;
 
     /// <summary>Everything works again: power, wires, disks, processes. What hung may go on.</summary>
     public async Task HealAsync()
     {
         Loop.Trace("world", "everything heals");
+        _rpc.Calm++; // For good.
         Net.HealAll();
         foreach (var agent in _agents.Values)
         {
             agent.Host.PowerOn();
             (agent.Host.Disk.IsFull, agent.Host.Disk.IsReadOnly, agent.Host.Disk.FailingWrites) = (false, false, 0);
+            agent.Host.Disk.BeSlow(false);
+            agent.Host.Clock.WallClockError = TimeSpan.Zero;
             foreach (var process in agent.Host.Processes)
             {
                 process.HangsInKernel = false;
-                process.Context.Continue();
+                process.Continue();
             }
             agent.FailPoints = null;
             agent.Start();
         }
-        if (Server.Serving is null) await Server.StartAsync();
-        await Loop.Until(() => _agents.Values.All(a => a.Serving is not null));
+        Server.Process!.Continue();
+        await Server.StartAsync();
+        await Loop.Until(() => Server.Serving is not null && _agents.Values.All(a => a.Serving is not null));
+    }
+
+    /// <summary>Returns when nothing is being done any more; at the latest when it should have ended long ago.</summary>
+    public async Task RestAsync()
+    {
+        var limit = Loop.Now + EndsWithin;
+        while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
+        await SleepAsync(30); // What is cleaned after the end is cleaned by now.
     }
 
     public Task SleepAsync(double seconds) => Loop.SleepAsync(TimeSpan.FromSeconds(seconds));
@@ -147,18 +167,16 @@ public sealed class World
         foreach (var agent in _agents.Values) agent.Start();
         await Loop.Until(() => _agents.Values.All(a => a.Serving is not null));
         await Server.StartAsync();
-        _rpc.IsCalm = true;
+        _rpc.Calm++;
         foreach (var host in _agents.Values.Select(a => a.Host))
             await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
-        _rpc.IsCalm = false;
+        _rpc.Calm--;
     }
 
     private async Task EndAsync()
     {
         await HealAsync();
-        var limit = Loop.Now + EndsWithin;
-        while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
-        await SleepAsync(30); // What is cleaned after the end is cleaned by now.
+        await RestAsync();
         foreach (var checker in _checkers) await checker.AtEndAsync(this);
     }
 
@@ -169,9 +187,12 @@ public sealed class World
     {
         while (true)
         {
-            if (Server.Serving is not null && await Server.AskAsync(c => c.Stores.Moves.ReadAsync(move)) is var found && holds(found))
-                return found;
-            await SleepAsync(0.005);
+            try
+            {
+                if (await Server.AskAsync(c => c.Stores.Moves.ReadAsync(move)) is var found && holds(found)) return found;
+            }
+            catch (ServerGoneException) { } // The next server knows as much.
+            await SleepAsync(0.02);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Godwit.Agent;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Qemu;
 
@@ -8,29 +9,39 @@ namespace Godwit.Simulator.Cluster;
 public sealed record WorldKnobs
 {
     public int Hosts { get; init; } = 2;
+    /// <summary>VMs of a random story.</summary>
+    public int Vms { get; init; } = 1;
     public long LinkBytesPerSecond { get; init; } = 10_000_000;
     public TimeSpan LinkDelay { get; init; } = TimeSpan.FromMicroseconds(150);
     /// <summary>False: image locks do not hold between hosts, so nothing hides a second runner.</summary>
     public bool ImageLocksWork { get; init; }
     /// <summary>How often an order to an agent arrives a second time, later.</summary>
     public double DuplicateOrders { get; init; }
+    /// <summary>How often an order is held up on its way, so that later ones overtake it.</summary>
+    public double LateOrders { get; init; }
     /// <summary>How often an answer of an agent is lost with its connection.</summary>
     public double LostAnswers { get; init; }
     public GuestLoad Load { get; init; } = new();
     /// <summary>An agent that ends is started again by the service manager after about this time; zero: never.</summary>
     public TimeSpan AgentRestart { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>The safety rule the agents of this world do not keep; null in every world but those that test the checkers.</summary>
+    internal SafetyRule? Without { get; init; }
+
     public static WorldKnobs FromSeed(ulong seed)
     {
         var random = SimRandom.Fork(seed, "knobs");
         var used = 64 << random.Next(4);
+        var hosts = random.Chance(1 / 16.0) ? 2 + random.Next(19) : 2 + random.Next(3);
+        var vms = random.Chance(1 / 100.0) ? 1 + random.Next(200) : random.Chance(1 / 10.0) ? 1 + random.Next(20) : 1 + random.Next(3);
         return new WorldKnobs
         {
-            Hosts = 2 + random.Next(3),
+            Hosts = hosts, Vms = Math.Min(vms, 10 * hosts),
             LinkBytesPerSecond = 2_000_000L << random.Next(6),
             LinkDelay = TimeSpan.FromMicroseconds(20 << random.Next(10)),
             ImageLocksWork = random.Chance(0.3),
             DuplicateOrders = random.Chance(0.5) ? 0.05 : 0,
+            LateOrders = random.Chance(0.3) ? 0.02 : 0,
             LostAnswers = random.Chance(0.5) ? 0.03 : 0,
             Load = new GuestLoad(used, used / 4, 50_000L << random.Next(8)),
             AgentRestart = random.NextTime(TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(5)),
@@ -38,7 +49,7 @@ public sealed record WorldKnobs
     }
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"hosts={Hosts} link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
-        + $"locks={ImageLocksWork} duplicates={DuplicateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
+        $"hosts={Hosts} vms={Vms} link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
+        + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");
 }

@@ -44,6 +44,8 @@ public sealed class SimLoop
     public Action? AfterStep { get; set; }
     /// <summary>Sees each event line as it happens.</summary>
     public Action<string>? OnEvent { get; set; }
+    /// <summary>As <see cref="OnEvent"/>, for those in the world who wait for a moment: who, and what.</summary>
+    public event Action<string, string>? Traced;
 
     /// <summary>
     /// Runs <paramref name="story"/> to its end. Throws <see cref="SimFailedException"/> with seed, time and the last
@@ -99,6 +101,7 @@ public sealed class SimLoop
         _hash.Add(line);
         if (_trace.Count < TraceLinesMax) _trace.Add(line);
         OnEvent?.Invoke(line);
+        Traced?.Invoke(who, what);
     }
 
     /// <summary>Ends the run after this step: the world is asked for something it does not model, or a checker objects.</summary>

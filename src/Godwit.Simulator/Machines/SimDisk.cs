@@ -28,6 +28,8 @@ public sealed class SimDisk(SimHost host) : IDisk
     public TimeSpan WriteTimeMin { get; set; } = TimeSpan.FromMicroseconds(300);
     public TimeSpan WriteTimeMax { get; set; } = TimeSpan.FromMilliseconds(4);
 
+    public void BeSlow(bool slow) => WriteTimeMax = slow ? TimeSpan.FromSeconds(3) : TimeSpan.FromMilliseconds(4);
+
     public async Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel)
     {
         host.Loop.DemandLoopThread();
@@ -197,11 +199,23 @@ public sealed class SimDisk(SimHost host) : IDisk
             host.Storage.Files[write.Path] = write.Content;
             return;
         }
+        Tell(write);
         _seen[write.Path] = write.Content;
         _durable[write.Path] = write.Content;
         var directory = write.Path[..(write.Path.LastIndexOf('/') + 1)];
         foreach (var path in _durable.Keys.Where(p => !_seen.ContainsKey(p)).ToList())
             if (path[..(path.LastIndexOf('/') + 1)] == directory) _durable.Remove(path); // This write synced the directory.
+    }
+
+    /// <summary>Journal writes are moments worth a line.</summary>
+    private void Tell(Pending write)
+    {
+        const string Moves = "/moves/", Owner = "/owner.json", Mark = "\"Mark\": \"";
+        if (write.Path.EndsWith(Owner, StringComparison.Ordinal)) host.Loop.Trace(host.Name, $"synced owner {write.Path}");
+        if (write.Path.LastIndexOf(Moves, StringComparison.Ordinal) is var at && at < 0) return;
+        var text = Encoding.UTF8.GetString(write.Content);
+        var mark = text.IndexOf(Mark, StringComparison.Ordinal) is var from and >= 0 ? text[(from + Mark.Length)..].Split('"')[0] : "?";
+        host.Loop.Trace(host.Name, $"synced moves/{write.Path[(at + Moves.Length)..]}: {mark}");
     }
 
     private IOException Failed(Pending write)

@@ -42,8 +42,24 @@ public sealed class SimProcess
     public Task Exited => _exited.Task;
     /// <summary>A process in an uninterruptible wait: SIGKILL shows no effect while it is set.</summary>
     public bool HangsInKernel { get; set; }
+    public bool IsStalled => Context.IsStalled && !HasExited;
+    /// <summary>When it last began to stand still, or went on.</summary>
+    public TimeSpan StalledAt { get; private set; }
     /// <summary>Called once, first thing at the end.</summary>
     public Action<ProcessEnd>? OnExit { get; set; }
+
+    /// <summary>As SIGSTOP.</summary>
+    public void Stall()
+    {
+        StalledAt = Host.Loop.Now;
+        Context.Stall();
+    }
+
+    public void Continue()
+    {
+        if (IsStalled) StalledAt = Host.Loop.Now;
+        Context.Continue();
+    }
 
     public void Exit(ProcessEnd end)
     {

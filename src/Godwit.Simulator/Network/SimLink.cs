@@ -19,6 +19,8 @@ public sealed class SimLink(SimLoop loop, SimRandom random, string name)
     public TimeSpan Jitter { get; set; }
     /// <summary>0: without limit.</summary>
     public long BytesPerSecond { get; set; }
+    /// <summary>How often a packet is lost and sent again.</summary>
+    public double Loss { get; set; }
     public bool IsCut { get; private set; }
 
     public void Cut()
@@ -50,7 +52,16 @@ public sealed class SimLink(SimLoop loop, SimRandom random, string name)
     {
         _freeAt = _freeAt > loop.Now ? _freeAt : loop.Now;
         if (BytesPerSecond > 0) _freeAt += TimeSpan.FromSeconds(bytes / (double)BytesPerSecond);
-        return _freeAt + Delay + random.NextTime(TimeSpan.Zero, Jitter);
+        return _freeAt + Delay + random.NextTime(TimeSpan.Zero, Jitter) + Resent();
+    }
+
+    /// <summary>The wait for a lost packet: 200 ms, doubled each time it is lost again.</summary>
+    private TimeSpan Resent()
+    {
+        if (Loss == 0) return TimeSpan.Zero;
+        var wait = TimeSpan.Zero;
+        for (var next = RetransmitMin; random.Chance(Loss) && next < RetransmitMax; next *= 2) wait += next;
+        return wait;
     }
 
     /// <summary>What one side of one connection sends, in order.</summary>

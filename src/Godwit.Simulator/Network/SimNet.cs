@@ -51,7 +51,26 @@ public sealed class SimNet(SimLoop loop)
 
     public void HealAll()
     {
-        foreach (var (from, to) in _links.Keys.ToList()) Heal(from, to);
+        foreach (var (from, to) in _links.Keys.Where(l => l.From != l.To).ToList())
+        {
+            Heal(from, to);
+            Restore(from, to);
+        }
+    }
+
+    /// <summary>As it was at first, but for a cut.</summary>
+    public void Restore(string from, string to)
+    {
+        var link = Link(from, to);
+        link.Loss = 0;
+        LinkDefaults(link);
+    }
+
+    /// <summary>In one of the connections a host has opened, one byte of the next large segment comes out wrong.</summary>
+    internal void FlipBit(string host, SimRandom random)
+    {
+        var mine = _connections.Where(c => c.One == host && c.Socket.IsOpen).ToList();
+        if (mine.Count > 0) mine[random.Next(mine.Count)].Socket.FlipAt = random.Next(1 << 20);
     }
 
     /// <summary>Every connection between the two breaks, both sides see it.</summary>
@@ -72,7 +91,11 @@ public sealed class SimNet(SimLoop loop)
         SimSocket.Join(near, far);
         client.Own(near);
         server.Own(far);
-        if (from != to) _connections.Add((from.Name, to.Name, near));
+        if (from != to)
+        {
+            _connections.RemoveAll(c => !c.Socket.IsOpen);
+            _connections.Add((from.Name, to.Name, near));
+        }
         return (near, far);
     }
 }

@@ -9,7 +9,7 @@ namespace Godwit.Simulator.Network;
 /// </summary>
 internal sealed class SimSocket(SimHost host, SimLink.Flow outgoing, int capacityBytes, string name)
 {
-    private const int SegmentBytes = 32 << 10;
+    private const int SegmentBytes = 32 << 10, FlippedMin = 2000;
 
     private readonly Queue<ReadOnlyMemory<byte>> _received = new();
     private readonly Waiter _reader = new("read"), _writer = new("write");
@@ -19,6 +19,9 @@ internal sealed class SimSocket(SimHost host, SimLink.Flow outgoing, int capacit
     private string? _broken;
 
     public string Name => name;
+    public bool IsOpen => !_closed && !_vanished && _broken is null;
+    /// <summary>Once: this byte of the next large segment is changed on its way out.</summary>
+    public int? FlipAt { get; set; }
     private SimLoop Loop => host.Loop;
 
     public static void Join(SimSocket one, SimSocket other) => (one._peer, other._peer) = (other, one);
@@ -54,9 +57,18 @@ internal sealed class SimSocket(SimHost host, SimLink.Flow outgoing, int capacit
             }
             var segment = bytes[..Math.Min(room, bytes.Length)].ToArray();
             bytes = bytes[segment.Length..];
+            Flip(segment);
             _unreadAtPeer += segment.Length;
             Send(segment.Length, p => p.Receive(segment));
         }
+    }
+
+    private void Flip(byte[] segment)
+    {
+        if (FlipAt is not { } at || segment.Length < FlippedMin) return;
+        segment[at % segment.Length] ^= 0x10;
+        FlipAt = null;
+        Loop.Trace("network", $"{name}: a byte came out wrong");
     }
 
     /// <summary>As the kernel closes: what was written still goes out; what was not read turns the goodbye into a reset.</summary>

@@ -20,6 +20,12 @@ public sealed class GuestLedger(SimLoop loop)
 
     internal void Add(SimQemu copy) => _copies.Add(copy);
 
+    /// <summary>The life the VM lives, or lived last; 0 before the first.</summary>
+    public int LifeOf(string vm) => _lives.GetValueOrDefault(vm);
+
+    /// <summary>What a QEMU sent completely, by hash: what another loads must be one of these.</summary>
+    internal HashSet<(string Vm, ulong Hash)> Streams { get; } = [];
+
     internal int NextLife(string vm) => _lives[vm] = _lives.GetValueOrDefault(vm) + 1;
 
     internal void Record(SimQemu copy, GuestFactKind kind, GuestState state, ProcessEnd? end = null)
@@ -39,6 +45,8 @@ public enum GuestFactKind
     Loaded,
     /// <summary>About to run with memory and devices of different times: shared memory, and another process ran it.</summary>
     Torn,
+    /// <summary>About to run from a stream that no QEMU sent.</summary>
+    Corrupt,
     /// <summary>The guest ended itself.</summary>
     PowersOff,
     /// <summary>The QEMU process is gone, and this copy with it.</summary>

@@ -1,3 +1,4 @@
+using System.IO.Hashing;
 using System.Text;
 using System.Text.Json.Nodes;
 using Godwit.Wire;
@@ -36,7 +37,9 @@ internal sealed class SimIncoming(SimQemu qemu)
         Say("active");
         try
         {
-            var loaded = await LoadAsync(new Input(stream));
+            var input = new Input(stream);
+            var loaded = await LoadAsync(input);
+            qemu.IsCorrupt = !qemu.Ledger.Streams.Contains((qemu.Options.Name, input.Hash));
             var delay = qemu.Random.NextTime(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(20));
             qemu.BusyFor(delay); // Device state loads on the main loop: the monitor waits.
             await qemu.Host.Loop.SleepAsync(delay);
@@ -168,7 +171,18 @@ internal sealed class SimIncoming(SimQemu qemu)
     private sealed class Input(Stream stream)
     {
         private readonly byte[] _buffer = new byte[64 << 10];
-        private int _from, _to;
+        private readonly XxHash64 _hash = new();
+        private int _from, _to, _hashed;
+
+        /// <summary>Of all that was taken so far.</summary>
+        public ulong Hash
+        {
+            get
+            {
+                HashTaken();
+                return _hash.GetCurrentHashAsUInt64();
+            }
+        }
 
         public async ValueTask<byte> U8()
         {
@@ -207,9 +221,16 @@ internal sealed class SimIncoming(SimQemu qemu)
 
         private async ValueTask FillAsync()
         {
-            _from = 0;
+            HashTaken();
+            (_from, _hashed) = (0, 0);
             _to = await stream.ReadAsync(_buffer);
             if (_to == 0) throw new IOException("Input/output error");
+        }
+
+        private void HashTaken()
+        {
+            _hash.Append(_buffer.AsSpan(_hashed, _from - _hashed));
+            _hashed = _from;
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.IO.Hashing;
 using System.Text.Json.Nodes;
 using Godwit.Simulator.Loop;
 
@@ -15,6 +16,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
     private const double MemoryBytesPerSecond = 2e9;
 
     private SimRamStream _content = new();
+    private XxHash64 _hash = new();
     private Stream? _stream;
     private TaskCompletionSource? _goOn;
     private int _remaining, _totalPages;
@@ -35,7 +37,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
             throw new QemuErrorException("Can't migrate the vm that was paused due to previous migration");
         if (!uri.StartsWith("unix:", StringComparison.Ordinal)) throw new QemuErrorException($"unknown migration protocol: {uri}");
         (_sent, _sliceBytes, _normal, _zero, _syncs, _rate, _error) = (0, 0, 0, 0, 0, 0, null);
-        (_startedAt, _content) = (Loop.Now, new SimRamStream());
+        (_startedAt, _content, _hash) = (Loop.Now, new SimRamStream(), new XxHash64());
         Say("setup");
         _ = RunAsync(uri["unix:".Length..]);
     }
@@ -144,7 +146,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
             }
             await SendPagesAsync(isEnd: true, next, _remaining);
             await SendAsync(_content.Devices(
-                qemu.Ram.State, qemu.DeviceRuns, globalState == "running", !qemu.Options.SuppressDescription));
+                qemu.Ram.State, qemu.DeviceRuns, globalState == "running", !qemu.Options.SuppressDescription), isLast: true);
             qemu.InactivateDisks();
             ThrowIfCancelled();
         }
@@ -223,8 +225,10 @@ internal sealed class SimOutgoing(SimQemu qemu)
         _remaining -= count;
     }
 
-    private async Task SendAsync(byte[] bytes)
+    private async Task SendAsync(byte[] bytes, bool isLast = false)
     {
+        _hash.Append(bytes);
+        if (isLast) qemu.Ledger.Streams.Add((qemu.Options.Name, _hash.GetCurrentHashAsUInt64()));
         await _stream!.WriteAsync(bytes);
         _sent += bytes.Length;
         _sliceBytes += bytes.Length;

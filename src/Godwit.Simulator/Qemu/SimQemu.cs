@@ -40,7 +40,11 @@ public sealed class SimQemu
     /// <summary>Set by announce-self: the switches have heard of the guest here.</summary>
     public bool HasAnnounced { get; internal set; }
 
+    /// <summary>Its outgoing stream is complete: it can no longer restart by itself.</summary>
+    public bool HasSentAll => Outgoing.Status == "completed";
+
     internal GuestLedger Ledger { get; }
+    internal bool IsCorrupt { get; set; }
     internal SimRam Ram { get; }
     /// <summary>Device state is each process's own: the run it belongs to. Memory may be shared with another process.</summary>
     internal long DeviceRuns { get; set; }
@@ -92,6 +96,7 @@ public sealed class SimQemu
         if (IsRunning) return;
         if (Ram.State.IsBlank) Ram.State = new GuestState(Ledger.NextLife(Options.Name), 0, LastWrite());
         else if (DeviceRuns != Ram.State.Runs) Ledger.Record(this, GuestFactKind.Torn, Ram.State);
+        if (IsCorrupt) Ledger.Record(this, GuestFactKind.Corrupt, Ram.State);
         Ram.State = Ram.State with { Runs = Ram.State.Runs + 1 };
         DeviceRuns = Ram.State.Runs;
         (RunState, _ranSince) = ("running", _host.Loop.Now);

@@ -1,0 +1,36 @@
+namespace Godwit.Simulator.Stories;
+
+/// <summary>What bad luck can do. How often each is drawn is in <see cref="Nemesis"/>.</summary>
+public enum Fault
+{
+    /// <summary>kill -9; the service manager starts it again.</summary>
+    AgentCrash,
+    /// <summary>SIGSTOP, a long page-in, a paused virtual host: it stands still and goes on later as if nothing were.</summary>
+    AgentHang,
+    ServerCrash,
+    ServerHang,
+    QemuDeath,
+    QemuHang,
+    /// <summary>The next incoming stream does not load: a device only the source has.</summary>
+    QemuWillNotLoad,
+    /// <summary>Its kill has no proof for a while: an uninterruptible wait in the kernel.</summary>
+    QemuWillNotDie,
+    /// <summary>All processes end at once; only what was synced comes back.</summary>
+    PowerCut,
+    Cut,
+    OneWayCut,
+    Reset,
+    SlowLink,
+    /// <summary>Lost packets: TCP sends them again, late.</summary>
+    LossyLink,
+    DiskErrors,
+    DiskFull,
+    DiskReadOnly,
+    /// <summary>A sync takes seconds.</summary>
+    SlowDisk,
+    /// <summary>A byte of a stream between two agents is not what it was: memory, or a bug of ours; TLS sees nothing.</summary>
+    BitFlip,
+    /// <summary>The host's wall clock jumps by up to a year; monotonic time does not.</summary>
+    ClockJump,
+    GuestPowersOff,
+}

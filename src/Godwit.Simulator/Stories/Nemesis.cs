@@ -1,0 +1,156 @@
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Loop;
+using Godwit.Simulator.Machines;
+using Godwit.Simulator.Qemu;
+
+namespace Godwit.Simulator.Stories;
+
+/// <summary>Bad luck: faults of all kinds, each at its own moment, some in pairs. Everything heals in the end.</summary>
+internal sealed class Nemesis(World world, RunCounts counts)
+{
+    private const double StretchSeconds = 15;
+
+    private static readonly (Fault Fault, int Weight)[] Weights =
+    [
+        (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 6), (Fault.ServerHang, 2), (Fault.QemuDeath, 8),
+        (Fault.QemuHang, 4), (Fault.QemuWillNotLoad, 4), (Fault.QemuWillNotDie, 3), (Fault.PowerCut, 6), (Fault.Cut, 8),
+        (Fault.OneWayCut, 6), (Fault.Reset, 5), (Fault.SlowLink, 4), (Fault.LossyLink, 3), (Fault.DiskErrors, 6),
+        (Fault.DiskFull, 2), (Fault.DiskReadOnly, 2), (Fault.SlowDisk, 3), (Fault.BitFlip, 3), (Fault.ClockJump, 2),
+        (Fault.GuestPowersOff, 3),
+    ];
+
+    /// <summary>Returns when the last of its own effects has passed.</summary>
+    public Task RunAsync(int faults) =>
+        Task.WhenAll([.. Enumerable.Range(0, faults).Select(n => OneAsync(SimRandom.Fork(world.Loop.Seed, $"fault {n}")))]);
+
+    private async Task OneAsync(SimRandom random)
+    {
+        await world.SleepAsync(random.Next((int)(StretchSeconds * 1000)) / 1000.0);
+        var where = await Moment.ComeAsync(world, random);
+        var agents = world.Agents.Values.ToList();
+        var agent = where is not null && random.Chance(0.7) && world.Agents.TryGetValue(where, out var named)
+            ? named : agents[random.Next(agents.Count)];
+        var first = StrikeAsync(Draw(random), agent, random);
+        if (random.Chance(0.25))
+        {
+            await world.Loop.SleepAsync(TimeSpan.FromMicroseconds(random.Next(1 << random.Next(22))));
+            await StrikeAsync(Draw(random), random.Chance(0.5) ? agent : agents[random.Next(agents.Count)], random);
+        }
+        await first;
+    }
+
+    private static Fault Draw(SimRandom random)
+    {
+        var at = random.Next(Weights.Sum(w => w.Weight));
+        foreach (var (fault, weight) in Weights)
+            if ((at -= weight) < 0) return fault;
+        throw new InvalidOperationException("the weights were summed wrongly");
+    }
+
+    private async Task StrikeAsync(Fault fault, SimAgent agent, SimRandom random)
+    {
+        counts.Count(fault);
+        world.Loop.Trace("nemesis", $"{fault} at {agent.Host.Name}");
+        var seconds = 0.005 * Math.Pow(2, random.Next(1300) / 100.0); // 5 ms to 41 s, each doubling as likely.
+        var (host, disk) = (agent.Host, agent.Host.Disk);
+        switch (fault)
+        {
+            case Fault.AgentCrash: agent.Kill(); break;
+            case Fault.AgentHang: await StallAsync(agent.Process, seconds); break;
+            case Fault.ServerCrash: await CrashServerAsync(seconds); break;
+            case Fault.ServerHang: await StallAsync(world.Server.Process, seconds); break;
+            case Fault.QemuDeath: Guest(host, random)?.Process.Exit(ProcessEnd.Injected); break;
+            case Fault.QemuHang: await StallAsync(Guest(host, random)?.Process, 3 * seconds); break;
+            case Fault.QemuWillNotLoad: Guest(host, random)?.RefuseToLoad(); break;
+            case Fault.QemuWillNotDie: await HangInKernelAsync(Guest(host, random)?.Process, seconds); break;
+            case Fault.PowerCut: await CutPowerAsync(agent, seconds); break;
+            case Fault.Cut or Fault.OneWayCut: await CutAsync(host.Name, Other(host, random), fault == Fault.OneWayCut, seconds); break;
+            case Fault.Reset: world.Net.Reset(host.Name, Other(host, random)); break;
+            case Fault.SlowLink or Fault.LossyLink: await ImpairAsync(host.Name, Other(host, random), fault, random, seconds); break;
+            case Fault.DiskErrors: disk.FailingWrites = 1 + random.Next(3); break;
+            case Fault.DiskFull: await WhileAsync(seconds, on => disk.IsFull = on); break;
+            case Fault.DiskReadOnly: await WhileAsync(seconds, on => disk.IsReadOnly = on); break;
+            case Fault.SlowDisk: await WhileAsync(seconds, disk.BeSlow); break;
+            case Fault.BitFlip: world.Net.FlipBit(host.Name, random); break;
+            case Fault.ClockJump:
+                host.Clock.WallClockError = TimeSpan.FromSeconds(random.Next(2) * 2 - 1) * (1 << random.Next(25));
+                await world.SleepAsync(seconds);
+                host.Clock.WallClockError = TimeSpan.Zero;
+                break;
+            case Fault.GuestPowersOff: if (Guest(host, random) is { IsRunning: true } guest) guest.GuestPowersOff(); break;
+        }
+    }
+
+    private SimQemu? Guest(SimHost host, SimRandom random)
+    {
+        var here = world.Ledger.Alive.Where(q => q.Host == host).ToList();
+        return here.Count == 0 ? null : here[random.Next(here.Count)];
+    }
+
+    private string Other(SimHost host, SimRandom random)
+    {
+        var others = world.Agents.Keys.Where(n => n != host.Name).ToList();
+        return random.Chance(0.35) ? "server" : others[random.Next(others.Count)];
+    }
+
+    private async Task WhileAsync(double seconds, Action<bool> set)
+    {
+        set(true);
+        await world.SleepAsync(seconds);
+        set(false);
+    }
+
+    private async Task CrashServerAsync(double seconds)
+    {
+        world.Server.Kill();
+        await world.SleepAsync(seconds);
+        if (world.Server.Process is not { HasExited: false }) await world.Server.StartAsync();
+    }
+
+    private async Task CutPowerAsync(SimAgent agent, double seconds)
+    {
+        agent.Host.PowerOff();
+        await world.SleepAsync(seconds);
+        agent.Host.PowerOn();
+        agent.Start();
+    }
+
+    private async Task CutAsync(string one, string other, bool oneWay, double seconds)
+    {
+        if (oneWay) world.Net.CutOneWay(one, other);
+        else world.Net.Cut(one, other);
+        await world.SleepAsync(seconds);
+        world.Net.Heal(one, other);
+    }
+
+    private async Task ImpairAsync(string one, string other, Fault fault, SimRandom random, double seconds)
+    {
+        foreach (var link in new[] { world.Net.Link(one, other), world.Net.Link(other, one) })
+        {
+            if (fault == Fault.LossyLink) link.Loss = 0.3 / (1 << random.Next(6));
+            else
+            {
+                link.BytesPerSecond = Math.Max(20_000, link.BytesPerSecond >> random.Next(6));
+                link.Delay += TimeSpan.FromMilliseconds(1 << random.Next(9));
+            }
+        }
+        await world.SleepAsync(seconds);
+        world.Net.Restore(one, other);
+        world.Net.Restore(other, one);
+    }
+
+    private async Task StallAsync(SimProcess? process, double seconds)
+    {
+        if (process is not { HasExited: false }) return;
+        world.Loop.Trace(process.Host.Name, $"{process.Program} {process.Pid} stands still");
+        process.Stall();
+        await world.SleepAsync(seconds);
+        process.Continue();
+    }
+
+    private async Task HangInKernelAsync(SimProcess? process, double seconds)
+    {
+        if (process is not { HasExited: false }) return;
+        await WhileAsync(seconds, on => process.HangsInKernel = on);
+    }
+}
