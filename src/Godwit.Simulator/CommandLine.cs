@@ -103,7 +103,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
 
     private bool TryHours(string text)
     {
-        if (!double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var hours) || hours is <= 0 or > 1000) return false;
+        if (!double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var hours)) return false;
+        if (hours is not (> 0 and <= 1000)) return false;
         _hours = TimeSpan.FromHours(hours);
         return true;
     }

@@ -17,6 +17,8 @@ public sealed partial class HostMachines(
     HostLayout layout, IDisk disk, IProcesses processes, INetwork network, TimeProvider time, ILogger<HostMachines> log)
 {
     private const int WatchTriesMax = 1000;
+    /// <summary>A VM has at most two QEMUs; numbers skip one now and then.</summary>
+    private const int TidiedBack = 3;
     private static readonly TimeSpan WatchPause = TimeSpan.FromSeconds(10);
     private readonly Lock _lock = new();
     private readonly Dictionary<VmId, Machine> _machines = [];
@@ -73,7 +75,8 @@ public sealed partial class HostMachines(
                 "'godwit migration list' shows the move it belongs to; 'godwit migration repair' settles it");
         // It powered itself off, or died, since the order was given: its memory is gone with it.
         if (wish.RamOf is not null && !alive.Exists(i => i.RamOf == wish.RamOf))
-            throw new RefusedException("vm-not-running", $"{spec.Name} is not running here any more", "start it, or move it with --mode cold");
+            throw new RefusedException("vm-not-running", $"{spec.Name} is not running here any more",
+                "start it, or move it with --mode cold");
         if (wish.RamOf is null && !comesBack && machine.Record.IsOwner && epoch == machine.Epoch.Next())
             throw new RefusedException("vm-already-here", $"{spec.Name} is this host's own already", "choose another target");
 
@@ -294,14 +297,17 @@ public sealed partial class HostMachines(
     }
 
     /// <summary>
-    /// What a former agent made for its last incarnation, when it ended before the QEMU was there. Left alone where a
-    /// QEMU that lives may use the same names.
+    /// What a former agent made for an incarnation, when it ended before the QEMU was there or between its burial and
+    /// the removal of what it left. Left alone where a QEMU that lives may use the same names.
     /// </summary>
     internal async Task TidyAsync(Machine machine)
     {
         var last = machine.Record.LastIncarnation;
-        if (last == 0 || machine.Record.Instances.Any(i => i.Incarnation % 2 == last % 2)) return;
-        await RemoveLeavingsAsync(machine, last, last, Machines.Taps.NamesOf(machine.Spec, last));
+        for (var number = Math.Max(1, last - TidiedBack); number <= last; number++)
+        {
+            if (machine.Record.Instances.Any(i => i.Incarnation % 2 == number % 2)) continue;
+            await RemoveLeavingsAsync(machine, number, number, Machines.Taps.NamesOf(machine.Spec, number));
+        }
     }
 
     private async Task RemoveLeavingsAsync(Machine machine, int incarnation, int ramOf, IReadOnlyList<string> taps)

@@ -80,9 +80,9 @@ public sealed class HostWatcher(
         _live[host.Id] = facts;
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
-        if (host.State != HostState.Unreachable) return;
+        if (host.State != HostState.Unreachable && !sharing.IsIncomplete(host.Id)) return;
         await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
-        await stores.Hosts.SetReachableAsync(host.Id, true, "");
+        if (host.State == HostState.Unreachable) await stores.Hosts.SetReachableAsync(host.Id, true, "");
     }
 
     private async Task TakeReportsAsync(HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known)

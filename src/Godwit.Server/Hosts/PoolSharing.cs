@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Ports;
@@ -14,23 +15,34 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
 {
     public const int PoolsMax = 64;
 
+    /// <summary>Hosts whose last proof met one that did not answer: they may share more than is known.</summary>
+    private readonly ConcurrentDictionary<HostId, bool> _incomplete = new();
+
+    public bool IsIncomplete(HostId host) => _incomplete.ContainsKey(host);
+
     /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>
     public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
     {
+        _incomplete[host] = true;
+        var incomplete = false;
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
         var proved = new List<PoolShare>();
         foreach (var pool in facts.Pools.Where(p => p.Writable).Take(PoolsMax))
         {
             var candidates = others.Where(s => s.Pool == pool.Name).ToList();
-            var share = candidates.Count == 0 ? null : await SeenByAsync(host, pool.Name, candidates, cancel);
+            var silent = false;
+            var share = candidates.Count == 0 ? null
+                : await SeenByAsync(host, pool.Name, candidates, () => silent = true, cancel);
+            incomplete |= silent && share is null; // One that sees it is enough.
             proved.Add(new PoolShare(host, pool.Name, share ?? OwnShare(pool.Name, mine, candidates)));
         }
         await hosts.SaveSharesAsync(host, proved);
+        if (!incomplete) _incomplete.TryRemove(host, out _);
     }
 
     private async Task<string?> SeenByAsync(
-        HostId host, string pool, IReadOnlyList<PoolShare> candidates, CancellationToken cancel)
+        HostId host, string pool, IReadOnlyList<PoolShare> candidates, Action unanswered, CancellationToken cancel)
     {
         var nonce = randomness.NextHex(16);
         await agents.Of(host).WritePoolNonceAsync(pool, nonce, cancel);
@@ -42,7 +54,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
             }
             catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
             {
-                // What cannot be proved now is not shared now; it is proved when that host answers again.
+                unanswered(); // What cannot be proved now is not shared now; the watcher has it proved again.
             }
         }
         return null;

@@ -172,10 +172,23 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
     private async Task<(Operation, Vm)> NextEpochAsync(Operation operation, Vm vm, string file, CancellationToken stopping)
     {
         var home = operation.Host ?? vm.Owner;
+        await DemandSavedAsync(vm, stopping);
         if (home != vm.Owner) await CheckHomeAsync(vm, home, stopping);
         await agents.Of(vm.Owner).ForgetVmAsync(vm.Spec.Id, vm.Epoch, stopping);
         operation = operation with { FirstHalfDone = true };
         return (operation, await stores.Operations.RecordResumeAsync(operation, vm, home, file));
+    }
+
+    /// <summary>
+    /// An earlier resume may have got as far as running it, and only its answer was lost: what the host knows of that
+    /// must not be forgotten. The next report puts the record right.
+    /// </summary>
+    private async Task DemandSavedAsync(Vm vm, CancellationToken stopping)
+    {
+        var report = (await agents.Of(vm.Owner).ListVmsAsync(stopping)).FirstOrDefault(r => r.Spec.Id == vm.Spec.Id);
+        if (report is { IsOwner: true, State: VmState.Running or VmState.Paused or VmState.Crashed } && report.Epoch >= vm.Epoch)
+            throw new RefusedException("vm-not-saved", $"{vm.Owner} says that {vm.Spec.Name} is {Fields.Word(report.State)}",
+                $"an earlier resume got that far; look again in some seconds: 'godwit vm show {vm.Spec.Name}'");
     }
 
     private async Task CheckHomeAsync(Vm vm, HostId other, CancellationToken stopping)

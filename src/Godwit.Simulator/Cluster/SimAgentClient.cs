@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Godwit.Agent.Moves;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
@@ -78,6 +79,7 @@ internal sealed class SimAgentClient(HostId host, SimRpc rpc, SimProcess server)
             var next = await AskAsync(Deadlines.Silence, (a, c) => NextAsync(a, move, known, c), cancel);
             if (next is null) yield break;
             yield return last = next;
+            if (MoveBoard.IsResting(next.Standing)) yield break; // As the agent ends the stream. A status read anew equals no earlier one.
         }
     }
 
@@ -117,6 +119,8 @@ internal sealed class SimAgentClient(HostId host, SimRpc rpc, SimProcess server)
         using var deadline = server.Host.Clock.CreateTimer(
             _ => answer.TrySetException(new AgentUnreachableException(host, $"no answer within {limit.TotalSeconds:0} s")),
             null, limit, Timeout.InfiniteTimeSpan);
+        using var keepAlive = rpc.KeepAlive(server, host, limit, () =>
+            answer.TrySetException(new AgentUnreachableException(host, "the connection is gone: no answer to pings")));
         using var left = cancel.UnsafeRegister((_, token) => answer.TrySetCanceled(token), null);
         try
         {

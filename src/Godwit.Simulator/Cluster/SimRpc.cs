@@ -17,6 +17,7 @@ namespace Godwit.Simulator.Cluster;
 internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<string, SimAgent> agents)
 {
     private const int MessageBytes = 400;
+    private static readonly TimeSpan PingEvery = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LateMax = TimeSpan.FromSeconds(20);
     private readonly SimRandom _random = SimRandom.Fork(loop.Seed, "rpc");
 
@@ -67,6 +68,23 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
                 back.Forget(answers);
             });
         };
+    }
+
+    /// <summary>
+    /// As HTTP/2 pings do (every 10 s, 10 s for the answer; the real client's settings): a connection whose other end is
+    /// cut off, or lost power since, is given up long before a long deadline.
+    /// </summary>
+    public IDisposable? KeepAlive(SimProcess server, HostId host, TimeSpan limit, Action gone)
+    {
+        if (limit <= 2 * PingEvery) return null;
+        var (there, back) = (net.Link(server.Host.Name, host.Value), net.Link(host.Value, server.Host.Name));
+        var machine = agents(host.Value).Host;
+        var (boots, misses) = (machine.Boots, 0);
+        return server.Host.Clock.CreateTimer(_ =>
+        {
+            misses = there.IsCut || back.IsCut || !machine.IsUp || machine.Boots != boots ? misses + 1 : 0;
+            if (misses >= 2) gone();
+        }, null, PingEvery, PingEvery);
     }
 
     /// <summary>The kinds of failure an agent may answer with. Anything else is a bug of the product, and ends the run.</summary>

@@ -38,7 +38,8 @@ public sealed class World
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
         Server = new SimServer(machine, storePath, _rpc);
-        _checkers = [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new EveryMigrationEnds(), new NoLeaks()];
+        _checkers =
+            [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new EveryMigrationEnds(), new NoLeaks()];
         loop.AfterStep = Check;
     }
 
@@ -156,7 +157,7 @@ public sealed class World
     {
         var limit = Loop.Now + EndsWithin;
         while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
-        await SleepAsync(30); // What is cleaned after the end is cleaned by now.
+        await SleepAsync(330); // A candidate that nobody connects to is taken back after 5 minutes; all else is cleaned by then.
     }
 
     public Task SleepAsync(double seconds) => Loop.SleepAsync(TimeSpan.FromSeconds(seconds));

@@ -38,6 +38,7 @@ public sealed class SimHost
     public SimDisk Disk { get; }
     public SimDevices Devices { get; }
     public bool IsUp { get; private set; } = true;
+    public int Boots { get; private set; }
     internal Dictionary<string, SimRam> RamFiles { get; } = [];
     public IEnumerable<SimProcess> Processes => _processes.Values.Where(p => !p.HasExited);
 
@@ -79,7 +80,7 @@ public sealed class SimHost
     {
         if (IsUp) return;
         Loop.Trace(Name, "power on");
-        IsUp = true;
+        (IsUp, Boots) = (true, Boots + 1);
         _bootedAt = Loop.Now;
     }
 
