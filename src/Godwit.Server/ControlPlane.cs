@@ -1,6 +1,8 @@
 using Godwit.Core.Ports;
+using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
+using Godwit.Server.Audit;
 using Godwit.Server.Hosts;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
@@ -37,6 +39,8 @@ public sealed class ControlPlane
         Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
+        Access = new AccessVerbs(Stores.Access, randomness, time);
+        Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
     }
 
     public Stores Stores { get; }
@@ -51,6 +55,8 @@ public sealed class ControlPlane
     public MoveWishes Wishes { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
+    public AccessVerbs Access { get; }
+    public AuditTrail Audit { get; }
 
     /// <summary>Goes on with everything that had not ended, before anything new is taken.</summary>
     public async Task StartAsync()

@@ -1,17 +1,17 @@
-using System.Net.Sockets;
+using System.Net;
 using Godwit.Core;
+using Godwit.Core.Access;
 using Godwit.Core.Identity;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
+using Godwit.Server.Audit;
 using Godwit.Server.Identity;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Json;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -20,9 +20,13 @@ namespace Godwit.Server;
 
 /// <summary>How one server is started: all of it from its command line.</summary>
 /// <param name="StateDirectory">Store and CA; 0700. One server at a time.</param>
-/// <param name="SocketPath">Where the API listens; 0600, and that is who may use it. Null: server.sock in the state directory.</param>
-public sealed record ServerOptions(string StateDirectory, string? SocketPath = null)
+/// <param name="SocketPath">Where the API listens for this machine's admin: 0600, and that is who may use it. Null:
+/// server.sock in the state directory.</param>
+/// <param name="Listen">Where the API listens for everybody with a token, over TLS; null: nowhere.</param>
+public sealed record ServerOptions(string StateDirectory, string? SocketPath = null, IPEndPoint? Listen = null)
 {
+    /// <summary>More host names for the TLS certificate; the machine's own and its addresses are in it always.</summary>
+    public IReadOnlyList<string> Names { get; init; } = [];
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -36,11 +40,21 @@ public sealed class ServerApp : IAsyncDisposable
     private readonly WebApplication _web;
     private readonly ControlPlane _control;
     private readonly IDisposable[] _owned;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Task _anchoring;
 
-    private ServerApp(WebApplication web, ControlPlane control, params IDisposable[] owned) =>
+    private ServerApp(WebApplication web, ControlPlane control, AuditAnchor anchor, params IDisposable[] owned)
+    {
         (_web, _control, _owned) = (web, control, owned);
+        _anchoring = anchor.RunAsync(control.Audit, _stopping.Token);
+    }
 
     public ControlPlane Control => _control;
+    /// <summary>Everything that can be called.</summary>
+    public IReadOnlyList<Endpoint> Endpoints => _web.Services.GetRequiredService<EndpointDataSource>().Endpoints;
+    /// <summary>Where the API really listens over TLS; null: nowhere.</summary>
+    public IPEndPoint? Listening => _web.Urls.Where(url => url.StartsWith("https://", StringComparison.Ordinal))
+        .Select(url => IPEndPoint.Parse(new Uri(url).Authority)).FirstOrDefault();
 
     /// <summary>Runs until <paramref name="stopping"/>, a signal, or a store that cannot be trusted any more.</summary>
     public static async Task RunAsync(ServerOptions options, ServerPorts ports, CancellationToken stopping)
@@ -63,14 +77,20 @@ public sealed class ServerApp : IAsyncDisposable
             database = OpenStore(Path.Combine(options.StateDirectory, "godwit.db"));
             if (ports.Connector is null) channels = new AgentChannels(Renewed(ca, ports.Time), ports.Time, new AgentDeadlines());
 
-            var builder = Builder(options);
+            var builder = Builder(options, ports, ca);
             var web = builder.Build();
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>());
-            Map(web, control, ca);
+            var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
+                web.Services.GetRequiredService<ILogger<AuditAnchor>>());
+            Map(web, control, ca, anchor, new GatePorts(ports.Randomness, ports.Time));
+            ((IEndpointRouteBuilder)web).DataSources.SelectMany(source => source.Endpoints).CheckNeeds();
             await control.StartAsync();
             await web.StartAsync(stopping);
-            return new ServerApp(web, control, channels is null ? [database, alone] : [channels, database, alone]);
+            var app = new ServerApp(web, control, anchor, channels is null ? [database, alone] : [channels, database, alone]);
+            if (app.Listening is { } at)
+                web.Logger.LogInformation("the API listens at https://{At}; the cluster's CA is {Fingerprint}", at, ca.Fingerprint);
+            return app;
         }
         catch
         {
@@ -86,7 +106,10 @@ public sealed class ServerApp : IAsyncDisposable
     {
         await _web.StopAsync();
         await _control.StopAsync();
+        _stopping.Cancel();
+        await _anchoring;
         await _web.DisposeAsync();
+        _stopping.Dispose();
         foreach (var owned in _owned) owned.Dispose();
     }
 
@@ -104,7 +127,7 @@ public sealed class ServerApp : IAsyncDisposable
         }
     }
 
-    private static WebApplicationBuilder Builder(ServerOptions options)
+    private static WebApplicationBuilder Builder(ServerOptions options, ServerPorts ports, ClusterCa ca)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddSimpleConsole(console =>
@@ -118,30 +141,20 @@ public sealed class ServerApp : IAsyncDisposable
         builder.Services.Configure<JsonOptions>(json => ApiJson.Configure(json.SerializerOptions, strict: true));
         builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         builder.Services.AddOpenApi("v1");
-        builder.WebHost.ConfigureKestrel(kestrel => Limit(kestrel, options));
-        builder.Services.Configure<SocketTransportOptions>(sockets => sockets.CreateBoundListenSocket = _ => PrivateSocket(options.Socket));
+        ServerAppListeners.Add(builder, options, ca, ports.Time);
         return builder;
     }
 
-    private static void Limit(KestrelServerOptions kestrel, ServerOptions options)
-    {
-        kestrel.AddServerHeader = false;
-        kestrel.Limits.MaxRequestBodySize = ApiLimits.BodyBytesMax;
-        kestrel.Limits.MaxConcurrentConnections = ApiLimits.ConnectionsMax;
-        kestrel.Limits.MaxConcurrentUpgradedConnections = ApiLimits.StreamsMax;
-        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
-        kestrel.Limits.MaxRequestHeadersTotalSize = 16 * 1024;
-        kestrel.ListenUnixSocket(options.Socket, listen => listen.Protocols = HttpProtocols.Http1);
-    }
-
-    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca)
+    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, GatePorts gate)
     {
         var stopping = web.Lifetime.ApplicationStopping;
         var streams = new Streams();
         web.UseMiddleware<ApiErrors>();
+        web.UseMiddleware<Gate>(control, gate);
         web.UseMiddleware<RequestKeys>(control.Stores.Operations);
         web.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30) });
-        web.MapOpenApi("/openapi/{documentName}.json");
+        web.MapOpenApi("/openapi/{documentName}.json").Needs(Permission.OwnAccount);
+        web.MapCa(ca);
         var api = web.MapGroup("/api/v1");
         api.MapHosts(control, ca);
         api.MapTemplates(control);
@@ -149,41 +162,8 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapMigrations(control, streams, stopping);
         api.MapEvents(control, streams, stopping);
         api.MapConsole(control, streams, stopping);
-    }
-
-    /// <summary>Bound and made private before it listens: at no moment can another user connect.</summary>
-    private static Socket PrivateSocket(string path)
-    {
-        if (File.Exists(path)) RemoveStale(path);
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            socket.Bind(new UnixDomainSocketEndPoint(path));
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            return socket;
-        }
-        catch (Exception reason)
-        {
-            socket.Dispose();
-            throw new RefusedException("socket-unusable", $"cannot listen on {path}: {reason.Message}",
-                "choose another path with --socket");
-        }
-    }
-
-    private static void RemoveStale(string path)
-    {
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException)
-        {
-            File.Delete(path); // Nobody listens: left by a server that was killed.
-            return;
-        }
-        throw new RefusedException("server-runs-already", $"a server answers at {path} already",
-            "use that one, or choose another state directory and socket");
+        api.MapAccess(control);
+        api.MapAudit(control, anchor);
     }
 
     /// <summary>Two servers on one store would run every move twice.</summary>

@@ -49,7 +49,7 @@ public static class PeerIdentity
         return policy;
     }
 
-    private static string? ChainProblem(X509Certificate2 certificate, X509Certificate2 ca, DateTimeOffset now)
+    internal static string? ChainProblem(X509Certificate2 certificate, X509Certificate2 ca, DateTimeOffset now)
     {
         if (certificate.RawDataMemory.Span.SequenceEqual(ca.RawDataMemory.Span)) return "it is the CA itself";
         using var chain = new X509Chain { ChainPolicy = ChainPolicy(ca, now) };

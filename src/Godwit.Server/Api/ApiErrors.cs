@@ -36,7 +36,11 @@ public sealed class ApiErrors(RequestDelegate next, ILogger<ApiErrors> log)
 
     public static async Task WriteAsync(HttpContext http, ApiProblem problem)
     {
+        var request = http.Response.Headers[GateHeaders.Request];
         http.Response.Clear();
+        http.Response.Headers[GateHeaders.Request] = request;
+        if (problem.Status == StatusCodes.Status401Unauthorized) http.Response.Headers.WWWAuthenticate = "Bearer";
+        http.Features.Set(problem); // For the audit.
         http.Response.StatusCode = problem.Status;
         http.Response.ContentType = ContentType;
         await http.Response.Body.WriteAsync(JsonSerializer.SerializeToUtf8Bytes(problem, ApiJson.Strict), http.RequestAborted);

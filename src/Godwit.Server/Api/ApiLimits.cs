@@ -7,6 +7,8 @@ public static class ApiLimits
     /// <summary>Of an image being uploaded: the largest disk an agent accepts.</summary>
     public const long ImageBytesMax = 64L << 40;
     public const int ConnectionsMax = 1_000;
+    /// <summary>Of them over the network.</summary>
+    public const int RemoteConnectionsMax = 900;
     /// <summary>Server-sent event streams and consoles, each.</summary>
     public const int StreamsMax = 200;
     public const int ListMax = 1_000;

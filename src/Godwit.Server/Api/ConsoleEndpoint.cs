@@ -1,5 +1,6 @@
 using System.Net.WebSockets;
 using Godwit.Core;
+using Godwit.Core.Access;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -23,7 +24,7 @@ internal static class ConsoleEndpoint
             await using var console = await control.Agents.Of(record.Owner).OpenConsoleAsync(record.Spec.Id, leave.Token);
             using var socket = await http.WebSockets.AcceptWebSocketAsync();
             await RelayAsync(socket, console, leave);
-        }).ExcludeFromDescription();
+        }).ExcludeFromDescription().Needs(Permission.UseConsoles);
 
     private static async Task RelayAsync(WebSocket socket, Stream console, CancellationTokenSource leave)
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.ServerSentEvents;
+using Godwit.Core.Access;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -23,7 +24,7 @@ internal static class EventEndpoints
             var last = LastSeen(http) ?? after ?? await control.Stores.Events.LastSeqAsync();
             return TypedResults.ServerSentEvents(
                 WatchAsync(control, streams.Enter(), last, MigrationEndpoints.Either(http.RequestAborted, stopping)));
-        }).Produces<IReadOnlyList<EventView>>();
+        }).Produces<IReadOnlyList<EventView>>().Needs(Permission.SeeCluster);
 
     private static async IAsyncEnumerable<SseItem<EventView>> WatchAsync(
         ControlPlane control, IDisposable place, long last, CancellationTokenSource leave)

@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Access;
 using Godwit.Server.Identity;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -11,23 +12,25 @@ internal static class HostEndpoints
 {
     public static void MapHosts(this IEndpointRouteBuilder api, ControlPlane control, ClusterCa ca)
     {
-        api.MapGet("/hosts", () => control.Views.HostsAsync());
-        api.MapGet("/hosts/{host}", (string host) => control.Views.HostAsync(new HostId(host)));
+        api.MapGet("/hosts", () => control.Views.HostsAsync()).Needs(Permission.SeeCluster);
+        api.MapGet("/hosts/{host}", (string host) => control.Views.HostAsync(new HostId(host)))
+            .Needs(Permission.SeeCluster);
         api.MapPost("/hosts", async Task<Created<HostView>> (AddHostRequest wish, CancellationToken leave) =>
         {
             var host = await control.Hosts.AddAsync(new HostId(wish.Name), wish.Endpoint, leave);
             return TypedResults.Created($"/api/v1/hosts/{host.Id}", await control.Views.HostAsync(host.Id));
-        });
-        api.MapPost("/hosts/{host}/cordon", (string host) => CordonAsync(control, host, true));
-        api.MapPost("/hosts/{host}/uncordon", (string host) => CordonAsync(control, host, false));
+        }).Needs(Permission.RunHosts, Traits.Recorded);
+        api.MapPost("/hosts/{host}/cordon", (string host) => CordonAsync(control, host, true)).Needs(Permission.RunHosts);
+        api.MapPost("/hosts/{host}/uncordon", (string host) => CordonAsync(control, host, false)).Needs(Permission.RunHosts);
         // Before the host is added: its agent needs the bundle to be let in. Nothing is kept here.
         api.MapPost("/hosts/{host}/bundle", FileContentHttpResult (string host) =>
-            TypedResults.File(ca.IssueHostBundle(new HostId(host)), "application/x-pem-file", $"{host}.pem"));
+            TypedResults.File(ca.IssueHostBundle(new HostId(host)), "application/x-pem-file", $"{host}.pem"))
+            .Needs(Permission.RunHosts);
         api.MapDelete("/hosts/{host}", async Task<NoContent> (string host) =>
         {
             await control.Hosts.RemoveAsync(new HostId(host));
             return TypedResults.NoContent();
-        });
+        }).Needs(Permission.RunHosts);
     }
 
     private static async Task<HostView> CordonAsync(ControlPlane control, string host, bool cordoned)

@@ -1,6 +1,7 @@
 using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
 using Godwit.Core;
+using Godwit.Core.Access;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 using Microsoft.AspNetCore.Builder;
@@ -21,13 +22,16 @@ internal static class MigrationEndpoints
             VmId? id = vm is null ? null : (await control.Vms.FindAsync(vm)).Spec.Id;
             var count = Math.Clamp(limit ?? ListDefault, 1, ApiLimits.ListMax);
             return (await control.Stores.Moves.ListAsync(id, active ?? false, count)).Select(control.Live.Fresh);
-        });
-        api.MapGet("/migrations/{move}", async (string move) => control.Live.Fresh(await FindAsync(control, move)));
+        }).Needs(Permission.SeeCluster);
+        api.MapGet("/migrations/{move}", async (string move) => control.Live.Fresh(await FindAsync(control, move)))
+            .Needs(Permission.SeeCluster);
         api.MapPost("/migrations/{move}/cancel", async Task<Accepted<Migration>> (string move) =>
             TypedResults.Accepted($"/api/v1/migrations/{move}",
-                await control.Migrations.CancelAsync(new MoveId(move)) ?? throw NotFound(move)));
+                await control.Migrations.CancelAsync(new MoveId(move)) ?? throw NotFound(move)))
+            .Needs(Permission.MoveVms, Traits.Safety);
         api.MapGet("/migrations/{move}/events", async Task<ServerSentEventsResult<Migration>> (string move, CancellationToken leave) =>
-            TypedResults.ServerSentEvents(WatchAsync(control, streams.Enter(), await FindAsync(control, move), Either(leave, stopping))));
+            TypedResults.ServerSentEvents(WatchAsync(control, streams.Enter(), await FindAsync(control, move), Either(leave, stopping))))
+            .Needs(Permission.SeeCluster);
     }
 
     private static async IAsyncEnumerable<SseItem<Migration>> WatchAsync(

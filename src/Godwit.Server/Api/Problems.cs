@@ -66,7 +66,10 @@ public static class Problems
     private static int StatusOf(string code) =>
         code.EndsWith("-not-found", StringComparison.Ordinal) ? StatusCodes.Status404NotFound
         : code.StartsWith("bad-", StringComparison.Ordinal) ? StatusCodes.Status422UnprocessableEntity
-        : code == "too-many-streams" ? StatusCodes.Status429TooManyRequests
+        : code is "too-many-streams" or "too-many-logins" ? StatusCodes.Status429TooManyRequests
+        : code is "token-missing" or "token-invalid" or "login-failed" ? StatusCodes.Status401Unauthorized
+        : code == "role-lacks-permission" ? StatusCodes.Status403Forbidden
+        : code == "audit-failed" ? StatusCodes.Status503ServiceUnavailable
         : StatusCodes.Status409Conflict;
 
     private static ApiProblem Make(int status, Refusal refusal, ProblemPlace place)

@@ -19,6 +19,10 @@ public sealed class RequestKeys(RequestDelegate next, OperationStore operations)
         if (HttpMethods.IsPost(http.Request.Method) && Of(http) is { } key)
         {
             Check(key);
+            // Of a password nothing may be kept, not even a hash that can be guessed at fast.
+            if (http.GetEndpoint().Needs()?.Traits.HasFlag(Traits.Secret) is true)
+                throw new RefusedException("bad-idempotency-key", "this request holds a secret and is not remembered",
+                    $"send it without {Header}");
             if (!await operations.RememberRequestAsync(key, await FingerprintAsync(http)))
                 throw new RefusedException("bad-idempotency-key", $"the key {key} was used for another request",
                     "use a new key for a new request, and the same only to repeat one");
@@ -36,19 +40,13 @@ public sealed class RequestKeys(RequestDelegate next, OperationStore operations)
                 $"1 to {ApiLimits.RequestKeyCharsMax} of A-Z a-z 0-9 - _");
     }
 
-    /// <summary>Of method, path, query and body. The body is at most <see cref="ApiLimits.BodyBytesMax"/>, so it is kept.</summary>
+    /// <summary>Of method, path, query and body.</summary>
     private static async Task<string> FingerprintAsync(HttpContext http)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes($"{http.Request.Method} {http.Request.Path}{http.Request.QueryString}\n"));
-        var body = new MemoryStream();
-        var buffer = new byte[16 * 1024];
-        int read;
-        while ((read = await http.Request.Body.ReadAsync(buffer, http.RequestAborted)) > 0)
-            body.Write(buffer, 0, read); // Kestrel ends it at the limit.
+        var body = await KeptBody.OfAsync(http);
         hash.AppendData(body.GetBuffer(), 0, (int)body.Length);
-        body.Position = 0;
-        http.Request.Body = body;
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 }

@@ -1,3 +1,4 @@
+using Godwit.Core.Access;
 using Godwit.Server.Templates;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -12,8 +13,9 @@ internal static class TemplateEndpoints
 {
     public static void MapTemplates(this IEndpointRouteBuilder api, ControlPlane control)
     {
-        api.MapGet("/templates", () => control.Views.TemplatesAsync());
-        api.MapGet("/templates/{template}", (string template) => control.Views.TemplateAsync(template));
+        api.MapGet("/templates", () => control.Views.TemplatesAsync()).Needs(Permission.SeeCluster);
+        api.MapGet("/templates/{template}", (string template) => control.Views.TemplateAsync(template))
+            .Needs(Permission.SeeCluster);
         api.MapPut("/templates/{template}",
             async Task<Created<TemplateView>> (string template, string? format, string? pool, string? host, HttpContext http) =>
             {
@@ -22,12 +24,12 @@ internal static class TemplateEndpoints
                 var (_, kind) = await control.Templates.ImportAsync(wish, content, http.RequestAborted);
                 var view = await control.Views.TemplateAsync(template);
                 return TypedResults.Created($"/api/v1/templates/{template}", view with { ImportedAs = kind });
-            }).Accepts<byte[]>("application/octet-stream");
+            }).Accepts<byte[]>("application/octet-stream").Needs(Permission.MakeVms);
         api.MapDelete("/templates/{template}", async Task<NoContent> (string template, CancellationToken leave) =>
         {
             await control.Templates.DeleteAsync(template, leave);
             return TypedResults.NoContent();
-        });
+        }).Needs(Permission.MakeVms);
     }
 
     /// <summary>An image has its own limit; a client that stands still for long is still cut off by Kestrel's data rate.</summary>

@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Access;
 using Godwit.Core.Migration;
 using Godwit.Server.Operations;
 using Microsoft.AspNetCore.Builder;
@@ -12,41 +13,46 @@ internal static class VmEndpoints
 {
     public static void MapVms(this IEndpointRouteBuilder api, ControlPlane control)
     {
-        api.MapGet("/vms", (string? host) => control.Views.VmsAsync(host is null ? null : new HostId(host)));
-        api.MapGet("/vms/{vm}", async (string vm) => await control.Views.VmAsync(await control.Vms.FindAsync(vm)));
+        api.MapGet("/vms", (string? host) => control.Views.VmsAsync(host is null ? null : new HostId(host)))
+            .Needs(Permission.SeeCluster);
+        api.MapGet("/vms/{vm}", async (string vm) => await control.Views.VmAsync(await control.Vms.FindAsync(vm)))
+            .Needs(Permission.SeeCluster);
         api.MapPost("/vms", async (CreateVmRequest wish, HttpContext http) =>
         {
             var ended = await control.Vms.CreateAsync(wish, RequestKeys.Of(http), http.RequestAborted);
             return await AnswerAsync(control, http, ended, StatusCodes.Status201Created);
-        }).Produces<VmView>(StatusCodes.Status201Created);
+        }).Produces<VmView>(StatusCodes.Status201Created).Needs(Permission.MakeVms, Traits.Recorded);
 
         Verb("start", OperationKind.Start);
         Verb("pause", OperationKind.Pause);
         Verb("save", OperationKind.Save);
         api.MapPost("/vms/{vm}/stop", (string vm, StopVmRequest? wish, HttpContext http) =>
-            DoAsync(control, http, OperationKind.Stop, vm, o => o with { Force = wish?.Force ?? false })).Produces<VmView>();
+            DoAsync(control, http, OperationKind.Stop, vm, o => o with { Force = wish?.Force ?? false })).Produces<VmView>()
+            .Needs(Permission.RunVms, Traits.Recorded);
         api.MapPost("/vms/{vm}/restart", (string vm, StopVmRequest? wish, HttpContext http) =>
-            DoAsync(control, http, OperationKind.Restart, vm, o => o with { Force = wish?.Force ?? false })).Produces<VmView>();
+            DoAsync(control, http, OperationKind.Restart, vm, o => o with { Force = wish?.Force ?? false })).Produces<VmView>()
+            .Needs(Permission.RunVms, Traits.Recorded);
         api.MapPost("/vms/{vm}/resume", (string vm, ResumeVmRequest? wish, HttpContext http) =>
             DoAsync(control, http, OperationKind.Resume, vm,
-                o => o with { Host = wish?.Host is { } host ? new HostId(host) : null })).Produces<VmView>();
+                o => o with { Host = wish?.Host is { } host ? new HostId(host) : null })).Produces<VmView>()
+            .Needs(Permission.RunVms, Traits.Recorded | Traits.Safety);
         api.MapDelete("/vms/{vm}", (string vm, bool? force, HttpContext http) =>
             DoAsync(control, http, OperationKind.Delete, vm, o => o with { Force = force ?? false }))
-            .Produces(StatusCodes.Status204NoContent);
+            .Produces(StatusCodes.Status204NoContent).Needs(Permission.MakeVms);
 
         api.MapPost("/vms/{vm}/migrate", (string vm, MigrateRequest? wish, HttpContext http) =>
             MoveAsync(control, http, vm, wish ?? new MigrateRequest(), null))
-            .Produces<Migration>(StatusCodes.Status202Accepted).Produces<MovePlan>();
+            .Produces<Migration>(StatusCodes.Status202Accepted).Produces<MovePlan>().Needs(Permission.MoveVms, Traits.Recorded);
         api.MapPost("/vms/{vm}/refresh", (string vm, RefreshRequest? wish, HttpContext http) =>
         {
             wish ??= new RefreshRequest();
             var move = new MigrateRequest(MaxPauseMs: wish.MaxPauseMs, DryRun: wish.DryRun);
             return MoveAsync(control, http, vm, move, new RefreshWish(wish.QemuPath, wish.Cpus));
-        }).Produces<Migration>(StatusCodes.Status202Accepted).Produces<MovePlan>();
+        }).Produces<Migration>(StatusCodes.Status202Accepted).Produces<MovePlan>().Needs(Permission.MoveVms, Traits.Recorded);
 
         void Verb(string path, OperationKind kind) =>
             api.MapPost($"/vms/{{vm}}/{path}", (string vm, HttpContext http) => DoAsync(control, http, kind, vm, o => o))
-                .Produces<VmView>();
+                .Produces<VmView>().Needs(Permission.RunVms);
     }
 
     private static async Task<IResult> DoAsync(

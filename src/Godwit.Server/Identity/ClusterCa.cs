@@ -1,3 +1,4 @@
+using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -17,6 +18,7 @@ public sealed class ClusterCa
     private static readonly TimeSpan CaLife = TimeSpan.FromDays(3650), LeafLife = TimeSpan.FromDays(30);
     /// <summary>Hosts whose clocks are a little behind must not find a fresh certificate not yet valid.</summary>
     private static readonly TimeSpan ClockSlack = TimeSpan.FromHours(1);
+    private static readonly OidCollection ServerEnd = [new Oid("1.3.6.1.5.5.7.3.1")];
     private static readonly OidCollection BothEnds = [new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")];
 
     private readonly X509Certificate2 _ca;
@@ -29,6 +31,7 @@ public sealed class ClusterCa
     /// <summary>The cluster's id: <c>cl-</c> and 12 lower-case hex digits, made with the CA.</summary>
     public string Cluster { get; }
     public string CertificatePem => _ca.ExportCertificatePem();
+    public string Fingerprint => ApiCertificate.Fingerprint(_ca);
 
     /// <summary>Reads the CA from <paramref name="directory"/>, or makes it. A broken file is a <see cref="RefusedException"/>.</summary>
     public static async Task<ClusterCa> OpenOrCreateAsync(
@@ -68,14 +71,24 @@ public sealed class ClusterCa
         return Issue(new CertificateRole.Host(Cluster, host));
     }
 
-    private byte[] Issue(CertificateRole role)
+    /// <summary>What the server shows to people's clients; kept in memory only.</summary>
+    /// <param name="addresses">And <paramref name="names"/>: where clients that check names may look for it.</param>
+    public X509Certificate2 IssueApi(IEnumerable<IPAddress> addresses, IEnumerable<string> names)
+    {
+        string pem = Encoding.ASCII.GetString(Issue("godwit-api", ServerEnd, ApiCertificate.Names(Cluster, addresses, names)));
+        return X509Certificate2.CreateFromPem(pem, pem);
+    }
+
+    private byte[] Issue(CertificateRole role) => Issue(CommonName(role), BothEnds, SubjectUri.ToExtension(role.ToUri()));
+
+    private byte[] Issue(string commonName, OidCollection uses, X509Extension names)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest(new X500DistinguishedName($"CN={CommonName(role)}"), key, HashAlgorithmName.SHA256);
+        var request = new CertificateRequest(new X500DistinguishedName($"CN={commonName}"), key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, critical: true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(BothEnds, critical: false));
-        request.CertificateExtensions.Add(SubjectUri.ToExtension(role.ToUri()));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(uses, critical: false));
+        request.CertificateExtensions.Add(names);
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_ca, true, false));
 
         var now = _time.GetUtcNow();

@@ -1,5 +1,6 @@
 -- Godwit's records. Portable SQL (SQLite now, PostgreSQL when one machine is not enough): text, 64-bit integers, no
--- triggers, no dialect. Times are Unix milliseconds. `doc` is JSON; a column repeats a part of it only to be searched.
+-- triggers, no dialect. This is version 1; Schema.N.sql turns version N-1 into N, in new and old stores alike.
+-- Times are Unix milliseconds. `doc` is JSON; a column repeats a part of it only to be searched.
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,

@@ -9,7 +9,7 @@ namespace Godwit.Server.Store;
 /// </summary>
 public sealed class SqliteDatabase : Database
 {
-    public const int SchemaVersion = 1;
+    public const int SchemaVersion = 2;
     private const int IoError = 10, Corrupt = 11, Full = 13, NotADatabase = 26;
 
     private readonly Lock _one = new();
@@ -86,11 +86,17 @@ public sealed class SqliteDatabase : Database
             var made = work.Number("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'") > 0;
             if (!made)
             {
-                work.Execute(Schema());
-                work.Execute("INSERT INTO meta (name, value) VALUES ('schema', @version)",
-                    ("@version", SchemaVersion.ToString(CultureInfo.InvariantCulture)));
+                work.Execute(Script("Schema.sql"));
+                work.Execute("INSERT INTO meta (name, value) VALUES ('schema', '1')");
             }
             var found = work.Number("SELECT value FROM meta WHERE name = 'schema'");
+            // Each step once, all in this transaction: a store is of its old version or of ours, never between.
+            while (found is > 0 and < SchemaVersion)
+            {
+                work.Execute(Script($"Schema.{++found}.sql"));
+                work.Execute("UPDATE meta SET value = @version WHERE name = 'schema'",
+                    ("@version", found.ToString(CultureInfo.InvariantCulture)));
+            }
             if (found != SchemaVersion)
                 throw new InvalidDataException(
                     $"{path} has schema {found}; this server knows {SchemaVersion}: start the godwit that wrote it");
@@ -104,9 +110,9 @@ public sealed class SqliteDatabase : Database
         command.ExecuteScalar();
     }
 
-    private static string Schema()
+    private static string Script(string name)
     {
-        using var stream = typeof(SqliteDatabase).Assembly.GetManifestResourceStream("Godwit.Server.Store.Schema.sql")!;
+        using var stream = typeof(SqliteDatabase).Assembly.GetManifestResourceStream($"Godwit.Server.Store.{name}")!;
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();
     }

@@ -2,10 +2,13 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Net.WebSockets;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Godwit.Agent.Host;
 using Godwit.Core;
+using Godwit.Core.Access;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Server;
 using Godwit.Server.Api;
@@ -16,12 +19,15 @@ namespace Godwit.Tests.Control;
 /// <summary>A whole server on a real unix socket and a real SQLite file, with hosts that are told what to do.</summary>
 internal sealed class ServerUnderTest : IAsyncDisposable
 {
-    private readonly string _directory = Directory.CreateTempSubdirectory("godwit-test-").FullName;
+    private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("godwit-test-").FullName;
     private ServerApp _app = null!;
+    private IPEndPoint? _listen;
+    private TimeProvider _time = TimeProvider.System;
 
     public FakeCluster Cluster { get; } = new();
     public HttpClient Http { get; private set; } = null!;
     public ControlPlane Control => _app.Control;
+    public string Directory => _directory;
     public string SocketPath => Path.Combine(_directory, "server.sock");
 
     /// <param name="hosts">Already added.</param>
@@ -33,10 +39,37 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         return server;
     }
 
+    /// <summary>Listens on TLS too, at a free port of loopback.</summary>
+    public static async Task<ServerUnderTest> StartRemoteAsync(TimeProvider? time = null)
+    {
+        var server = new ServerUnderTest { _listen = new IPEndPoint(IPAddress.Loopback, 0), _time = time ?? TimeProvider.System };
+        await server.StartAgainAsync();
+        return server;
+    }
+
+    public IReadOnlyList<Microsoft.AspNetCore.Http.Endpoint> Endpoints => _app.Endpoints;
+    public IPEndPoint Listening => _app.Listening!;
+
+    public async Task<string> TokenAsync(Role role, string? name = null) =>
+        (await OkAsync<NewTokenView>("POST", "tokens", new { name = name ?? $"for-{role.ToString().ToLowerInvariant()}", role })).Text;
+
+    /// <summary>A client from elsewhere, which trusts the server because it knows the cluster's CA.</summary>
+    public async Task<HttpClient> RemoteAsync(string? token)
+    {
+        var ca = X509Certificate2.CreateFromPem(await Http.GetStringAsync("/ca.pem"));
+        var client = new HttpClient(new SocketsHttpHandler
+        {
+            SslOptions = { RemoteCertificateValidationCallback = (_, peer, _, _) => ApiCertificate.Problem(peer, ca, DateTimeOffset.UtcNow) is null },
+        })
+        { BaseAddress = new Uri($"https://{Listening}/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
+        if (token is not null) client.DefaultRequestHeaders.Authorization = new("Bearer", token);
+        return client;
+    }
+
     public async Task StartAgainAsync()
     {
-        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), TimeProvider.System, Cluster);
-        _app = await ServerApp.StartAsync(new ServerOptions(_directory), ports, CancellationToken.None);
+        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, Cluster);
+        _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen), ports, CancellationToken.None);
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
 
@@ -113,7 +146,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
-        Directory.Delete(_directory, recursive: true);
+        System.IO.Directory.Delete(_directory, recursive: true);
     }
 
     private SocketsHttpHandler Handler() => new()

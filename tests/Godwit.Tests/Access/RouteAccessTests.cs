@@ -1,0 +1,156 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Godwit.Core;
+using Godwit.Core.Access;
+using Godwit.Server.Api;
+using Godwit.Tests.Control;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Xunit;
+
+namespace Godwit.Tests.Access;
+
+/// <summary>Every route the server maps, asked by every role and by nobody, over TLS, against a table written by hand.</summary>
+public sealed class RouteAccessTests
+{
+    private const string Everyone = "viewer console operator vm-admin host-admin admin auditor", Anyone = $"{Everyone} nobody";
+    private const string Lookers = "viewer operator vm-admin host-admin admin", Movers = "operator vm-admin host-admin admin";
+    private const string Runners = "operator vm-admin admin", Makers = "vm-admin admin", Hosters = "host-admin admin";
+
+    /// <summary>Written out, not computed from the policy: whoever changes either must mean it.</summary>
+    private static readonly Dictionary<string, string> May = new()
+    {
+        ["GET /ca.pem"] = Anyone,
+        ["GET /openapi/{documentName}.json"] = Everyone,
+        ["POST /api/v1/login"] = Anyone,
+        ["POST /api/v1/logout"] = Everyone,
+        ["POST /api/v1/password"] = Everyone,
+        ["GET /api/v1/whoami"] = Everyone,
+        ["GET /api/v1/hosts"] = Lookers,
+        ["GET /api/v1/hosts/{host}"] = Lookers,
+        ["POST /api/v1/hosts"] = Hosters,
+        ["POST /api/v1/hosts/{host}/cordon"] = Hosters,
+        ["POST /api/v1/hosts/{host}/uncordon"] = Hosters,
+        ["POST /api/v1/hosts/{host}/bundle"] = Hosters,
+        ["DELETE /api/v1/hosts/{host}"] = Hosters,
+        ["GET /api/v1/templates"] = Lookers,
+        ["GET /api/v1/templates/{template}"] = Lookers,
+        ["PUT /api/v1/templates/{template}"] = Makers,
+        ["DELETE /api/v1/templates/{template}"] = Makers,
+        ["GET /api/v1/vms"] = Lookers,
+        ["GET /api/v1/vms/{vm}"] = Lookers,
+        ["POST /api/v1/vms"] = Makers,
+        ["DELETE /api/v1/vms/{vm}"] = Makers,
+        ["POST /api/v1/vms/{vm}/start"] = Runners,
+        ["POST /api/v1/vms/{vm}/stop"] = Runners,
+        ["POST /api/v1/vms/{vm}/restart"] = Runners,
+        ["POST /api/v1/vms/{vm}/pause"] = Runners,
+        ["POST /api/v1/vms/{vm}/save"] = Runners,
+        ["POST /api/v1/vms/{vm}/resume"] = Runners,
+        ["POST /api/v1/vms/{vm}/migrate"] = Movers,
+        ["POST /api/v1/vms/{vm}/refresh"] = Movers,
+        ["GET /api/v1/vms/{vm}/console"] = "console operator vm-admin admin",
+        ["GET /api/v1/migrations"] = Lookers,
+        ["GET /api/v1/migrations/{move}"] = Lookers,
+        ["GET /api/v1/migrations/{move}/events"] = Lookers,
+        ["POST /api/v1/migrations/{move}/cancel"] = Movers,
+        ["GET /api/v1/events"] = Lookers,
+        ["GET /api/v1/tokens"] = "admin",
+        ["POST /api/v1/tokens"] = "admin",
+        ["DELETE /api/v1/tokens/{token}"] = "admin",
+        ["GET /api/v1/users"] = "admin",
+        ["POST /api/v1/users"] = "admin",
+        ["DELETE /api/v1/users/{user}"] = "admin",
+        ["POST /api/v1/users/{user}/password"] = "admin",
+        ["GET /api/v1/audit"] = "auditor admin",
+        ["GET /api/v1/audit/verify"] = "auditor admin",
+    };
+
+    private static readonly string[] notLetIn = ["token-missing", "token-invalid", "role-lacks-permission"];
+
+    [Fact]
+    public async Task Every_route_lets_in_exactly_the_roles_of_its_row()
+    {
+        await using var server = await ServerUnderTest.StartRemoteAsync();
+        var routes = server.Endpoints.OfType<RouteEndpoint>().SelectMany(Routes).ToList();
+        Assert.Equal([], routes.Except(May.Keys)); // A new route needs a row.
+        Assert.Equal([], May.Keys.Except(routes));
+
+        var wrong = new List<string>();
+        foreach (var caller in Anyone.Split(' '))
+        {
+            using var client = await server.RemoteAsync(caller == "nobody" ? null : await server.TokenAsync(RoleOf(caller), $"for-{caller}"));
+            foreach (var route in routes)
+            {
+                var allowed = May[route].Split(' ').Contains(caller);
+                if (await IsLetInAsync(client, route) != allowed) wrong.Add($"{caller} {(allowed ? "may" : "may not")} {route}");
+            }
+        }
+        Assert.Equal([], wrong);
+    }
+
+    [Fact]
+    public async Task What_is_not_there_is_told_only_to_those_who_are_somebody()
+    {
+        await using var server = await ServerUnderTest.StartRemoteAsync();
+        using var nobody = await server.RemoteAsync(null);
+        using var viewer = await server.RemoteAsync(await server.TokenAsync(Role.Viewer));
+        foreach (var (method, path) in new[] { ("GET", "no/such/thing"), ("PATCH", "vms"), ("GET", "../../etc/passwd"), ("TRACE", "vms") })
+        {
+            Assert.False(await IsLetInAsync(nobody, $"{method} /api/v1/{path}"));
+            Assert.True(await IsLetInAsync(viewer, $"{method} /api/v1/{path}"));
+        }
+    }
+
+    [Fact]
+    public void A_route_without_a_permission_or_with_two_stops_the_server_from_starting()
+    {
+        var web = WebApplication.CreateSlimBuilder().Build();
+        web.MapGet("/good", () => "x").Needs(Permission.SeeCluster);
+        Check(web);
+        web.MapGet("/forgotten", () => "x");
+        Assert.Contains("/forgotten", Assert.Throws<InvariantBrokenException>(() => Check(web)).Message);
+
+        var twice = WebApplication.CreateSlimBuilder().Build();
+        twice.MapGet("/twice", () => "x").Needs(Permission.SeeCluster).Needs(Permission.Anyone);
+        Assert.Throws<InvariantBrokenException>(() => Check(twice));
+
+        static void Check(IEndpointRouteBuilder web) => web.DataSources.SelectMany(s => s.Endpoints).CheckNeeds();
+    }
+
+    [Fact]
+    public void The_policy_knows_no_roles_or_permissions_that_nobody_named()
+    {
+        foreach (var permission in Enum.GetValues<Permission>())
+        {
+            Assert.True(Policy.Allows(Role.Admin, permission), $"admin may not {permission}");
+            Assert.Equal(permission == Permission.Anyone, Policy.Allows(null, permission));
+            Assert.Equal(permission == Permission.Anyone, Policy.Allows((Role)99, permission));
+            Assert.Equal(permission == Permission.Anyone, Policy.Allows((Role)(-1), permission));
+        }
+        Assert.All(Enum.GetValues<Role>(), role => Assert.False(Policy.Allows(role, (Permission)99)));
+        Assert.Equal(May.Values.SelectMany(row => row.Split(' ')).Distinct().Count() - 1, Enum.GetValues<Role>().Length);
+    }
+
+    private static IEnumerable<string> Routes(RouteEndpoint endpoint) =>
+        (endpoint.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? ["GET"])
+            .Select(method => $"{method} /{endpoint.RoutePattern.RawText!.TrimStart('/')}");
+
+    /// <summary>True where the answer, good or bad, came from behind the gate. Names nothing that is there, so nothing is done.</summary>
+    private static async Task<bool> IsLetInAsync(HttpClient client, string route)
+    {
+        var (method, path) = (route.Split(' ')[0], route.Split(' ')[1].Replace("{documentName}", "v1"));
+        using var request = new HttpRequestMessage(new HttpMethod(method), Regex.Replace(path, "{[a-z]+}", "no--such"));
+        if (method == "POST") request.Content = new StringContent("{\"nonsense\":1}", Encoding.UTF8, "application/json");
+        request.Headers.Accept.Add(new("application/json")); // Events as a list, which ends.
+        using var answer = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        if (answer.IsSuccessStatusCode) return true;
+        var problem = JsonSerializer.Deserialize<ApiProblem>(await answer.Content.ReadAsStringAsync(), ApiJson.Lenient)!;
+        Assert.NotEqual(500, problem.Status);
+        return !notLetIn.Contains(problem.Code);
+    }
+
+    private static Role RoleOf(string word) => Enum.GetValues<Role>().Single(role => Godwit.Server.Store.Fields.Word(role) == word);
+}
