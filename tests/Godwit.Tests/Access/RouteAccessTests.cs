@@ -81,7 +81,8 @@ public sealed class RouteAccessTests
         var wrong = new List<string>();
         foreach (var caller in Anyone.Split(' '))
         {
-            using var client = await server.RemoteAsync(caller == "nobody" ? null : await server.TokenAsync(RoleOf(caller), $"for-{caller}"));
+            var token = caller == "nobody" ? null : await server.TokenAsync(RoleOf(caller), $"for-{caller}");
+            using var client = await server.RemoteAsync(token);
             foreach (var route in routes)
             {
                 var allowed = May[route].Split(' ').Contains(caller);

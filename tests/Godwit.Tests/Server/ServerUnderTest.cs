@@ -28,6 +28,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public HttpClient Http { get; private set; } = null!;
     public ControlPlane Control => _app.Control;
     public string Directory => _directory;
+    public string StorePath => Path.Combine(_directory, "godwit.db");
     public string SocketPath => Path.Combine(_directory, "server.sock");
 
     /// <param name="hosts">Already added.</param>
@@ -59,7 +60,10 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         var ca = X509Certificate2.CreateFromPem(await Http.GetStringAsync("/ca.pem"));
         var client = new HttpClient(new SocketsHttpHandler
         {
-            SslOptions = { RemoteCertificateValidationCallback = (_, peer, _, _) => ApiCertificate.Problem(peer, ca, DateTimeOffset.UtcNow) is null },
+            SslOptions =
+            {
+                RemoteCertificateValidationCallback = (_, peer, _, _) => ApiCertificate.Problem(peer, ca, DateTimeOffset.UtcNow) is null,
+            },
         })
         { BaseAddress = new Uri($"https://{Listening}/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
         if (token is not null) client.DefaultRequestHeaders.Authorization = new("Bearer", token);
