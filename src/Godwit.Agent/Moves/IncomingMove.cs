@@ -34,6 +34,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
     };
+    private bool intentTried;
     private bool contSent;
     private QemuInstance? qemu;
     private Machine? vm;
@@ -96,7 +97,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         }
         catch (Exception e) when (e is IOException or QmpException or OperationCanceledException or TimeoutException)
         {
-            if (record.Mark == MoveMark.Candidate) await AnswerAbortedAsync(link, e.Message);
+            if (record.Mark is MoveMark.Candidate or MoveMark.Withdrawn) await AnswerAbortedAsync(link, e.Message);
             else if (record.Mark == MoveMark.Intent) await GoForwardAsync(link, e.Message);
         }
         finally
@@ -115,7 +116,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         await decision.WaitAsync();
         try
         {
-            if (record.Mark != MoveMark.Candidate) return;
+            if (record.Mark is not (MoveMark.Candidate or MoveMark.Withdrawn)) return;
             tools.Tickets.Forget(order.Move);
             if (tools.Rules.Keeps(SafetyRule.TombstoneBeforeAborted)) await AbortAsync(reason);
             else Board.Stand(MoveStanding.TargetAborted, reason);
@@ -139,6 +140,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             if (record.Mark != MoveMark.Candidate) return record.Reason ?? "abandoned";
             await tools.FailPoints.HitAsync("incoming.before-intent");
             var intent = record with { Mark = MoveMark.Intent };
+            intentTried = true; // A write that fails may be on the disk all the same.
             try
             {
                 if (tools.Rules.Keeps(SafetyRule.IntentBeforeCont)) await tools.Journal.WriteAsync(intent); // QEMU loads devices meanwhile.
@@ -186,6 +188,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>The guest runs; now everything that need not be in the pause. Repeated by a restarted agent.</summary>
     private async Task SettleAsOwnerAsync()
     {
+        await tools.FailPoints.HitAsync("incoming.before-settling");
         await tools.StubbornlyAsync(async () =>
         {
             using (await vm!.EnterAsync())
@@ -206,12 +209,17 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         await decision.WaitAsync();
         try
         {
-            if (await new MoveAdoption(tools).ComesUpAsync(qemu!, order.StayPaused)) await SettleAsOwnerAsync();
-            else if (!contSent || !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost))
+            var neverTold = !contSent && !qemu!.IsAlive;
+            contSent |= !neverTold; // What follows tells it to run, if it can hear.
+            var arrival = neverTold ? Arrival.NeverRan
+                : await new MoveAdoption(tools).ArrivesAsync(vm!, qemu!.Incarnation, order.StayPaused);
+            if (arrival == Arrival.Up) await SettleAsOwnerAsync();
+            else if (arrival == Arrival.NeverRan || (arrival == Arrival.Gone && !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost)))
             {
-                await AbortAsync($"the target QEMU died before it was told to run: {trouble}");
+                await AbortAsync($"the target QEMU did not run the guest: {trouble}");
                 await link.SendAnswerAsync(new LinkAnswer.Aborted(order.Epoch, trouble), CancellationToken.None);
             }
+            else if (arrival == Arrival.Silent) Board.Set(s => s with { Reason = $"its QEMU lives and does not answer: {trouble}" });
             else
             {
                 await DropAsync();
@@ -235,10 +243,15 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         catch (IOException) { } // The tombstone stands; the source learns of it through the server.
     }
 
-    /// <summary>QEMU first, tombstone second: ABORTED must mean that nothing here can run any more.</summary>
+    /// <summary>
+    /// An intent is taken back, then QEMU ends, then the tombstone: ABORTED must mean that nothing here can run any more,
+    /// and a crash in between must not look as if it might have run.
+    /// </summary>
     private async Task AbortAsync(string reason)
     {
+        if (intentTried) await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
         await DropAsync();
+        await tools.FailPoints.HitAsync("incoming.before-tombstone");
         await WriteEndAsync(record with { Mark = MoveMark.Aborted, Reason = reason });
         Board.Stand(MoveStanding.TargetAborted, reason);
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, order.Move);

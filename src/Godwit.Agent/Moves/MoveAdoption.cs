@@ -13,35 +13,48 @@ namespace Godwit.Agent.Moves;
 /// |-------------------------|-----------------------------------|--------------------------------------------------------|
 /// | source, handing over    | its stream not completed          | no token can have left: kept, goes on                  |
 /// | source, handing over    | completed (postmigrate)           | a token may have left: doubt, until the target's proof |
+/// | source, handing over    | does not answer                   | as completed: silence is no proof                      |
 /// | source, handing over    | gone                              | lost, or the target's: its proof decides               |
+/// | source, released        | still there                       | ended: the target runs                                 |
 /// | target, candidate       | any                               | no token came: killed, tombstone                       |
+/// | target, withdrawn       | any                               | it never ran: killed, tombstone                        |
 /// | target, intent          | runs, or loaded                   | forward: cont is repeated, it runs                     |
+/// | target, intent          | does not load, refuses cont       | it never ran, by its own word: withdrawn, killed       |
+/// | target, intent          | does not answer                   | left alone and asked again                             |
 /// | target, intent          | gone                              | may have run: lost, nobody resumes                     |
 /// | refresh                 | new one loaded or running         | forward                                                |
-/// | refresh                 | new one not loaded                | it never got cont: killed, old one goes on             |
+/// | refresh                 | new one not loaded, or withdrawn  | it never got cont: killed, old one goes on             |
+/// | refresh                 | new one does not answer           | doubt: both are left alone                             |
 /// </summary>
 internal sealed class MoveAdoption(MoveTools tools)
 {
     private static readonly TimeSpan LoadWait = TimeSpan.FromMilliseconds(100);
-    private const int LoadWaitsMax = 100;
+    private const int LoadWaitsMax = 100, SilencesMax = 2;
+    private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(10);
+    private const int AsksMax = 1000;
 
     /// <summary>The ending of the source's half, in whatever standing it was found.</summary>
     public async Task<SourceEnding> AdoptSourceAsync(MoveRecord record)
     {
         var vm = tools.Machines.Find(new VmId(record.Vm));
-        if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         var qemu = vm?.Current;
         var board = NewBoard(record, MoveStanding.SourceSending);
         var ending = new SourceEnding(record, vm, qemu, tools, board);
-        if (record.IsSettled) board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
-        else if (vm is not null && qemu is null && IsAnyAlive(vm))
+        if (record.IsSettled)
+        {
+            board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
+            if (record.Mark == MoveMark.Released) await ending.BuryAsync();
+            return ending;
+        }
+        if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
+        if (vm is not null && qemu is null && IsAnyAlive(vm))
             board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
         else if (vm is null || qemu is null || qemu.Qmp.Closed.IsCompleted)
             await ending.LoseAsync("the QEMU of the source died while its agent was away");
         else
         {
             await qemu.Qmp.TryMigrateCancelAsync(); // Its socket died with the agent; this makes the end certain.
-            if (await StatusAtRestAsync(qemu) == QmpMigrationStatus.Completed && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
+            if (await MayHaveSentAsync(qemu) && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
                 board.Stand(MoveStanding.SourceDoubt, "the agent restarted in the switch-over: a token may have left");
             else await ending.KeepAsync("the source's agent restarted during the move");
         }
@@ -58,19 +71,36 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         var vm = tools.Machines.Find(new VmId(record.Vm));
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
-        var qemu = vm?.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation);
-        if (record.Mark == MoveMark.Candidate)
+        if (record.Mark is MoveMark.Candidate or MoveMark.Withdrawn)
         {
             if (vm is not null) await KillCandidatesAsync(vm);
-            await MarkAsync(record, MoveMark.Aborted, "the target's agent restarted before a token came", board);
+            await MarkAsync(record, MoveMark.Aborted, record.Reason ?? "the target's agent restarted before a token came", board);
+            if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
+            return board;
         }
-        else if (vm is null || qemu is null || !await ComesUpAsync(qemu, record.Paused))
+        var arrival = vm is null ? Arrival.Gone : await LookAsync(vm, record.Incarnation, record.Paused);
+        if (arrival == Arrival.Silent)
         {
-            if (vm is not null) await KillCandidatesAsync(vm);
-            var lost = tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost) ? MoveMark.TargetLost : MoveMark.Aborted;
-            await MarkAsync(record, lost, "the target QEMU died after the token came; the guest may have run", board);
+            board.Stand(MoveStanding.TargetIntent, "its QEMU lives and does not answer: it may run the guest, and is asked again");
+            _ = ConcludeLaterAsync(record, vm!, board);
         }
-        else
+        else await ConcludeAsync(record, vm, arrival, board);
+        return board;
+    }
+
+    private async Task ConcludeLaterAsync(MoveRecord record, Machine vm, MoveBoard board)
+    {
+        try
+        {
+            var arrival = await ArrivesAsync(vm, record.Incarnation, record.Paused);
+            if (arrival != Arrival.Silent) await tools.StubbornlyAsync(() => ConcludeAsync(record, vm, arrival, board));
+        }
+        catch (IOException e) { board.Set(s => s with { Reason = e.Message }); } // It stands as it stood; the next agent goes on.
+    }
+
+    private async Task ConcludeAsync(MoveRecord record, Machine? vm, Arrival arrival, MoveBoard board)
+    {
+        if (arrival == Arrival.Up && vm?.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation) is { } qemu)
         {
             using (await vm.EnterAsync())
                 await tools.Machines.AdoptAsOwnerAsync(
@@ -78,8 +108,17 @@ internal sealed class MoveAdoption(MoveTools tools)
             await MarkAsync(record, MoveMark.Runs, null, board);
             if (!record.Paused) await qemu.Qmp.TryAnnounceSelfAsync();
         }
+        else
+        {
+            const string NeverRan = "the target QEMU did not run the guest after its agent restarted";
+            var neverRan = arrival == Arrival.NeverRan;
+            if (neverRan) await tools.Journal.WriteAsync(record with { Mark = MoveMark.Withdrawn, Reason = NeverRan });
+            if (vm is not null) await KillCandidatesAsync(vm);
+            var back = neverRan || !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost);
+            await MarkAsync(record, back ? MoveMark.Aborted : MoveMark.TargetLost,
+                neverRan ? NeverRan : "the target QEMU died after the token came; the guest may have run", board);
+        }
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
-        return board;
     }
 
     public async Task<SourceEnding> AdoptRefreshAsync(MoveRecord record)
@@ -102,7 +141,12 @@ internal sealed class MoveAdoption(MoveTools tools)
             foreach (var other in vm.Instances.Where(i => i != fresh).ToList()) await DropAsync(vm, other);
             await MarkAsync(record, MoveMark.Released, null, board);
         }
-        else if (fresh is not null && await IsLoadedAsync(fresh) && await ComesUpAsync(fresh, record.Paused))
+        else if (await LookAtFreshAsync(vm, fresh, record) is var arrival && arrival == Arrival.Silent)
+        {
+            board.Stand(MoveStanding.SourceDoubt, "the new QEMU lives and does not answer: it may run the guest");
+            return ending;
+        }
+        else if (arrival == Arrival.Up && fresh is not null)
         {
             using (await vm.EnterAsync())
                 await tools.Machines.AdoptAsOwnerAsync(vm, fresh, new Epoch(record.NewEpoch), vm.Record.Wanted);
@@ -111,50 +155,91 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         else
         {
-            var sent = old is not null && await StatusAtRestAsync(old) == QmpMigrationStatus.Completed;
-            var freshDied = fresh is null || fresh.Qmp.Closed.IsCompleted;
+            var mayHaveRun = arrival == Arrival.Gone && old is not null && await MayHaveSentAsync(old);
             await KillCandidatesAsync(vm);
             // Sent completely and the new one died: it may have run before, and both wrote the same memory.
-            if (old is null || (sent && freshDied)) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
+            if (old is null || mayHaveRun) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
             else await ending.KeepAsync("the agent restarted during the refresh");
         }
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
         return ending;
     }
 
-    /// <summary>True once it runs (or is loaded, where it is to stay paused). Forward only: cont twice is cont once.</summary>
-    public async Task<bool> ComesUpAsync(QemuInstance qemu, bool paused)
+    /// <summary>As <see cref="LookAsync"/>, asked again for hours while it is silent: nothing else can be done about it.</summary>
+    public async Task<Arrival> ArrivesAsync(Machine vm, int incarnation, bool paused)
     {
-        for (var wait = 0; wait < LoadWaitsMax && !qemu.Qmp.Closed.IsCompleted; wait++)
+        for (var ask = 1; ; ask++)
+        {
+            var arrival = await LookAsync(vm, incarnation, paused);
+            if (arrival != Arrival.Silent || ask >= AsksMax) return arrival;
+            await Task.Delay(AskAgain, tools.Time);
+            if (vm.Record.Instances.FirstOrDefault(i => i.Incarnation == incarnation) is { } silent)
+                await MachineAdoption.ReconnectAsync(tools.Machines, vm, silent);
+        }
+    }
+
+    private async Task<Arrival> LookAsync(Machine vm, int incarnation, bool paused) =>
+        vm.Instances.FirstOrDefault(i => i.Incarnation == incarnation) is { } qemu ? await ComesUpAsync(qemu, paused)
+        : IsAlive(vm, incarnation) ? Arrival.Silent : Arrival.Gone;
+
+    /// <summary>
+    /// Forward only: cont twice is cont once. A QEMU that answers and yet does not come up says itself that it never ran:
+    /// still loading, or loaded and <c>cont</c> refused (nothing but a first <c>cont</c> leads out of "paused" while a move
+    /// holds the VM). Any other state is one that a guest gets into by running.
+    /// </summary>
+    private async Task<Arrival> ComesUpAsync(QemuInstance qemu, bool paused)
+    {
+        var (state, silences) = ((string?)null, 0);
+        for (var wait = 0; wait < LoadWaitsMax && silences < SilencesMax && !qemu.Qmp.Closed.IsCompleted; wait++)
         {
             try
             {
-                var state = await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
-                if (state.Running || (paused && state.Status != QmpRunStatus.InMigrate)) return true;
-                if (state.Status != QmpRunStatus.InMigrate && !paused)
-                    await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
+                state = null;
+                var now = await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
+                if (now.Running || (paused && now.Status != QmpRunStatus.InMigrate)) return Arrival.Up;
+                state = now.Status;
+                if (state != QmpRunStatus.InMigrate && !paused) await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
             }
-            catch (QmpException) { } // Closed ends the loop; anything else is asked again, a bounded number of times.
+            catch (QmpException refused) when (refused.ErrorClass == "GenericError") { } // Asked again, a bounded number of times.
+            catch (QmpException) { (state, silences) = (null, silences + 1); } // Its cont may still be carried out.
             await Task.Delay(LoadWait, tools.Time);
         }
-        return false;
+        return !qemu.IsAlive ? Arrival.Gone
+            : state is QmpRunStatus.InMigrate or QmpRunStatus.Paused or QmpRunStatus.Prelaunch ? Arrival.NeverRan
+            : state is null || qemu.Qmp.Closed.IsCompleted ? Arrival.Silent : Arrival.Up;
     }
 
-    private static async Task<bool> IsLoadedAsync(QemuInstance qemu)
+    /// <summary>The new QEMU of a refresh: one that has not loaded is not waited for, the old one can go on at once.</summary>
+    private async Task<Arrival> LookAtFreshAsync(Machine vm, QemuInstance? fresh, MoveRecord record)
     {
-        try { return (await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None)).Status != QmpRunStatus.InMigrate; }
-        catch (QmpException) { return false; } // Gone: it is treated as never loaded, and then as "died".
+        if (record.Mark == MoveMark.Withdrawn) return Arrival.NeverRan;
+        if (fresh is null) return IsAlive(vm, record.Incarnation) ? Arrival.Silent : Arrival.Gone;
+        try
+        {
+            var state = await fresh.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
+            return state.Status == QmpRunStatus.InMigrate ? Arrival.NeverRan : await ComesUpAsync(fresh, record.Paused);
+        }
+        catch (QmpException) { return fresh.IsAlive ? Arrival.Silent : Arrival.Gone; }
     }
 
-    private async Task<string?> StatusAtRestAsync(QemuInstance qemu)
+    /// <summary>
+    /// False only if QEMU says that its stream was not sent to the end: then no token left, for it follows the end. No
+    /// answer is not a no.
+    /// </summary>
+    private async Task<bool> MayHaveSentAsync(QemuInstance qemu)
     {
         for (var wait = 0; wait < LoadWaitsMax; wait++)
         {
-            var status = (await qemu.Qmp.TryQueryMigrateAsync())?.Status;
-            if (status is null || QmpMigrationStatus.IsEnded(status)) return status;
+            try
+            {
+                var status = (await qemu.Qmp.QueryMigrateAsync(QmpMoves.Deadline, CancellationToken.None)).Status;
+                if (status == QmpMigrationStatus.Completed) return true;
+                if (QmpMigrationStatus.IsEnded(status)) return false;
+            }
+            catch (QmpException) { return true; }
             await Task.Delay(LoadWait, tools.Time);
         }
-        return null;
+        return false;
     }
 
     /// <summary>Proved dead, whether their monitors answer or not, and whether the record knows their number or not.</summary>
@@ -167,6 +252,9 @@ internal sealed class MoveAdoption(MoveTools tools)
                 await tools.Machines.BuryAsync(vm, candidate, r => r);
             }
     }
+
+    private bool IsAlive(Machine vm, int incarnation) =>
+        vm.Record.Instances.Any(i => i.Incarnation == incarnation && tools.Machines.Processes.IsAlive(i.Process));
 
     private bool IsAnyAlive(Machine vm) => vm.Record.Instances.Any(i => tools.Machines.Processes.IsAlive(i.Process));
 
@@ -194,7 +282,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         MoveMark.Stopped => MoveStanding.SourceStopped,
         MoveMark.SourceLost => MoveStanding.SourceLost,
         MoveMark.Candidate => MoveStanding.TargetCandidate,
-        MoveMark.Intent => MoveStanding.TargetIntent,
+        MoveMark.Intent or MoveMark.Withdrawn => MoveStanding.TargetIntent,
         MoveMark.Runs => MoveStanding.TargetRuns,
         MoveMark.Aborted => MoveStanding.TargetAborted,
         MoveMark.TargetLost => MoveStanding.TargetLost,

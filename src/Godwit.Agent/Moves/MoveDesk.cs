@@ -24,8 +24,13 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
     public async Task AdoptAsync()
     {
-        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled)) await AdoptAsync(record);
+        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled || IsUnburied(r))) await AdoptAsync(record);
     }
+
+    /// <summary>The guest went, and the last agent died before it had ended the copy it left.</summary>
+    private bool IsUnburied(MoveRecord record) => record is { Role: MoveRole.Source, Mark: MoveMark.Released }
+        && tools.Machines.Find(new VmId(record.Vm)) is { } vm
+        && (vm.Epoch.Value < record.NewEpoch || vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation));
 
     private async Task AdoptAsync(MoveRecord record)
     {

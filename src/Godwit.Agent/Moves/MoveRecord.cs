@@ -19,12 +19,14 @@ internal sealed record MoveRecord
     public required string Peer { get; init; }
     /// <summary>The guest was (source) or is to stay (target) paused.</summary>
     public bool Paused { get; init; }
+    /// <summary>The QEMU this side's half is about: the one that sends (source), or the new one.</summary>
     public int Incarnation { get; init; }
     public string? Ticket { get; init; }
     public string? Reason { get; init; }
     public Receipt? Receipt { get; init; }
 
-    [JsonIgnore] public bool IsSettled => Mark is not (MoveMark.HandingOver or MoveMark.Candidate or MoveMark.Intent);
+    [JsonIgnore]
+    public bool IsSettled => Mark is not (MoveMark.HandingOver or MoveMark.Candidate or MoveMark.Intent or MoveMark.Withdrawn);
 }
 
 internal enum MoveRole { Source, Target, Refresh }
@@ -47,6 +49,11 @@ internal enum MoveMark
     Candidate,
     /// <summary>Target: the token came, it will run (or already does).</summary>
     Intent,
+    /// <summary>
+    /// Target, refresh: the intent is taken back. <c>cont</c> was never carried out and never will be; the QEMU is being
+    /// ended. Without this word a crash before the tombstone would look like "may have run".
+    /// </summary>
+    Withdrawn,
     /// <summary>Target: it ran. The proof the source waits for. Final.</summary>
     Runs,
     /// <summary>Target: it never ran and never will. The other proof. Final: a late token finds this tombstone.</summary>

@@ -27,6 +27,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 {
     /// <summary>Bytes must flow; a link that is silent this long is given up (reliability 2.5).</summary>
     private static readonly TimeSpan StallMax = TimeSpan.FromSeconds(15);
+    /// <summary>Word to the target that no token comes; the guest does not wait for it longer than this.</summary>
+    private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
@@ -45,6 +47,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
             NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
+            Incarnation = vm.Current!.Incarnation,
         },
         vm, vm.Current, tools,
         new MoveBoard(new MoveStatus { Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch }));
@@ -93,7 +96,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete, security);
             else await KeepAsync(link, signals, ((StreamEnd.Broken)end).Reason);
         }
-        catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or LinkException)
+        catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or TimeoutException)
         {
             if (Volatile.Read(ref tokenLeft)) Board.Stand(MoveStanding.SourceDoubt, e.Message);
             else await KeepAsync(link, signals, e.Message);
@@ -128,7 +131,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             watching.Cancel();
             Board.Stand(MoveStanding.SourceSwitching);
             // QEMU closes its end right after "completed"; the pump then knows length and digest.
-            return new StreamEnd.Complete(await pump.WaitAsync(StallMax, time));
+            // The guest stands still: the few milliseconds of stream that wait here may not take longer than any pause.
+            return new StreamEnd.Complete(await pump.WaitAsync(order.Mode == MoveMode.Live ? PauseMax : StallMax, time));
         }
         watching.Cancel();
         await Task.WhenAll(steering, guards);
@@ -197,10 +201,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
     }
 
-    private static async Task TrySendAbortAsync(LinkSender link, string reason)
+    private async Task TrySendAbortAsync(LinkSender link, string reason)
     {
-        try { await link.SendAbortAsync(reason, CancellationToken.None); }
-        catch (IOException) { } // The target sees the link close instead, which means the same: no token will come.
+        try { await link.SendAbortAsync(reason, CancellationToken.None).WaitAsync(AbortMax, time); }
+        catch (Exception e) when (e is IOException or TimeoutException) { } // The link closes instead, and says the same.
     }
 
     private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long resumeMicros, string security)

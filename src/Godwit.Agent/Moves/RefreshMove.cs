@@ -103,12 +103,12 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         }
     }
 
-    private static async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
+    private async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
     {
-        // Waiting with a plain delay would poll nothing either; the time limit is the guard's, outside the usual path.
-        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, shutdown);
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, shutdown, Task.Delay(SwitchMax, tools.Time));
         return ended == signals.MigrationEnded ? await signals.MigrationEnded
-            : ended == shutdown ? "the guest powered itself off" : $"QEMU ended: {await qmp.Closed}";
+            : ended == shutdown ? "the guest powered itself off"
+            : ended == qmp.Closed ? $"QEMU ended: {await qmp.Closed}" : $"it took more than {SwitchMax.TotalSeconds:0} s";
     }
 
     private async Task SettleAsync(QemuInstance fresh, Receipt receipt)
@@ -130,6 +130,8 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     /// <summary>The new QEMU never got <c>cont</c>. It is ended first: both map the same memory.</summary>
     private async Task GoOnWithOldAsync(QemuInstance fresh, QemuSignals oldSignals, string reason)
     {
+        // First the word that it never ran: after a crash, a new QEMU that is gone would look as if it might have.
+        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason }));
         await tools.StubbornlyAsync(async () =>
         {
             using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);

@@ -35,20 +35,18 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         await WriteAsync(Record with { Mark = MoveMark.Released, Receipt = receipt });
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
         board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
-        if (vm is null) return;
-        await tools.StubbornlyAsync(async () =>
-        {
-            using (await vm.EnterAsync())
-            {
-                await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
-                if (qemu is not null) await tools.Machines.DropAsync(vm, qemu);
-            }
-        });
+        await tools.FailPoints.HitAsync("outgoing.before-burial");
+        await BuryAsync();
     });
 
     /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
     public Task KeepAsync(string reason) => OnceAsync(async () =>
     {
+        if (qemu is { Qmp.Closed.IsCompleted: true })
+        {
+            await LoseNowAsync($"its QEMU ended during the move: {reason}");
+            return;
+        }
         if (!Record.Paused && qemu is not null) await qemu.Qmp.EnsureRunningAsync(tools.Time);
         await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
         if (!Record.Paused && qemu is not null) await qemu.Qmp.TryAnnounceSelfAsync();
@@ -58,13 +56,19 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off"));
 
     /// <summary>This copy must not run any more, and no other proves to: the VM is as after a power cut.</summary>
-    public Task LoseAsync(string reason) => OnceAsync(async () =>
+    public Task LoseAsync(string reason) => OnceAsync(() => LoseNowAsync(reason));
+
+    /// <summary>The released copy ends. A restarted agent does it, where the last one died before.</summary>
+    public Task BuryAsync() => vm is null ? Task.CompletedTask : tools.StubbornlyAsync(async () =>
     {
-        if (vm is not null) await tools.StubbornlyAsync(async () =>
+        using (await vm.EnterAsync())
         {
-            using (await vm.EnterAsync()) await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
-        });
-        await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
+            if (vm.Epoch.Value < Record.NewEpoch)
+                await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
+            if (vm.Record.Instances.FirstOrDefault(i => i.Incarnation == Record.Incarnation) is not { } left) return;
+            await QemuInstance.KillAsync(tools.Machines.Processes, vm.Home, left);
+            await tools.Machines.BuryAsync(vm, left, r => r);
+        }
     });
 
     /// <summary>Returns when an ending that has begun is through, burial included.</summary>
@@ -72,6 +76,15 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     {
         await gate.WaitAsync();
         gate.Release();
+    }
+
+    private async Task LoseNowAsync(string reason)
+    {
+        if (vm is not null) await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm.EnterAsync()) await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
+        });
+        await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     }
 
     private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason)

@@ -18,6 +18,7 @@ internal sealed class MoveStory(
     private readonly Dictionary<Phase, double> phaseMs = [];
     private long phaseEntered = time.GetTimestamp();
     private string? noted;
+    private long heardOf;
 
     public Migration Move { get; private set; } = begun;
 
@@ -78,7 +79,7 @@ internal sealed class MoveStory(
     /// <summary>Watches until both hosts together prove where the guest is.</summary>
     public async Task<Settlement> FollowAsync(CancellationToken cancelRequested)
     {
-        var silentSince = time.GetTimestamp();
+        heardOf = time.GetTimestamp();
         var cancelTold = false;
         while (true)
         {
@@ -95,8 +96,9 @@ internal sealed class MoveStory(
             }
 
             var target = IsRefresh ? Nothing() : await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
-            if (source is not null && target is not null) silentSince = time.GetTimestamp();
             var step = Recovery.Decide(source, target);
+            // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
+            if (source is not null && target is not null && step is not RecoveryStep.Wait) heardOf = time.GetTimestamp();
             switch (step)
             {
                 case RecoveryStep.Settled settled: return settled.Where;
@@ -107,7 +109,7 @@ internal sealed class MoveStory(
                     await AskAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
                     break;
             }
-            var silence = time.GetElapsedTime(silentSince);
+            var silence = time.GetElapsedTime(heardOf);
             if (step is RecoveryStep.WaitForSource && silence > LeftoversMax) return new Settlement.AtTarget(null);
             if (silence > SilenceMax) return new Settlement.Doubt(Silence(source, target));
             await Task.Delay(AskEvery, time, serverStopping);
@@ -183,6 +185,7 @@ internal sealed class MoveStory(
             await foreach (var status in Source.WatchMoveAsync(Move.Id, stop.Token))
             {
                 last = status;
+                if (status.Standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) heardOf = time.GetTimestamp();
                 if (status.Standing == MoveStanding.SourceSwitching) await EnterAsync(Phase.Switching);
                 if (status.Progress is { } progress) Publish(Move with { Progress = progress });
             }
