@@ -12,6 +12,9 @@ internal sealed record Surroundings
     public required int Width { get; init; }
     public required TimeProvider Time { get; init; }
     public required ServerAddress Server { get; init; }
+    public RemoteSettings Remote { get; init; } = RemoteSettings.Of(_ => null);
+    /// <summary>Asks for a password; null where there is no more input.</summary>
+    public Func<string, string?> ReadSecret { get; init; } = Consoles.SecretPrompt.Read;
 
     public static Surroundings OfThisProcess()
     {
@@ -22,6 +25,7 @@ internal sealed record Surroundings
             Width = isTerminal ? Math.Clamp(Console.WindowWidth, 40, 400) : int.MaxValue,
             Time = TimeProvider.System,
             Server = ServerAddress.Find(Environment.GetEnvironmentVariable(ServerAddress.Variable), File.Exists),
+            Remote = RemoteSettings.Of(Environment.GetEnvironmentVariable),
         };
     }
 }
@@ -29,13 +33,16 @@ internal sealed record Surroundings
 /// <summary>One run of one command: its screen, and the server it talks to.</summary>
 internal sealed class Session(Surroundings around, bool json) : IDisposable
 {
-    private readonly Lazy<ApiClient> client = new(() => new ApiClient(around.Server));
+    private readonly Lazy<ApiClient> client = new(() => new ApiClient(around.Server, around.Remote, around.Time));
 
     public Screen Screen { get; } = new(around.Output, around.Error, around.IsTerminal, around.Width, json);
     public TimeProvider Time => around.Time;
     public ServerAddress Server => around.Server;
     public ApiClient Client => client.Value;
     public GodwitApi Api => new(Client);
+    public AccessApi Access => new(Client);
+    public RemoteSettings Remote => around.Remote;
+    public Func<string, string?> ReadSecret => around.ReadSecret;
 
     /// <summary>The same screen, another server.</summary>
     public Session At(ServerAddress server) => new(around with { Server = server }, json);

@@ -10,8 +10,8 @@ using Godwit.Core;
 namespace Godwit.Cli.Api;
 
 /// <summary>
-/// HTTP over the server's unix socket. Every failure comes out as an <see cref="ApiException"/>: what the server said
-/// (problem+json), or one sentence about why nothing was heard from it.
+/// HTTP over the server's unix socket, or over TLS to a server elsewhere. Every failure comes out as an
+/// <see cref="ApiException"/>: what the server said (problem+json), or one sentence about why nothing was heard from it.
 /// </summary>
 internal sealed class ApiClient : IDisposable
 {
@@ -19,22 +19,20 @@ internal sealed class ApiClient : IDisposable
     private const int BodyBytesMax = 16 << 20;
 
     private readonly ServerAddress address;
+    private readonly Func<HttpMessageHandler> handler;
     private readonly HttpClient http;
+    private ServerTrust? trust;
 
-    public ApiClient(ServerAddress address)
+    /// <param name="remote">Needed for a server elsewhere only.</param>
+    public ApiClient(ServerAddress address, RemoteSettings? remote = null, TimeProvider? time = null)
     {
         this.address = address;
-        var handler = new SocketsHttpHandler
-        {
-            ConnectCallback = ConnectAsync,
-            UseProxy = false,
-            AllowAutoRedirect = false,
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
-        };
+        handler = address.Url is null ? OverSocket
+            : () => trust = new ServerTrust(address, remote ?? RemoteSettings.Of(_ => null), time ?? TimeProvider.System);
         // Imports and event streams last as long as they last; short calls get their own deadline below.
-        http = new HttpClient(handler)
+        http = new HttpClient(handler())
         {
-            BaseAddress = new Uri("http://godwit" + Root), Timeout = Timeout.InfiniteTimeSpan,
+            BaseAddress = new Uri(address.Url ?? new Uri("http://godwit"), Root), Timeout = Timeout.InfiniteTimeSpan,
             MaxResponseContentBufferSize = BodyBytesMax,
         };
     }
@@ -88,8 +86,10 @@ internal sealed class ApiClient : IDisposable
     }
 
     /// <summary>A connection of its own, for a protocol that is not plain HTTP (the console's WebSocket).</summary>
-    public HttpMessageInvoker NewConnection() =>
-        new(new SocketsHttpHandler { ConnectCallback = ConnectAsync, UseProxy = false });
+    public HttpMessageInvoker NewConnection() => new(handler());
+
+    public Uri WebSocketOf(string path) =>
+        new UriBuilder(new Uri(http.BaseAddress!, path)) { Scheme = address.Url is null ? "ws" : "wss" }.Uri;
 
     public void Dispose() => http.Dispose();
 
@@ -162,13 +162,23 @@ internal sealed class ApiClient : IDisposable
     /// <summary>Turns what the transport throws into an error that names the server and what to do.</summary>
     private async Task<T> HeardAsync<T>(Func<Task<T>> ask)
     {
+        if (address.Unusable is { } unusable) throw new ApiException(unusable);
         try
         {
             return await ask();
         }
-        catch (HttpRequestException reason) when (reason.HttpRequestError == HttpRequestError.ConnectionError)
+        catch (HttpRequestException reason) when (reason.HttpRequestError
+            is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
         {
-            throw new ApiException(address.NobodyListens(), reason);
+            throw new ApiException(address.NobodyListens(reason.InnerException?.Message ?? reason.Message), reason);
+        }
+        catch (HttpRequestException reason) when (reason.HttpRequestError == HttpRequestError.SecureConnectionError)
+        {
+            var why = trust?.Distrust ?? reason.InnerException?.Message ?? reason.Message;
+            throw new ApiException(new ApiError("server-not-trusted", $"what answers at {address.Place} is not the server: {why}")
+            {
+                Next = $"compare with 'godwit ca' on the server's machine; {RemoteSettings.CaVariable} says which CA is trusted",
+            }, reason);
         }
         catch (Exception reason) when (reason is HttpRequestException or IOException)
         {
@@ -181,10 +191,18 @@ internal sealed class ApiClient : IDisposable
     }
 
     private ApiException Garbled(string what, Exception? reason) =>
-        new(new ApiError("server-answer-broken", $"{what} ({address.SocketPath})")
+        new(new ApiError("server-answer-broken", $"{what} ({address.Place})")
         {
             Next = "see whether the server runs and is of the same version: its log says more",
         }, reason);
+
+    private SocketsHttpHandler OverSocket() => new()
+    {
+        ConnectCallback = ConnectAsync,
+        UseProxy = false,
+        AllowAutoRedirect = false,
+        PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+    };
 
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
     {

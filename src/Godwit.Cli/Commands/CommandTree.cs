@@ -15,6 +15,13 @@ internal static class CommandTree
         root.Subcommands.Add(VmCommands.Build(verbs));
         root.Subcommands.Add(MigrationCommands.Build(verbs));
         root.Subcommands.Add(EventsCommand.Build(verbs));
+        root.Subcommands.Add(TokenCommands.Build(verbs));
+        root.Subcommands.Add(UserCommands.Build(verbs));
+        root.Subcommands.Add(AuditCommands.Build(verbs));
+        root.Subcommands.Add(SessionCommands.LogIn(verbs));
+        root.Subcommands.Add(SessionCommands.LogOut(verbs));
+        root.Subcommands.Add(SessionCommands.WhoAmI(verbs));
+        root.Subcommands.Add(SessionCommands.Ca(verbs));
         root.Subcommands.Add(LabCommands.Demo(verbs));
         root.Subcommands.Add(LabCommands.Lab(verbs));
         root.Subcommands.Add(ServiceCommands.Up(verbs));

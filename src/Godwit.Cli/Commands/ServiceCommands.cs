@@ -16,14 +16,18 @@ internal static class ServiceCommands
     {
         var state = Directory("--state", "Store, certificate authority and keys.", ServiceDefaults.ServerState);
         var socket = Directory("--socket", "Where the API listens.", ServerAddress.UpSocket);
+        var listen = ApiEndpoint();
+        var names = new Option<string[]>("--dns-name")
+        { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
         return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
-            var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket));
+            var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
+            { Names = parsed.GetValue(names) ?? [] };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, state, socket);
+        }, state, socket, listen, names);
     }
 
     public static Command Up(Verbs verbs)
@@ -37,12 +41,13 @@ internal static class ServiceCommands
             DefaultValueFactory = _ => IPAddress.Loopback,
         };
         var pools = Pools();
+        var listen = ApiEndpoint();
         return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
             new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
             {
                 StateDirectory = ServiceDefaults.AgentState, RunDirectory = ServiceDefaults.AgentRun,
                 Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(null),
-            }).RunAsync(cancel), name, address, pools);
+            }, EndPoint(parsed.GetValue(listen))).RunAsync(cancel), name, address, pools, listen);
 
         static IPAddress? Wrong(ArgumentResult result)
         {
@@ -102,6 +107,25 @@ internal static class ServiceCommands
         });
         return option;
     }
+
+    /// <summary>Off unless asked for: then everybody with a token may come from elsewhere.</summary>
+    private static Option<string?> ApiEndpoint()
+    {
+        var option = new Option<string?>("--listen")
+        {
+            Description = "Offer the API to people elsewhere too, over TLS; they need a token: godwit token create.",
+            HelpName = "ADDRESS:PORT",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Count == 1 && EndPoint(result.Tokens[0].Value) is null)
+                result.AddError($"'{result.Tokens[0].Value}' is not an ADDRESS:PORT such as 0.0.0.0:{ServerAddress.Port}.");
+        });
+        return option;
+    }
+
+    private static IPEndPoint? EndPoint(string? text) =>
+        IPEndPoint.TryParse(text ?? "", out var parsed) && parsed.Port != 0 ? parsed : null;
 
     private static Option<(string Name, string Directory)[]> Pools() => new("--pool")
     {

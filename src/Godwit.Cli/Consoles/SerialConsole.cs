@@ -63,14 +63,20 @@ internal sealed class SerialConsole(Session session, string vm, Stream keys, Str
         try
         {
             using var connection = session.Client.NewConnection();
-            var path = $"ws://godwit{ApiClient.Root}vms/{Uri.EscapeDataString(vm)}/console";
-            await socket.ConnectAsync(new Uri(path), connection, cancel);
+            await socket.ConnectAsync(session.Client.WebSocketOf($"vms/{Uri.EscapeDataString(vm)}/console"), connection, cancel);
             return socket;
         }
         catch (WebSocketException reason)
         {
             socket.Dispose();
-            _ = await session.Api.VmAsync(vm, cancel); // Nobody there, or no such VM: that says it better.
+            try
+            {
+                _ = await session.Api.VmAsync(vm, cancel); // Nobody there, or no such VM: that says it better.
+            }
+            catch (ApiException lacking) when (lacking.Error.Code == "role-lacks-permission")
+            {
+                // Who may use consoles need not be one who may look at VMs.
+            }
             throw new ApiException(new ApiError("console-refused", $"the console of {vm} cannot be opened: {reason.Message}")
             { Vm = vm, Next = $"see that it runs: godwit vm show {vm}" });
         }

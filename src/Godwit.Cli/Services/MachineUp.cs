@@ -1,3 +1,4 @@
+using System.Net;
 using Godwit.Agent;
 using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
@@ -13,7 +14,8 @@ namespace Godwit.Cli.Services;
 /// `godwit up`: server and agent in one process, for a single machine or the first of several. VMs are processes of
 /// their own: they live on when this one ends, and the next `up` finds them.
 /// </summary>
-internal sealed class MachineUp(Session session, string name, string address, HostLayout layout)
+/// <param name="listen">Where the API listens for people elsewhere; null: nowhere.</param>
+internal sealed class MachineUp(Session session, string name, string address, HostLayout layout, IPEndPoint? listen = null)
 {
     private static readonly TimeSpan agentStartMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan between = TimeSpan.FromMilliseconds(200);
@@ -21,7 +23,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     public async Task<int> RunAsync(CancellationToken cancel)
     {
         FileModes.AsAsked();
-        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket);
+        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen);
         MakePrivate(Path.GetDirectoryName(server.Socket)!);
         Directory.CreateDirectory(layout.StateDirectory);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);

@@ -19,13 +19,15 @@ internal sealed record GodwitRun(int ExitCode, string Output, string Error)
         OfAsync(new ServerAddress("/nowhere/godwit.sock", IsChosen: false), line, isTerminal: false, default);
 
     public static async Task<GodwitRun> OfAsync(
-        ServerAddress server, string line, bool isTerminal, CancellationToken cancel)
+        ServerAddress server, string line, bool isTerminal, CancellationToken cancel, RemoteSettings? remote = null, string? secret = null)
     {
         var (output, error) = (new StringWriter(), new StringWriter());
         var around = new Surroundings
         {
             Output = TextWriter.Synchronized(output), Error = TextWriter.Synchronized(error),
-            IsTerminal = isTerminal, Width = 120, Time = new StandingClock(), Server = server,
+            IsTerminal = isTerminal, Width = 120, Server = server,
+            Time = remote is null ? new StandingClock() : TimeProvider.System, // Certificates are of today.
+            Remote = remote ?? RemoteSettings.Of(_ => null), ReadSecret = _ => secret,
         };
         var code = await CommandTree.RunAsync(around, line.Split(' ', StringSplitOptions.RemoveEmptyEntries), cancel);
         return new GodwitRun(code, output.ToString(), error.ToString());
