@@ -294,7 +294,12 @@ public sealed class QmpClient : IAsyncDisposable
         if (call is null) throw Broken($"a reply has the id {number}, which no waiting command has");
 
         if (isReturn) call.Reply.TrySetResult(answer);
-        else call.Reply.TrySetException(Refused(call, error));
+        else
+        {
+            var refusal = RefusedOrMisshapen(call, error);
+            call.Reply.TrySetException(refusal);
+            if (refusal.ErrorClass == QmpErrors.Protocol) throw refusal;
+        }
         Pump();
     }
 
@@ -330,6 +335,13 @@ public sealed class QmpClient : IAsyncDisposable
     }
 
     private static QmpException Broken(string how) => new(QmpErrors.Protocol, $"the peer broke the protocol: {how}");
+
+    /// <summary>The call is out of the outbox already: whatever its error looks like, it must be answered here.</summary>
+    private static QmpException RefusedOrMisshapen(QmpCall call, JsonElement error)
+    {
+        try { return Refused(call, error); }
+        catch (QmpException misshapen) { return misshapen; }
+    }
 
     private static QmpException Refused(QmpCall call, JsonElement error)
     {

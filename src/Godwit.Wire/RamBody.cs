@@ -45,7 +45,8 @@ internal sealed class RamBody(RamTraffic traffic, StreamConfiguration configurat
         while (true)
         {
             var status = RamRecord.TryRead(input[consumed..], pageBytes, out var record, out var recordBytes);
-            if (status == OperationStatus.NeedMoreData && consumed > 0) return OperationStatus.Done;
+            // What was understood before counts as that; the next step begins at the record that is not.
+            if (status != OperationStatus.Done && consumed > 0) return OperationStatus.Done;
             if (status != OperationStatus.Done)
             {
                 fault = "a RAM record of an unknown kind";
@@ -53,6 +54,7 @@ internal sealed class RamBody(RamTraffic traffic, StreamConfiguration configurat
             }
             if (Take(record, recordBytes) is { Length: > 0 } complaint)
             {
+                if (consumed > 0) return OperationStatus.Done;
                 fault = complaint;
                 return OperationStatus.InvalidData;
             }

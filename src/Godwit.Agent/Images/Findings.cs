@@ -7,7 +7,8 @@ namespace Godwit.Agent.Images;
 public sealed class Findings
 {
     public const int ReasonsMax = 16;
-    private const int NameCharsMax = 80;
+    /// <summary>Causes quote what is in the image.</summary>
+    private const int NameCharsMax = 80, CauseCharsMax = 300;
     private const string Flatten = "flatten it where it comes from: qemu-img convert -O qcow2 IN OUT";
     private readonly List<Refusal> _reasons = [];
 
@@ -16,7 +17,7 @@ public sealed class Findings
 
     public void Add(string code, string cause, string fix = Flatten)
     {
-        if (_reasons.Count < ReasonsMax) _reasons.Add(new Refusal(code, $"the image is refused: {cause}", fix));
+        if (_reasons.Count < ReasonsMax) _reasons.Add(new Refusal(code, $"the image is refused: {OneLine.Of(cause, CauseCharsMax)}", fix));
     }
 
     /// <summary>The file ends before something its header names.</summary>

@@ -3,6 +3,7 @@ using Godwit.Agent.Disks;
 using Godwit.Agent.Host;
 using Godwit.Core;
 using Godwit.Core.Ports;
+using Godwit.Fuzz;
 using Godwit.Tests.Agent.Images;
 using Godwit.Tests.Agent.Machines;
 using Xunit;

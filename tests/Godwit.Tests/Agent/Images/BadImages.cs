@@ -1,5 +1,5 @@
 using System.Text;
-using static Godwit.Tests.Agent.Images.MadeImages;
+using static Godwit.Fuzz.MadeImages;
 
 namespace Godwit.Tests.Agent.Images;
 

@@ -1,6 +1,7 @@
 using Godwit.Agent.Images;
+using Godwit.Fuzz;
 using Xunit;
-using static Godwit.Tests.Agent.Images.MadeImages;
+using static Godwit.Fuzz.MadeImages;
 
 namespace Godwit.Tests.Agent.Images;
 
@@ -11,7 +12,6 @@ namespace Godwit.Tests.Agent.Images;
 public sealed class ImageFuzzTests
 {
     private const int Rounds = 3000, LargeRounds = 1000, HugeRounds = 150;
-    private const long ReadBytesMax = 200 << 20, AllocatedBytesMax = 16 << 20;
 
     [Fact]
     public void Damaged_qcow2() => Fuzz(LargeRounds, ImageFormat.Qcow2, Qcow2(), i => i, 0, 0, 0x30000, 0x10000);
@@ -62,18 +62,9 @@ public sealed class ImageFuzzTests
 
     private static ImageVerdict Inspect(int seed, byte[] bytes, ImageFormat? said)
     {
-        var before = GC.GetAllocatedBytesForCurrentThread();
         try
         {
-            var verdict = ImageInspector.Inspect(new ImageBytes(new CountedFile(bytes, ReadBytesMax)), said);
-            if (verdict is ImageVerdict.Refused refused) Assert.InRange(refused.Reasons.Count, 1, Findings.ReasonsMax);
-            if (verdict is ImageVerdict.Taken { Image: var image })
-            {
-                Assert.InRange(image.VirtualBytes, 512, ImageInspector.VirtualBytesMax);
-                Assert.InRange(image.Disk.Offset + image.Disk.Bytes, 1, bytes.Length);
-            }
-            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, AllocatedBytesMax);
-            return verdict;
+            return ImageTargets.Verdict(bytes, said);
         }
         catch (Exception failure)
         {

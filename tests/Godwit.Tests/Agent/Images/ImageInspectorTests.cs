@@ -1,7 +1,7 @@
 using Godwit.Agent.Images;
 using Xunit;
 using Xunit.Abstractions;
-using static Godwit.Tests.Agent.Images.MadeImages;
+using static Godwit.Fuzz.MadeImages;
 
 namespace Godwit.Tests.Agent.Images;
 

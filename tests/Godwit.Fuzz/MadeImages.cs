@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Godwit.Agent.Images;
 
-namespace Godwit.Tests.Agent.Images;
+namespace Godwit.Fuzz;
 
 /// <summary>Small whole images, built field by field, that the inspector takes; bad ones are these with one thing changed.</summary>
 internal static class MadeImages

@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Godwit.Tests.Agent.Images;
+namespace Godwit.Fuzz;
 
 /// <summary>Damages bytes as a fuzzer does: a few changes of a few kinds, all from the seed.</summary>
 internal sealed class Mutation(int seed)
