@@ -53,7 +53,7 @@ for target in "${targets[@]}"; do
         fuzz loop "$target" "$each" "$found" || broken=1
         continue
     fi
-    AFL_SKIP_BIN_CHECK=1 AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_CRASH_EXITCODE=134 \
+    AFL_SKIP_BIN_CHECK=1 AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 \
         afl-fuzz -i "$work/$target/in" -o "$work/$target/out" -t 10000 -m none -V "$each" -- \
         dotnet "$bin/Godwit.Fuzz.dll" afl "$target" >"$work/$target/afl.log" 2>&1 </dev/null ||
         { tail -n 5 -- "$work/$target/afl.log"; die "afl-fuzz failed on $target: see $work/$target/afl.log."; }

@@ -3,7 +3,7 @@ using Godwit.Fuzz;
 
 // What eng/fuzz.sh calls:
 //   list                       one line a target: name, assembly, beginning of the names of the code to watch
-//   seeds TARGET DIRECTORY     writes what to begin from: the seeds and what was found before
+//   seeds TARGET DIRECTORY     writes good inputs to begin from
 //   afl TARGET                 under afl-fuzz: inputs come through shared memory
 //   run TARGET FILE...         each input once; fails with the first that breaks a promise
 //   loop TARGET SECONDS DIR    our own damage, without coverage; keeps what breaks a promise in DIR
