@@ -117,14 +117,26 @@ public sealed class ServerApp : IAsyncDisposable
     {
         try
         {
+            MakePrivate(path);
             return new SqliteDatabase(path, broken => Environment.FailFast(
                 $"The store failed: {broken.Message}. The next start recovers what was committed.", broken));
         }
-        catch (Exception reason) when (reason is StoreFailedException or InvalidDataException)
+        catch (Exception reason) when (reason is StoreFailedException or InvalidDataException or IOException or UnauthorizedAccessException)
         {
             throw new RefusedException("store-unusable", reason.Message,
                 "look at the disk, restore the file from a backup, or start the godwit version that wrote it; VMs go on running meanwhile");
         }
+    }
+
+    /// <summary>It holds hashes of passwords, and its directory may be one that was there before and is open to others.</summary>
+    private static void MakePrivate(string path)
+    {
+        const UnixFileMode ownersOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        // SQLite gives the files beside it the mode of the first.
+        var create = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, UnixCreateMode = ownersOnly };
+        using (new FileStream(path, create)) { }
+        foreach (var file in new[] { path, path + "-wal", path + "-shm" })
+            if (File.Exists(file)) File.SetUnixFileMode(file, ownersOnly);
     }
 
     private static WebApplicationBuilder Builder(ServerOptions options, ServerPorts ports, ClusterCa ca)

@@ -85,9 +85,11 @@ public sealed class AccessVerbs(AccessStore store, IRandomness randomness, TimeP
         await SetPasswordAsync(actor.User, wish.Password);
     }
 
-    public async Task<NewTokenView> LogInAsync(LogInRequest wish, string source)
+    /// <param name="proved">Called once the password was right, before anything is made.</param>
+    public async Task<NewTokenView> LogInAsync(LogInRequest wish, string source, Func<Task> proved)
     {
         var user = await CheckAsync(wish.Name, wish.Password, source);
+        await proved();
         var now = time.GetUtcNow();
         return await InsertAsync(new ApiToken(NewId(), null, user.Name, user.Role, now, user.Name) { ExpiresAt = now + LoginLife });
     }

@@ -22,7 +22,7 @@ internal static class AccessEndpoints
         {
             var known = await control.Access.IsUserAsync(wish.Name);
             AuditNotes.Name(http, known ? $"users/{wish.Name}" : "(no such user)");
-            return await control.Access.LogInAsync(wish, AuditNotes.SourceOf(http));
+            return await control.Access.LogInAsync(wish, AuditNotes.SourceOf(http), http.Features.Get<Proved>()!.BeginAsync);
         }).Needs(Permission.Anyone, Traits.Secret);
         api.MapPost("/logout", async Task<NoContent> (HttpContext http) =>
         {

@@ -35,6 +35,7 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
         http.Features.Set(actor);
         using var watch = actor?.Token is null ? null : Watch(http, actor);
         if (needs is null || !AuditNotes.IsAction(http, permission)) await next(http);
+        else if (permission == Permission.Anyone) await RecordedOnceProvedAsync(http, AuditNotes.Entry(http, request, actor));
         else await RecordedAsync(http, AuditNotes.Entry(http, request, actor), needs.Traits);
     }
 
@@ -68,9 +69,39 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
             $"use a token of one of the roles {string.Join(", ", able)}, or ask an admin");
     }
 
+    /// <summary>
+    /// Strangers call this, without end if they like: nothing is written for them but what <see cref="AuditTrail.RefusedAsync"/>
+    /// bounds. The endpoint says when somebody has been proved, before anything is done.
+    /// </summary>
+    private async Task RecordedOnceProvedAsync(HttpContext http, AuditEntry entry)
+    {
+        var isProved = false;
+        http.Features.Set(new Proved(async () =>
+        {
+            await control.Audit.BeginAsync(entry with { Object = AuditNotes.ObjectOf(http) }, isSafety: false);
+            isProved = true;
+        }));
+        http.Response.OnStarting(() =>
+        {
+            var end = entry with { Object = AuditNotes.ObjectOf(http), Result = AuditNotes.ResultOf(http) };
+            end = end with { Detail = AuditNotes.EndOf(http) };
+            return isProved ? control.Audit.EndAsync(end) : control.Audit.RefusedAsync(end);
+        });
+        await next(http);
+    }
+
     private async Task RecordedAsync(HttpContext http, AuditEntry entry, Traits traits)
     {
-        var asked = traits.HasFlag(Traits.Recorded) ? await AuditNotes.BodyAsync(http) : null;
+        string? asked = null;
+        try
+        {
+            if (traits.HasFlag(Traits.Recorded)) asked = await AuditNotes.BodyAsync(http);
+        }
+        catch (BadHttpRequestException unreadable)
+        {
+            await control.Audit.EndAsync(entry with { Result = AuditResult.Failed, Detail = $"{unreadable.StatusCode} body" });
+            throw;
+        }
         await control.Audit.BeginAsync(entry with { Detail = asked }, traits.HasFlag(Traits.Safety));
         var ended = 0;
         http.Response.OnStarting(() => EndAsync(AuditNotes.ResultOf(http), AuditNotes.EndOf(http)));
@@ -103,6 +134,10 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
         }
     }
 }
+
+/// <summary>Lets an endpoint that strangers may call say that its caller is known now, and what follows is to be on record.</summary>
+/// <param name="BeginAsync">Throws where it cannot be recorded.</param>
+internal sealed record Proved(Func<Task> BeginAsync);
 
 /// <param name="Randomness">For ids of requests.</param>
 public sealed record GatePorts(Core.Ports.IRandomness Randomness, TimeProvider Time);

@@ -34,6 +34,18 @@ public sealed class AccessTests
     }
 
     [Fact]
+    public async Task Only_its_owner_may_read_the_store_also_one_that_was_open_to_others_before()
+    {
+        const UnixFileMode open = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
+        await using var server = await ServerUnderTest.StartAsync();
+        await server.StopAsync();
+        File.SetUnixFileMode(server.StorePath, open);
+        await server.StartAgainAsync();
+        foreach (var file in Directory.EnumerateFiles(server.Directory, "godwit.db*"))
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
+    }
+
+    [Fact]
     public async Task A_token_is_who_its_bearer_is_until_it_is_revoked()
     {
         await using var server = await ServerUnderTest.StartRemoteAsync();

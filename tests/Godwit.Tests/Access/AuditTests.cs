@@ -62,6 +62,7 @@ public sealed class AuditTests
         await viewer.DeleteAsync("vms/web");
         await nobody.PostAsJsonAsync("login", new { name = "ann", password = "hunter2 hunter2" }, ApiJson.Strict);
         await nobody.PostAsJsonAsync("login", new { name = "hunter3-hunter3", password = "x" }, ApiJson.Strict);
+        await nobody.PostAsJsonAsync("login", new { name = "ann", password = "seven godwits over the sea" }, ApiJson.Strict);
         await server.ProblemAsync("POST", "vms/none/start");
 
         var rows = await RowsAsync(server);
@@ -69,8 +70,8 @@ public sealed class AuditTests
             [
                 ("-", "DELETE vms/{vm}", "vms/web?force=true", "refused"), ("-", "GET hosts", "hosts", "refused"),
                 ("ci", "DELETE vms/{vm}", "vms/web", "refused"),
-                ("-", "POST login", "login", "begun"), ("-", "POST login", "users/ann", "refused"),
-                ("-", "POST login", "login", "begun"), ("-", "POST login", "(no such user)", "refused"),
+                ("-", "POST login", "users/ann", "refused"), ("-", "POST login", "(no such user)", "refused"),
+                ("-", "POST login", "users/ann", "begun"), ("-", "POST login", "users/ann", "done"),
             ],
             rows.Skip(4).SkipLast(2).Select(row => (row.Entry.Actor, row.Entry.Action, row.Entry.Object, row.Entry.Result)));
         Assert.Equal((AuditResult.Failed, "404 vm-not-found"), (rows[^1].Entry.Result, rows[^1].Entry.Detail));
@@ -84,7 +85,8 @@ public sealed class AuditTests
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         await using var server = await ServerUnderTest.StartRemoteAsync(time);
         using var nobody = await server.RemoteAsync(null);
-        for (var i = 0; i < AuditTrail.RefusedPerMinuteMax + 40; i++) await nobody.GetAsync("vms");
+        for (var i = 0; i < AuditTrail.RefusedPerMinuteMax; i++) await nobody.GetAsync("vms");
+        for (var i = 0; i < 40; i++) await nobody.PostAsJsonAsync("login", new { name = "ann", password = "x" }, ApiJson.Strict);
         Assert.Equal(AuditTrail.RefusedPerMinuteMax, (await RowsAsync(server)).Count);
         time.Advance(TimeSpan.FromMinutes(1));
         await nobody.GetAsync("vms");
@@ -99,10 +101,14 @@ public sealed class AuditTests
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         await server.CreateVmAsync("web", "h1");
         await server.OkAsync<VmView>("POST", "vms/web/pause");
+        await server.OkAsync<UserView>("POST", "users", new { name = "ann", role = "admin", password = "seven godwits over the sea" });
         Sql(server.StorePath, "CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
 
         foreach (var call in new[] { "POST vms/web/stop", "DELETE vms/web", "POST hosts/h2/cordon", "DELETE hosts/h2" })
             Assert.Equal(("audit-failed", 503), Both(await server.ProblemAsync(call.Split(' ')[0], call.Split(' ')[1])));
+        var login = new { name = "ann", password = "seven godwits over the sea" };
+        Assert.Equal(("audit-failed", 503), Both(await server.ProblemAsync("POST", "login", login)));
+        Assert.Empty(await server.OkAsync<TokenView[]>("GET", "tokens"));
         Assert.Equal(0, server.Cluster["h1"].Count("StopVm"));
         Assert.Equal(2, (await server.OkAsync<HostView[]>("GET", "hosts")).Length);
         Assert.Equal(VmState.Running, (await server.OkAsync<VmView>("POST", "vms/web/resume")).State);
