@@ -19,6 +19,7 @@ public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout
         disk.CreateDirectory(VmHome.VmsIn(layout.StateDirectory));
         disk.CreateDirectory(VmHome.VmsIn(layout.RunDirectory));
         if (await MemorySpaceAsync(cancel) is { } noMemory) notes.Add(noMemory);
+        disk.DeleteLeftAside(VmHome.VmsIn(layout.RunDirectory));
         if (await OpenTunAsync(cancel) is { } noTun) notes.Add(noTun);
         return notes;
     }
@@ -26,10 +27,12 @@ public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout
     /// <summary>True for the file systems that keep files in memory: what guest RAM must lie on.</summary>
     public static bool IsMemoryBacked(string fileSystem) => fileSystem is "tmpfs" or "ramfs" or "hugetlbfs";
 
+    /// <summary>A file system of its own, also where /run is in memory: that is sized for sockets, 10 to 20 % of it.</summary>
     private async Task<string?> MemorySpaceAsync(CancellationToken cancel)
     {
         var vms = VmHome.VmsIn(layout.RunDirectory);
-        if (IsMemoryBacked(await FileSystemAsync(vms, cancel))) return null;
+        if (IsMemoryBacked(await StatAsync(["-f", "-c", "%T"], vms, cancel))
+            && await StatAsync(["-c", "%m"], vms, cancel) != "/run") return null;
         // The size is a ceiling, not a reservation: admission counts memory, not this.
         var mounted = await processes.RunAsync(
             new Command("mount", ["-t", "tmpfs", "-o", "size=95%,mode=0711,nosuid,nodev,noexec", "godwit", vms]), CommandTimeout, cancel);
@@ -37,8 +40,8 @@ public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout
             : $"guest memory lies on disk: {vms} is not on tmpfs and mounting one failed ({mounted.Error.Trim()})";
     }
 
-    private async Task<string> FileSystemAsync(string path, CancellationToken cancel) =>
-        (await processes.RunAsync(new Command("stat", ["-f", "-c", "%T", "--", path]), CommandTimeout, cancel)).Output.Trim();
+    private async Task<string> StatAsync(string[] what, string path, CancellationToken cancel) =>
+        (await processes.RunAsync(new Command("stat", [.. what, "--", path]), CommandTimeout, cancel)).Output.Trim();
 
     /// <summary>
     /// Everywhere else udev gives the device to all (mode 0666): opening it allows nothing without ownership of a tap.

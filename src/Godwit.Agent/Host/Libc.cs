@@ -13,6 +13,7 @@ internal static partial class Libc
     private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
     public const int SigKill = 9;
     public const short PollIn = 1;
+    public const int ProtectionRead = 1, MapShared = 1, AdvicePopulateRead = 22;
 
     [StructLayout(LayoutKind.Sequential)]
     public struct PollEntry
@@ -51,6 +52,15 @@ internal static partial class Libc
 
     [DllImport("libc", EntryPoint = "write", SetLastError = true)]
     public static extern nint Write(int descriptor, byte[] buffer, nuint count);
+
+    [DllImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    public static extern nint Map(nint wish, nuint bytes, int protection, int flags, int descriptor, long offset);
+
+    [DllImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    public static extern int Advise(nint address, nuint bytes, int advice);
+
+    [DllImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    public static extern int Unmap(nint address, nuint bytes);
 
     [DllImport("libc", EntryPoint = "geteuid")]
     public static extern int EffectiveUid();

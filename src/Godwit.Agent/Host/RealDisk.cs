@@ -82,6 +82,23 @@ public sealed class RealDisk : IDisk
         SyncParent(path); // A record that comes back after a power cut would claim a VM that has moved away.
     }
 
+    /// <summary>
+    /// The kernel takes 85 ms to free 512 MiB, and whoever removes the file's directory waits for that too: so the file
+    /// leaves its directory first. One that a crash leaves aside is removed by <see cref="HostPreparation"/>.
+    /// </summary>
+    public void DeleteMemory(string path)
+    {
+        var aside = Path.Combine(Path.GetDirectoryName(path)!, "..", $".{Guid.NewGuid():N}{TemporaryEnd}");
+        try { File.Move(path, aside); }
+        catch (Exception absent) when (absent is FileNotFoundException or DirectoryNotFoundException) { return; }
+        _ = Task.Factory.StartNew(() => File.Delete(aside), TaskCreationOptions.LongRunning);
+    }
+
+    public void DeleteLeftAside(string directory)
+    {
+        foreach (var aside in Directory.EnumerateFiles(directory, ".*" + TemporaryEnd)) File.Delete(aside);
+    }
+
     public void DeleteDirectory(string path)
     {
         if (!Directory.Exists(path)) return;
@@ -104,6 +121,12 @@ public sealed class RealDisk : IDisk
             Options = FileOptions.Asynchronous | FileOptions.SequentialScan,
         }));
     }
+
+    public Task PopulateAsync(string path, CancellationToken cancel) => Task.Factory.StartNew(() =>
+    {
+        try { MemoryPages.Populate(path, cancel); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { } // Gone already: nobody needs it.
+    }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     public Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel) =>
         Task.Run(() =>

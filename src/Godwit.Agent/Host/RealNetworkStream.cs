@@ -60,6 +60,18 @@ internal class RealNetworkStream(Socket socket, bool forPump = false) : Stream, 
         }
     }
 
+    public void EndReading()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Receive);
+        }
+        catch (Exception reason) when (reason is SocketException or ObjectDisposedException)
+        {
+            // Closed already: the reader has seen it.
+        }
+    }
+
     /// <summary>Connects on this thread, by polling, so that the socket stays out of the runtime's epoll set.</summary>
     public static void ConnectBlocking(Socket socket, EndPoint endpoint, CancellationToken cancel)
     {

@@ -34,10 +34,16 @@ internal sealed class FrameReader(Stream stream, int bufferBytes)
         }
     }
 
-    /// <summary>A whole control payload, taken; valid until the next read.</summary>
+    /// <summary>A control payload, taken; valid until the next read.</summary>
     public async ValueTask<ReadOnlyMemory<byte>> ReadPayloadAsync(LinkFrame frame, CancellationToken cancel)
     {
         if (frame.Type == FrameType.Data) throw new InvalidDataException("the peer sent data where none belongs");
+        return await ReadWholeAsync(frame, cancel);
+    }
+
+    /// <summary>A payload of any kind, whole. The buffer must hold the longest of its kind, with a header.</summary>
+    public async ValueTask<ReadOnlyMemory<byte>> ReadWholeAsync(LinkFrame frame, CancellationToken cancel)
+    {
         while (_end - _start < frame.Length)
         {
             if (!await FillAsync(cancel)) throw new EndOfStreamException("the peer closed inside a frame");
@@ -51,7 +57,7 @@ internal sealed class FrameReader(Stream stream, int bufferBytes)
     public async ValueTask<bool> FillAsync(CancellationToken cancel)
     {
         if (_start == _end) (_start, _end) = (0, 0);
-        else if (_buffer.Length - _start < LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax)
+        else if (_end == _buffer.Length || _buffer.Length - _start < LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax)
         {
             _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
             (_start, _end) = (0, _end - _start);

@@ -16,4 +16,10 @@ public interface IBlockingSource
 {
     /// <summary>True where a read would find bytes (or the end) at once; waits at most <paramref name="max"/> for that.</summary>
     bool WaitReadable(TimeSpan max);
+
+    /// <summary>
+    /// What has arrived is still read, then comes the end, whether or not the other side closes. From any thread.
+    /// (shutdown(2) with SHUT_RD: a unix socket's queue outlives it, and a reader that waits is woken.)
+    /// </summary>
+    void EndReading();
 }

@@ -20,7 +20,7 @@ public enum FrameType : byte
     Opened = 6,
     /// <summary>Source: bytes of the migration stream.</summary>
     Data = 7,
-    /// <summary>Target: how many bytes target QEMU took, since the beginning.</summary>
+    /// <summary>Target: how many payload bytes of data frames target QEMU has, as they crossed, since the beginning.</summary>
     Ack = 8,
     /// <summary>Source: the right to run. Nothing follows.</summary>
     Token = 9,
@@ -45,6 +45,8 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
     public const int ControlBytesMax = 1024;
     /// <summary>Flag on data: the source has nothing more just now, acknowledge without waiting for the distance.</summary>
     public const byte Push = 1;
+    /// <summary>Flag on data: the payload is packed, <see cref="StreamPacker"/>.</summary>
+    public const byte Packed = 2;
     public const int HintUnit = 4096;
 
     public void Write(Span<byte> target)
@@ -67,7 +69,7 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         uint length = BinaryPrimitives.ReadUInt32BigEndian(source[4..]);
         bool data = type == FrameType.Data;
         if (type is < FrameType.Hello or > FrameType.Aborted) return OperationStatus.InvalidData;
-        if ((flags & ~(data ? Push : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
+        if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
         if (length > (data ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 
         frame = new(type, flags, hint, (int)length);

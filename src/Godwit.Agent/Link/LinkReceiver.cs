@@ -21,7 +21,9 @@ public sealed class LinkReceiver : IAsyncDisposable
 
     // Only the pump touches these.
     private readonly XxHash128 _digest = new();
+    private StreamUnpacker _unpacker = null!;
     private long _accepted;
+    private long _acceptedWire;
     private long _acked;
 
     private LinkReceiver(PeerConnection connection, TimeProvider time)
@@ -71,6 +73,7 @@ public sealed class LinkReceiver : IAsyncDisposable
 
     private async Task<LinkEnd> PumpFramesAsync(Func<CancellationToken, Task<Stream>> connectQemu, CancellationToken cancel)
     {
+        using var unpacker = _unpacker = new StreamUnpacker();
         Stream? qemu = null;
         try
         {
@@ -105,38 +108,60 @@ public sealed class LinkReceiver : IAsyncDisposable
     public Task<LinkEnd> PumpAsync(Stream toQemu, CancellationToken cancel) =>
         PumpAsync(_ => Task.FromResult(toQemu), cancel);
 
-    /// <summary>One data frame, piece by piece as it arrives. Null, or why QEMU takes no more.</summary>
+    /// <summary>One data frame. Null, or why QEMU takes no more.</summary>
     private async ValueTask<LinkEnd?> ForwardAsync(LinkFrame frame, Stream qemu, CancellationToken cancel)
     {
-        long distance = frame.Hint * (long)LinkFrame.HintUnit;
+        bool packed = (frame.Flags & LinkFrame.Packed) != 0;
+        var gone = packed ? await ForwardPackedAsync(frame, qemu, cancel) : await ForwardPlainAsync(frame, qemu, cancel);
+        if (gone is not null) return gone;
+        bool idle = (frame.Flags & LinkFrame.Push) != 0 && _reader.IsEmpty;
+        if (idle && _acceptedWire > _acked) await AckAsync(cancel);
+        return null;
+    }
+
+    private async ValueTask<LinkEnd?> ForwardPackedAsync(LinkFrame frame, Stream qemu, CancellationToken cancel)
+    {
+        var payload = await _reader.ReadWholeAsync(frame, cancel);
+        return await ToQemuAsync(qemu, _unpacker.Unpack(payload.Span), payload.Length, frame, cancel);
+    }
+
+    /// <summary>Piece by piece, as it arrives.</summary>
+    private async ValueTask<LinkEnd?> ForwardPlainAsync(LinkFrame frame, Stream qemu, CancellationToken cancel)
+    {
         for (int left = frame.Length; left > 0;)
         {
             if (_reader.IsEmpty && !await _reader.FillAsync(cancel))
                 throw new EndOfStreamException("the source closed the link inside a frame");
             var piece = _reader.Buffered[..Math.Min(left, _reader.Buffered.Length)];
-            try
-            {
-                await qemu.WriteAsync(piece, cancel);
-            }
-            catch (Exception reason) when (reason is IOException or ObjectDisposedException)
-            {
-                return new LinkEnd.QemuGone(reason.Message);
-            }
-            _digest.Append(piece.Span);
-            Interlocked.Add(ref _accepted, piece.Length);
+            if (await ToQemuAsync(qemu, piece, piece.Length, frame, cancel) is { } gone) return gone;
             left -= piece.Length;
             _reader.Advance(piece.Length);
-            if (_accepted - _acked >= distance) await AckAsync(cancel);
         }
-        bool idle = (frame.Flags & LinkFrame.Push) != 0 && _reader.IsEmpty;
-        if (idle && _accepted > _acked) await AckAsync(cancel);
+        return null;
+    }
+
+    private async ValueTask<LinkEnd?> ToQemuAsync(
+        Stream qemu, ReadOnlyMemory<byte> piece, int wireBytes, LinkFrame frame, CancellationToken cancel)
+    {
+        try
+        {
+            await qemu.WriteAsync(piece, cancel);
+        }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            return new LinkEnd.QemuGone(reason.Message);
+        }
+        _digest.Append(piece.Span);
+        Interlocked.Add(ref _accepted, piece.Length);
+        _acceptedWire += wireBytes;
+        if (_acceptedWire - _acked >= frame.Hint * (long)LinkFrame.HintUnit) await AckAsync(cancel);
         return null;
     }
 
     private async ValueTask<LinkEnd?> TakeControlAsync(LinkFrame frame, CancellationToken cancel)
     {
         var payload = await _reader.ReadPayloadAsync(frame, cancel);
-        if (_accepted > _acked) await AckAsync(cancel); // The source asks or ends: nothing may seem to be on the way.
+        if (_acceptedWire > _acked) await AckAsync(cancel); // The source asks or ends: nothing may seem to be on the way.
         switch (frame.Type)
         {
             case FrameType.Ping when ControlPayload.TryReadNumber(payload.Span, out long sentAt):
@@ -216,7 +241,7 @@ public sealed class LinkReceiver : IAsyncDisposable
 
     private ValueTask AckAsync(CancellationToken cancel)
     {
-        _acked = _accepted;
+        _acked = _acceptedWire;
         return _writer.FrameAsync(_ack.AsMemory(0, ControlPayload.WriteNumbers(_ack, FrameType.Ack, _acked)), cancel);
     }
 }

@@ -16,6 +16,7 @@ public sealed class LinkSender : IAsyncDisposable
     private static readonly TimeSpan PingEvery = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan AskWhenIdle = TimeSpan.FromMilliseconds(1);
     private const long PushEveryMicros = 250;
+    private const double ExpansionOverBytes = 4 << 20;
 
     private readonly PeerConnection _connection;
     private readonly TimeProvider _time;
@@ -29,6 +30,7 @@ public sealed class LinkSender : IAsyncDisposable
     private readonly ClockOffset _clock = new();
     private PacingWindow _window = new(new());
     private long _lastProgress;
+    private double _expansion = 1;
 
     // Only the pump touches these.
     private bool _asked = true; // The target was asked to acknowledge all that was sent.
@@ -59,6 +61,7 @@ public sealed class LinkSender : IAsyncDisposable
                     SentBytes = _window.SentBytes,
                     AckedBytes = _window.AckedBytes,
                     DeliveryBytesPerSecond = (long)_window.DeliveryRate,
+                    StreamBytesPerSecond = (long)(_window.DeliveryRate * _expansion),
                     RoundTrip = TimeSpan.FromMicroseconds(_window.RoundTripMicros),
                     RoundTripMin = TimeSpan.FromMicroseconds(_window.RoundTripMinMicros),
                     WindowBytes = _window.WindowBytes,
@@ -117,18 +120,22 @@ public sealed class LinkSender : IAsyncDisposable
     private async Task<StreamSummary> PumpFramesAsync(Stream fromQemu, CancellationToken cancel)
     {
         var digest = new XxHash128();
-        var frame = GC.AllocateUninitializedArray<byte>(LinkFrame.HeaderBytes + LinkFrame.DataBytesMax);
+        using var packer = new StreamPacker();
+        var plain = GC.AllocateUninitializedArray<byte>(LinkFrame.HeaderBytes + LinkFrame.DataBytesMax);
+        var packed = GC.AllocateUninitializedArray<byte>(LinkFrame.HeaderBytes + LinkFrame.DataBytesMax);
         long length = 0;
         long lastPing = _time.GetTimestamp();
         while (true)
         {
             int room = await WaitForRoomAsync(cancel);
+            bool pack = PackingPays;
+            int wish = pack ? packer.RawBytesFor(room) : room;
             if (fromQemu is IBlockingSource source && !source.WaitReadable(TimeSpan.Zero))
             {
                 OnSourceIdle();
                 if (!source.WaitReadable(AskWhenIdle)) await AskForAckAsync(cancel);
             }
-            var reading = fromQemu.ReadAsync(frame.AsMemory(LinkFrame.HeaderBytes, room), cancel);
+            var reading = fromQemu.ReadAsync(plain.AsMemory(LinkFrame.HeaderBytes, wish), cancel);
             if (!reading.IsCompleted)
             {
                 OnSourceIdle();
@@ -137,10 +144,13 @@ public sealed class LinkSender : IAsyncDisposable
             int count = await reading;
             if (count == 0) return new(length, digest.GetCurrentHashAsUInt128());
 
-            digest.Append(frame.AsSpan(LinkFrame.HeaderBytes, count));
+            var raw = plain.AsMemory(LinkFrame.HeaderBytes, count);
+            digest.Append(raw.Span);
             length += count;
-            WriteDataHeader(frame, count, room);
-            await SendFrameAsync(frame.AsMemory(0, LinkFrame.HeaderBytes + count), cancel);
+            int payload = pack ? packer.TryPack(raw.Span, packed.AsSpan(LinkFrame.HeaderBytes)) : 0;
+            var (frame, bytes) = payload > 0 ? (packed, payload) : (plain, count);
+            WriteDataHeader(frame, bytes, count, wish);
+            await SendFrameAsync(frame.AsMemory(0, LinkFrame.HeaderBytes + bytes), cancel);
             if (_time.GetElapsedTime(lastPing) < PingEvery) continue;
             lastPing = _time.GetTimestamp();
             await SendAsync(WritePing, cancel);
@@ -178,18 +188,27 @@ public sealed class LinkSender : IAsyncDisposable
         }
     }
 
-    private void WriteDataHeader(Span<byte> frame, int count, int room)
+    private bool PackingPays
+    {
+        get { lock (_gate) return _window.DeliveryRate < StreamPacker.WorthBelowBytesPerSecond; }
+    }
+
+    /// <param name="bytes">The payload, packed or plain.</param>
+    /// <param name="count">What it holds of the stream, of <paramref name="wish"/> asked for.</param>
+    private void WriteDataHeader(Span<byte> frame, int bytes, int count, int wish)
     {
         lock (_gate)
         {
             long now = NowMicros;
-            _window.OnSent(count, now);
+            _window.OnSent(bytes, now);
+            _expansion += ((double)count / bytes - _expansion) * Math.Min(1, (double)count / ExpansionOverBytes);
             // QEMU paused, or the window is full: the target should not wait for more before it acknowledges.
-            bool pause = count < room && now - _lastPush >= PushEveryMicros;
+            bool pause = count < wish && now - _lastPush >= PushEveryMicros;
             _asked = pause || _window.Room(now) == 0;
             if (_asked) _lastPush = now;
             var hint = (ushort)(_window.AckDistanceBytes / LinkFrame.HintUnit);
-            new LinkFrame(FrameType.Data, _asked ? LinkFrame.Push : (byte)0, hint, count).Write(frame);
+            var flags = (_asked ? LinkFrame.Push : 0) | (bytes != count ? LinkFrame.Packed : 0);
+            new LinkFrame(FrameType.Data, (byte)flags, hint, bytes).Write(frame);
         }
     }
 

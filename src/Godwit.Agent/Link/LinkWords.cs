@@ -46,13 +46,15 @@ public abstract record LinkEnd
 /// <summary>The source's view of the link at one moment.</summary>
 public readonly record struct LinkStats
 {
-    /// <summary>Bytes of the migration stream, without frames.</summary>
+    /// <summary>Payload bytes of data frames: the migration stream as it crosses, packed or plain.</summary>
     public required long SentBytes { get; init; }
-    /// <summary>Bytes target QEMU's socket took.</summary>
+    /// <summary>Of them what target QEMU's socket took.</summary>
     public required long AckedBytes { get; init; }
     public long BacklogBytes => SentBytes - AckedBytes;
     /// <summary>What the path delivers when there is enough to send, bytes/s; 0 until measured.</summary>
     public required long DeliveryBytesPerSecond { get; init; }
+    /// <summary>The same in bytes of the stream: what was packed lately counts as what it holds.</summary>
+    public required long StreamBytesPerSecond { get; init; }
     /// <summary>Last round trip, including what waits on the way.</summary>
     public required TimeSpan RoundTrip { get; init; }
     public required TimeSpan RoundTripMin { get; init; }

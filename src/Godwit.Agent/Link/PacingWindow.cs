@@ -28,6 +28,7 @@ public sealed class PacingWindow(PacingLimits limits)
     private const int SamplesKept = 10;
     /// <summary>Once the start is over a sample is this long: a shaper that saved up 4 ms must not look twice as fast.</summary>
     private const long SampleMicros = 16_000;
+    private const double StartRateDecay = 0.7;
     private const int SlowRoundsMax = 10;
     private const long BarePathAgeMaxMicros = 5_000_000;
     private const long DrainSpacingMicros = 500_000;
@@ -45,6 +46,8 @@ public sealed class PacingWindow(PacingLimits limits)
     private long _idleUpTo = -1;
 
     private bool _starting = true;
+    /// <summary>Samples since the start: before, they are short, and a shaper's savings may have doubled them.</summary>
+    private int _longSamples;
     private double _startRateMax;
     private int _startFlatRounds;
     private bool _queueIsShort;
@@ -132,8 +135,11 @@ public sealed class PacingWindow(PacingLimits limits)
         double rate = _sample.Bytes * 1e6 / _sample.Micros;
         bool keep = !_sample.SourceWasIdle || rate > DeliveryRate;
         _sample = default;
-        if (!keep) return;
-        _rates[_samples++ % SamplesKept] = rate;
+        if (!_starting && keep) _longSamples++;
+        if (keep) _rates[_samples++ % SamplesKept] = rate;
+        // A source that pauses now and then would leave a mistake of the start standing for the whole move.
+        else if (!_starting && _longSamples < SamplesKept)
+            for (int i = 0; i < SamplesKept; i++) _rates[i] = Math.Max(rate, _rates[i] * StartRateDecay);
         DeliveryRate = _rates.Max();
     }
 
@@ -161,7 +167,7 @@ public sealed class PacingWindow(PacingLimits limits)
         if (_drainRoundsLeft < DrainRounds) _drainMin = Math.Min(_drainMin, RoundTripMicros);
         if (--_drainRoundsLeft > 0) return;
         // A path that is much longer than we thought is another path, and its rate was measured with too small a window.
-        if (_drainMin > 2 * RoundTripMinMicros) (_starting, _startRateMax, _startFlatRounds) = (true, 0, 0);
+        if (_drainMin > 2 * RoundTripMinMicros) (_starting, _longSamples, _startRateMax, _startFlatRounds) = (true, 0, 0, 0);
         (RoundTripMinMicros, _barePathAt, _drainEndedAt, _slowRounds) = (_drainMin, now, now, 0);
     }
 

@@ -35,6 +35,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
     };
     private bool intentTried;
+    private readonly CancellationTokenSource populating = new();
     private bool contSent;
     private QemuInstance? qemu;
     private Machine? vm;
@@ -66,6 +67,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
             ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu));
             tools.Tickets.Expect(order.Move, ticket, order.Source);
+            _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
         }
         catch (Exception reason)
         {
@@ -102,6 +104,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         }
         finally
         {
+            populating.Cancel();
             await link.DisposeAsync();
             signals.Dispose();
         }
@@ -249,6 +252,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// </summary>
     private async Task AbortAsync(string reason)
     {
+        populating.Cancel();
         if (intentTried) await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
         await DropAsync();
         await tools.FailPoints.HitAsync("incoming.before-tombstone");

@@ -38,7 +38,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 Report(ram, Math.Max(pass, 1));
                 if (began is not { } number || order.Mode == MoveMode.Quick) continue;
                 pass = number;
-                passes.Add(new PassFacts(number, ram.RemainingBytes, link.Stats.DeliveryBytesPerSecond));
+                passes.Add(new PassFacts(number, ram.RemainingBytes, link.Stats.StreamBytesPerSecond));
                 if (passes.Count > PassesKept) passes.RemoveAt(1);
                 switch (Convergence.Advise(passes, order.Limits.MaxPauseMs))
                 {
@@ -67,7 +67,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
 
     private void Report(QmpMigrationRam ram, int pass)
     {
-        var rate = link.Stats.DeliveryBytesPerSecond;
+        var (onWire, rate) = (link.Stats.DeliveryBytesPerSecond, link.Stats.StreamBytesPerSecond);
         var dirty = ram.DirtyPagesPerSecond * ram.PageSizeBytes;
         board.Set(s => s with
         {
@@ -77,7 +77,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 RemainingBytes = ram.RemainingBytes,
                 TotalBytes = ram.TotalBytes,
                 SentBytes = link.Stats.SentBytes,
-                BytesPerSecond = rate,
+                BytesPerSecond = onWire,
                 DirtyBytesPerSecond = dirty,
                 ExpectedPauseMs = order.Mode == MoveMode.Quick
                     ? Convergence.PauseMs(ram.RemainingBytes, rate)

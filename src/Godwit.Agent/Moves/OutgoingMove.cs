@@ -15,7 +15,7 @@ namespace Godwit.Agent.Moves;
 ///   2 quick: the guest is stopped here; live: it runs on
 ///   3 QEMU ──unix──► this agent ──TLS──► target agent ──unix──► QEMU, pass after pass
 ///   4 QEMU stops the guest by itself when the rest fits the aim   (STOP: the pause begins)
-///   5 QEMU says completed and closes: it can no longer restart by itself
+///   5 QEMU says completed: all bytes are out and it can no longer restart by itself
 ///   6 TOKEN(epoch+1, length, digest) follows the last byte        (from here on this copy never runs without proof)
 ///   7 RUNNING comes back: this QEMU is ended and proved gone; or ABORTED: the guest goes on here
 ///
@@ -122,6 +122,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var pump = link.PumpAsync(fromQemu, new PacingLimits(order.Limits.BandwidthBytesPerSecond), CancellationToken.None);
 
         using var watching = new CancellationTokenSource();
+        if (order.Mode == MoveMode.Live && !wasPaused) _ = LiftCeilingAsync(link, signals);
         var memory = new MemorySteering(qmp, link, order, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
@@ -129,8 +130,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
         {
             watching.Cancel();
-            Board.Stand(MoveStanding.SourceSwitching);
-            // QEMU closes its end right after "completed"; the pump then knows length and digest.
+            // QEMU has flushed before it says so, and closes only after 3 to 12 ms of tidying up: all of that is pause.
+            if (fromQemu is IBlockingSource source) source.EndReading();
             // The guest stands still: the few milliseconds of stream that wait here may not take longer than any pause.
             return new StreamEnd.Complete(await pump.WaitAsync(order.Mode == MoveMode.Live ? PauseMax : StallMax, time));
         }
@@ -140,6 +141,13 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             return new StreamEnd.Broken($"would have paused {gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
                 + "the guest dirties memory faster than it can be sent; try --mode quick, a higher --max-pause, or a calmer hour");
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
+    }
+
+    /// <summary>A ceiling protects the network while the guest runs; once it stands still it would only lengthen the pause.</summary>
+    private static async Task LiftCeilingAsync(LinkSender link, QemuSignals signals)
+    {
+        await signals.Stopped;
+        link.LiftCeiling();
     }
 
     /// <summary>Step 6 and 7. Nothing here waits for a disk or a third machine before the token is out.</summary>
@@ -161,6 +169,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
         var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
         await link.SendTokenAsync(token, CancellationToken.None);
+        Board.Stand(MoveStanding.SourceSwitching);
         await tools.FailPoints.HitAsync("outgoing.after-token");
         if (!tools.Rules.Keeps(SafetyRule.KillOnlyOnProof)) await qemu.KillAsync();
         // A slow answer is shown as doubt, so that the server asks the target too; the link's answer still counts.

@@ -29,7 +29,7 @@ public static class Convergence
     /// <summary>At the top of the ladder: passes without progress before giving up.</summary>
     public const int GiveUpPasses = 12;
 
-    private static readonly int[] LadderMs = [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2000];
+    private static readonly int[] LadderMs = [8, 16, 32, 64, 128, 256, 512, 1024, 2000];
 
     /// <summary>The aim before anything is measured.</summary>
     public static int FirstLimitMs(int maxPauseMs) => Math.Min(LadderMs[0], Top(maxPauseMs));

@@ -26,6 +26,10 @@ public interface IDisk
     /// <summary>No error where it is not there.</summary>
     void DeleteFile(string path);
     void DeleteDirectory(string path);
+    /// <summary>A guest's memory: its name is gone on return, its pages soon after. No error where it is not there.</summary>
+    void DeleteMemory(string path) => DeleteFile(path);
+    /// <summary>Finishes what <see cref="DeleteMemory"/> of a former agent left in the directory above.</summary>
+    void DeleteLeftAside(string directory) { }
     /// <summary>
     /// Gives a finished file its owner (uid and gid), its mode and its name, durable on return; <paramref name="from"/>
     /// is gone then. Never over another file: <see cref="IOException"/> where <paramref name="to"/> is there.
@@ -38,6 +42,10 @@ public interface IDisk
     Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel);
     /// <summary>For reading. Throws <see cref="FileNotFoundException"/>. Follows no symbolic link.</summary>
     Task<Stream> OpenLargeAsync(string path, CancellationToken cancel);
+    /// <summary>
+    /// Gives a file in memory its pages ahead of use, in the background; ends early when cancelled. A hint: never fails.
+    /// </summary>
+    Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
 }
 
 /// <summary>Disposing without <see cref="CommitAsync"/> removes what was written.</summary>

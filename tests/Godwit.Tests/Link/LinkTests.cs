@@ -32,6 +32,25 @@ public sealed class LinkTests
     }
 
     [Fact]
+    public async Task Memory_with_patterns_crosses_packed_and_arrives_as_it_was()
+    {
+        await using var link = await OpenLink.CreateAsync();
+        byte[] memory = [.. Enumerable.Range(0, 3_000_001).Select(i => (byte)(i / 4096))];
+
+        var received = link.Receiver.PumpAsync(link.TargetQemuSocket, CancellationToken.None);
+        var arriving = ReadAllAsync(link.TargetQemu);
+        var sending = link.Sender.PumpAsync(link.SourceQemuSocket, new(), CancellationToken.None);
+        await WriteInPiecesAsync(link.SourceQemu, memory);
+        var summary = await sending;
+        await link.Sender.SendTokenAsync(new(new(8), summary.Length, summary.Digest, 42), CancellationToken.None);
+
+        Assert.True(Assert.IsType<LinkEnd.TokenReceived>(await received).Matches);
+        Assert.Equal(memory, await arriving);
+        Assert.Equal(memory.Length, summary.Length);
+        Assert.InRange(link.Sender.Stats.SentBytes, 1, memory.Length / 4);
+    }
+
+    [Fact]
     public async Task A_token_for_other_bytes_does_not_match()
     {
         await using var link = await OpenLink.CreateAsync();

@@ -1,0 +1,28 @@
+namespace Godwit.Agent.Host;
+
+/// <summary>
+/// Gives a file in memory its pages before somebody needs them. A fault in a file costs about 3 µs a page, a third of a
+/// second for 512 MiB; QEMU would pay that in the middle of the stream, while the network waits for it.
+/// (madvise(2), MADV_POPULATE_READ, Linux 5.14 and later.)
+/// </summary>
+internal static class MemoryPages
+{
+    /// <summary>Small: between two pieces it looks whether it is still wanted.</summary>
+    private const long PieceBytes = 4 << 20;
+
+    /// <summary>Blocks. A hint: whatever the kernel refuses is left for the faults.</summary>
+    public static void Populate(string path, CancellationToken cancel)
+    {
+        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        var length = RandomAccess.GetLength(file);
+        for (long at = 0; at < length && !cancel.IsCancellationRequested; at += PieceBytes)
+        {
+            var bytes = (nuint)Math.Min(PieceBytes, length - at);
+            var mapped = Libc.Map(0, bytes, Libc.ProtectionRead, Libc.MapShared, (int)file.DangerousGetHandle(), at);
+            if (mapped == -1) return;
+            var refused = Libc.Advise(mapped, bytes, Libc.AdvicePopulateRead) != 0;
+            _ = Libc.Unmap(mapped, bytes);
+            if (refused) return;
+        }
+    }
+}
