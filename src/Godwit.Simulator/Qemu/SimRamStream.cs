@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using Godwit.Wire;
 
 namespace Godwit.Simulator.Qemu;
@@ -44,7 +45,7 @@ internal sealed class SimRamStream
             if (isZero(page)) _writer.WriteZeroPage(Block, offset);
             else
             {
-                _page.AsSpan().Fill((byte)(page + 1));
+                FillWithNoise(_page, page);
                 BinaryPrimitives.WriteInt64BigEndian(_page, version);
                 _writer.WritePage(Block, offset, _page);
             }
@@ -58,7 +59,7 @@ internal sealed class SimRamStream
     public byte[] Devices(GuestState state, long deviceRuns, bool running, bool describe)
     {
         var device = new byte[DeviceBytes];
-        for (var i = 0; i < device.Length; i++) device[i] = (byte)(i * 7);
+        FillWithNoise(device, state.Life);
         BinaryPrimitives.WriteInt64BigEndian(device, state.Life);
         BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(8), state.Runs);
         BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(16), state.Counter);
@@ -67,6 +68,19 @@ internal sealed class SimRamStream
         _writer.WriteEof();
         if (describe) _writer.WriteDescription("{}"u8);
         return Take();
+    }
+
+    /// <summary>Nothing a link can pack: how long a stream takes is for the world's knobs to say.</summary>
+    private static void FillWithNoise(Span<byte> target, long seed)
+    {
+        var noise = (ulong)seed * 0x9e3779b97f4a7c15 + 1;
+        foreach (ref var word in MemoryMarshal.Cast<byte, ulong>(target))
+        {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            word = noise;
+        }
     }
 
     private byte[] Take()
