@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text;
 using Godwit.Agent.Images;
 using Godwit.Core;
 using Godwit.Core.Ports;
@@ -13,7 +14,7 @@ namespace Godwit.Agent.Disks;
 public sealed class ImageImport(Pools pools, IDisk disk, IProcesses processes, IRandomness randomness)
 {
     public const long FileBytesMax = 16L << 40;
-    private const int BlockBytes = 1 << 20;
+    private const int BlockBytes = 1 << 20, NameBytesMax = 64;
     /// <summary>Readable by every VM, writable by none: clones read it as their backing file.</summary>
     private const UnixFileMode TemplateMode = UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead;
     private const UnixFileMode ReadMode = UnixFileMode.UserRead, WriteMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
@@ -21,17 +22,15 @@ public sealed class ImageImport(Pools pools, IDisk disk, IProcesses processes, I
 
     private readonly SemaphoreSlim one = new(1, 1);
     private readonly QemuImg qemuImg = new(processes);
-    /// <summary>Other hosts may import into the same pool.</summary>
-    private readonly string uploadName = $"upload-{randomness.NextHex(8)}";
-
     /// <summary>Throws <see cref="RefusedException"/> with every reason why the image is not taken.</summary>
     public async Task<ImportedImage> ImportAsync(ImportImage order, Stream content, CancellationToken cancel)
     {
         var said = Said(order.Format);
-        var upload = pools.PathOf(order.Pool, uploadName);
         await one.WaitAsync();
+        var upload = "";
         try
         {
+            upload = pools.PathOf(order.Pool, await UploadNameAsync(cancel));
             DropLeftovers(upload);
             var (sha256, bytes) = await WriteAsync(upload, content, cancel);
             var image = await InspectAsync(upload, said, cancel);
@@ -47,9 +46,23 @@ public sealed class ImageImport(Pools pools, IDisk disk, IProcesses processes, I
         }
         finally
         {
-            DropLeftovers(upload);
+            if (upload.Length > 0) DropLeftovers(upload);
             one.Release();
         }
+    }
+
+    /// <summary>
+    /// This host's own, because others may import into the same pool; and the same after a restart, so that what a crash
+    /// left there is found and removed.
+    /// </summary>
+    private async Task<string> UploadNameAsync(CancellationToken cancel)
+    {
+        var path = Path.Combine(pools.StateDirectory, "upload-name");
+        if (await disk.ReadAsync(path, NameBytesMax, cancel) is { } known) return Encoding.ASCII.GetString(known);
+        var name = $"upload-{randomness.NextHex(8)}";
+        disk.CreateDirectory(pools.StateDirectory);
+        await disk.WriteDurablyAsync(path, Encoding.ASCII.GetBytes(name), cancel);
+        return name;
     }
 
     private static ImageFormat? Said(string format) => format == ImageFormats.Auto ? null : ImageFormats.Of(format)

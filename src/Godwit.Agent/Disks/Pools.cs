@@ -14,6 +14,8 @@ public sealed partial class Pools(HostLayout layout, IDisk disk)
 {
     private const int NonceBytesMax = 256;
 
+    public string StateDirectory => layout.StateDirectory;
+
     /// <summary>Full path of a plain file name in a pool. Throws <see cref="RefusedException"/> for anything else.</summary>
     public string PathOf(string pool, string file)
     {

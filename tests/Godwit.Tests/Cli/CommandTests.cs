@@ -95,6 +95,27 @@ public sealed class CommandTests
         Assert.Empty(server.Heard);
     }
 
+    [Theory]
+    [InlineData("disk.vmdk", "vmdk")]
+    [InlineData("disk.OVA", "ova")]
+    [InlineData("disk.img", "auto")]
+    public async Task An_import_says_what_the_file_is_called_and_tells_what_it_was(string file, string format)
+    {
+        var path = Path.Combine(Directory.CreateTempSubdirectory("godwit-test-").FullName, file);
+        await File.WriteAllBytesAsync(path, new byte[512]);
+        var made = new TemplateView("lab", "default", "f.qcow2", "qcow2", new string('a', 64), 64 << 20, 1 << 20, GodwitRun.Now, 0, [])
+        {
+            ImportedAs = "VMDK streamOptimized",
+        };
+        await using var server = new ScriptedServer().On($"PUT {Api}/templates/lab?format={format}", Json(made), "201 Created");
+        var run = await GodwitRun.OfAsync(server, $"template import lab {path}");
+        Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
+        Assert.Equal((ExitCode.All, ""), (run.ExitCode, run.Error.Replace($"Importing {file} (512 B) ...\n", "",
+            StringComparison.Ordinal)));
+        Assert.StartsWith($"{file} is VMDK streamOptimized; it is stored as qcow2.\nlab is stored in pool default", run.Output,
+            StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Create_sends_what_was_typed()
     {

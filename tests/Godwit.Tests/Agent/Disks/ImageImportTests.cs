@@ -23,6 +23,9 @@ public sealed class ImageImportTests
         _import = new ImageImport(new Pools(Samples.Layout, _disk), _disk, _processes, new RealRandomness());
     }
 
+    private IEnumerable<KeyValuePair<string, byte[]>> Stored =>
+        _disk.Files.Where(f => f.Key.StartsWith("/srv/main/", StringComparison.Ordinal));
+
     private Task<ImportedImage> ImportAsync(byte[] content, string format = "raw") =>
         _import.ImportAsync(new ImportImage("main", format), new MemoryStream(content), default);
 
@@ -33,7 +36,7 @@ public sealed class ImageImportTests
         var image = await ImportAsync(content);
         Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(content)), image.Sha256);
         Assert.Equal((content.Length, content.Length), (image.FileBytes, image.VirtualBytes));
-        var (path, stored) = Assert.Single(_disk.Files);
+        var (path, stored) = Assert.Single(Stored);
         Assert.Equal($"/srv/main/template-{image.Sha256}.raw", path);
         Assert.Equal(content, stored);
         Assert.Equal((0, (UnixFileMode)0b100_100_100), _disk.Published[path]);
@@ -44,7 +47,7 @@ public sealed class ImageImportTests
     {
         var content = RandomNumberGenerator.GetBytes(1024);
         Assert.Equal(await ImportAsync(content), await ImportAsync(content));
-        Assert.Single(_disk.Files);
+        Assert.Single(Stored);
     }
 
     [Fact]
@@ -54,7 +57,7 @@ public sealed class ImageImportTests
         await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(new byte[1024], "qcow2"));
         await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(new byte[1024], "vmdk"));
         await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(new byte[1024], "exe"));
-        Assert.Empty(_disk.Files);
+        Assert.Empty(Stored);
     }
 
     [Fact]
@@ -62,7 +65,7 @@ public sealed class ImageImportTests
     {
         await Assert.ThrowsAsync<IOException>(() =>
             _import.ImportAsync(new ImportImage("main", "raw"), new BreakingStream(), default));
-        Assert.Empty(_disk.Files);
+        Assert.Empty(Stored);
         Assert.Equal(512, (await ImportAsync(new byte[512])).FileBytes);
     }
 
@@ -77,7 +80,7 @@ public sealed class ImageImportTests
         var image = await ImportAsync(MadeImages.Ova(), "auto");
         Assert.Equal(("OVA with VMDK streamOptimized", "qcow2", 64 << 20), (image.Kind, image.Format, image.VirtualBytes));
         Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(MadeImages.Qcow2())), image.Sha256);
-        var (path, stored) = Assert.Single(_disk.Files);
+        var (path, stored) = Assert.Single(Stored);
         Assert.Equal($"/srv/main/{image.File}", path);
         Assert.Equal(MadeImages.Qcow2(), stored);
         Assert.Equal((0, (UnixFileMode)0b100_100_100), _disk.Published[path]);
@@ -102,7 +105,7 @@ public sealed class ImageImportTests
         };
         var refused = await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(MadeImages.Vhdx(), "vhdx"));
         Assert.Equal("image-backing-file", refused.Reasons[0].Code);
-        Assert.Empty(_disk.Files);
+        Assert.Empty(Stored);
     }
 
     [Fact]
@@ -111,7 +114,7 @@ public sealed class ImageImportTests
         _tool = _ => new CommandResult(153, "", "");
         var refused = await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(MadeImages.VhdDynamic(), "vhd"));
         Assert.Equal("image-conversion-failed", refused.Reasons[0].Code);
-        Assert.Empty(_disk.Files);
+        Assert.Empty(Stored);
     }
 
     [Fact]
@@ -120,7 +123,7 @@ public sealed class ImageImportTests
         foreach (var bad in BadImages.All.Where(b => b.Name.Contains("VMDK", StringComparison.Ordinal)))
             await Assert.ThrowsAsync<RefusedException>(() => ImportAsync(bad.Build(), bad.Said ?? "auto"));
         Assert.Empty(_processes.Heard);
-        Assert.Empty(_disk.Files);
+        Assert.Empty(Stored);
     }
 
     [Fact]
@@ -138,6 +141,17 @@ public sealed class ImageImportTests
             return new CommandResult(0, "", "");
         };
         Assert.Equal("qcow2", (await ImportAsync(With(right), "ova")).Format);
+    }
+
+    [Fact]
+    public async Task What_a_crash_left_of_an_import_is_removed_by_the_next_agent_and_another_hosts_is_not()
+    {
+        await ImportAsync(new byte[512]);
+        var name = "/srv/main/" + System.Text.Encoding.ASCII.GetString(_disk.Files["/var/lib/godwit/upload-name"]);
+        (_disk.Files[name], _disk.Files[name + ".qcow2"], _disk.Files["/srv/main/upload-0123456789abcdef"]) = ([1], [2], [3]);
+        var next = new ImageImport(new Pools(Samples.Layout, _disk), _disk, _processes, new RealRandomness());
+        await next.ImportAsync(new ImportImage("main", "raw"), new MemoryStream(new byte[512]), default);
+        Assert.Equal(["upload-0123456789abcdef"], _disk.List("/srv/main").Where(n => n.StartsWith("upload-", StringComparison.Ordinal)));
     }
 
     private sealed class BreakingStream : MemoryStream
