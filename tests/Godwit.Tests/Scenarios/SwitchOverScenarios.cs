@@ -1,0 +1,174 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Machines;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>Cells of docs/design/failure-table.md that need an exact moment, or more than the end of one process.</summary>
+public sealed class SwitchOverScenarios
+{
+    private const string HeldAfterIntent = "incoming.after-intent=delay:1500";
+
+    [Fact]
+    public void A_source_qemu_that_dies_before_its_stream_is_complete_takes_the_guest_with_it() => World.Run(seed: 21, async world =>
+    {
+        var move = await BeginAsync(world);
+        await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "finish-migrate");
+        world.Copy("web", on: "host1")!.Process.Exit(ProcessEnd.Injected);
+        await EndsAsync(world, move, MoveEnd.NeedsOperator, VmState.Crashed);
+    });
+
+    [Fact]
+    public void A_source_qemu_that_dies_between_its_last_byte_and_the_token_is_not_missed() => World.Run(seed: 22, async world =>
+    {
+        var move = await BeginAsync(world, source: "outgoing.before-token=delay:500");
+        await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "postmigrate");
+        await world.SleepAsync(0.2);
+        world.Copy("web", on: "host1")!.Process.Exit(ProcessEnd.Injected);
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+    });
+
+    [Fact]
+    public void A_target_qemu_that_dies_as_soon_as_it_runs_is_a_crash_and_the_source_never_runs_again() =>
+        World.Run(seed: 23, async world =>
+        {
+            var move = await BeginAsync(world);
+            await world.Loop.Until(() => world.Runs("web", on: "host2"));
+            world.Copy("web", on: "host2")!.Process.Exit(ProcessEnd.Injected);
+            var ended = await world.EndOfAsync(move);
+            Assert.Contains(ended.End, new MoveEnd?[] { MoveEnd.Done, MoveEnd.NeedsOperator }); // Whether RESUME was heard is chance.
+            await CrashedAsync(world);
+        });
+
+    [Fact]
+    public void A_source_host_that_loses_power_while_memory_crosses_has_lost_the_guest_and_says_so() => World.Run(seed: 24, async world =>
+    {
+        var move = await BeginAsync(world);
+        await world.UntilAsync(move, Phase.Memory);
+        await world.SleepAsync(0.05);
+        await LosePowerAsync(world, "host1", seconds: 30);
+        await EndsAsync(world, move, MoveEnd.NeedsOperator, VmState.Crashed);
+    });
+
+    [Fact]
+    public void A_source_host_that_loses_power_after_the_token_is_not_missed() => World.Run(seed: 25, async world =>
+    {
+        var move = await BeginAsync(world, target: HeldAfterIntent);
+        await HeldAsync(world);
+        await LosePowerAsync(world, "host1", seconds: 30);
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    [Fact]
+    public void A_target_host_that_loses_power_while_memory_crosses_sends_the_guest_home() => World.Run(seed: 26, async world =>
+    {
+        var move = await BeginAsync(world);
+        await world.UntilAsync(move, Phase.Memory);
+        await world.SleepAsync(0.05);
+        await LosePowerAsync(world, "host2", seconds: 30);
+        await EndsAsync(world, move, MoveEnd.RolledBack, VmState.Running);
+    });
+
+    [Fact]
+    public void A_target_host_that_loses_power_after_its_intent_leaves_nobody_running() => World.Run(seed: 27, async world =>
+    {
+        var move = await BeginAsync(world, target: HeldAfterIntent);
+        await HeldAsync(world);
+        await LosePowerAsync(world, "host2", seconds: 30);
+        await EndsAsync(world, move, MoveEnd.NeedsOperator, VmState.Crashed);
+    });
+
+    [Fact]
+    public void A_target_host_that_took_the_token_and_is_never_heard_again_leaves_the_vm_in_doubt() => World.Run(seed: 28, async world =>
+    {
+        var move = await BeginAsync(world, target: HeldAfterIntent);
+        await HeldAsync(world);
+        world.Agents["host2"].Host.PowerOff();
+
+        var ended = await world.EndOfAsync(move);
+        Assert.Equal(MoveEnd.NeedsOperator, ended.End);
+        Assert.Contains("fence", ended.Reason, StringComparison.Ordinal);
+        Assert.Equal("postmigrate", world.Copy("web", on: "host1")?.RunState); // It may run there: here it stands still.
+        Assert.Equal(VmState.Unknown, (await world.VmAsync("web")).State);
+    });
+
+    [Fact]
+    public void A_link_cut_while_memory_crosses_takes_the_move_back() => World.Run(seed: 29, async world =>
+    {
+        var move = await BeginAsync(world);
+        await world.UntilAsync(move, Phase.Memory);
+        world.Net.Cut("host1", "host2");
+        await EndsAsync(world, move, MoveEnd.RolledBack, VmState.Running);
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Fact]
+    public void A_link_cut_after_the_token_is_bridged_by_the_server() => World.Run(seed: 30, async world =>
+    {
+        var move = await BeginAsync(world, target: HeldAfterIntent);
+        await HeldAsync(world);
+        world.Net.Cut("host1", "host2");
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    [Fact]
+    public void A_server_cut_off_from_the_source_does_not_disturb_the_move() => World.Run(seed: 31, async world =>
+    {
+        var move = await BeginAsync(world);
+        await world.UntilAsync(move, Phase.Memory);
+        world.Net.Cut("server", "host1");
+        await world.Loop.Until(() => world.Runs("web", on: "host2")); // While it is cut off.
+        world.Net.Heal("server", "host1");
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+    });
+
+    private static async Task<MoveId> BeginAsync(World world, string? source = null, string? target = null)
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        foreach (var (host, hold) in new[] { ("host1", source), ("host2", target) })
+        {
+            if (hold is null) continue;
+            world.Agents[host].FailPoints = hold;
+            world.Agents[host].Kill();
+            await world.Loop.Until(() => world.Agents[host].Serving is not null);
+        }
+        return await world.MigrateAsync("web", to: "host2");
+    }
+
+    /// <summary>The token is out, the intent durable, and the target's agent stands there for a while.</summary>
+    private static async Task HeldAsync(World world)
+    {
+        await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "postmigrate");
+        await world.SleepAsync(0.5);
+        Assert.False(world.Runs("web", on: "host2"));
+    }
+
+    private static async Task LosePowerAsync(World world, string host, double seconds)
+    {
+        world.Agents[host].Host.PowerOff();
+        await world.SleepAsync(seconds);
+        world.Agents[host].Host.PowerOn();
+        world.Agents[host].Start();
+    }
+
+    private static async Task EndsAsync(World world, MoveId move, MoveEnd end, VmState state)
+    {
+        var ended = await world.EndOfAsync(move);
+        Assert.True(end == ended.End, $"{ended.End}: {ended.Reason}");
+        if (state == VmState.Crashed) await CrashedAsync(world);
+        else Assert.Equal(state, (await world.VmAsync("web")).State);
+    }
+
+    /// <summary>Said by the move at once, or by the host's next report.</summary>
+    private static async Task CrashedAsync(World world)
+    {
+        await world.SleepAsync(30);
+        Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
+        Assert.False(world.Runs("web", on: "host1") || world.Runs("web", on: "host2"));
+    }
+}
