@@ -14,7 +14,7 @@ internal sealed partial class SpinModel : IDisposable
     private const int DepthMax = 100_000;
     /// <summary>MiB. The largest run needs some 300.</summary>
     private const int MemoryMax = 2_000;
-    private static readonly TimeSpan StepMax = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan StepMax = TimeSpan.FromMinutes(5);
 
     private readonly string directory = Directory.CreateTempSubdirectory("godwit-spin-").FullName;
 
