@@ -8,7 +8,7 @@ export DOTNET_CLI_HOME="${DOTNET_CLI_HOME:-${HOME:-/tmp}}"
 # Packages of a lab: QEMU, namespaces, and what the lab's own guest is built from.
 lab_packages=(
     qemu-system-x86 qemu-utils iproute2 nftables busybox-static syslinux syslinux-common
-    mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils
+    mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
 # What the lab tests need beside them: the model checker of docs/design/handover.pml.
 test_packages=(spin)

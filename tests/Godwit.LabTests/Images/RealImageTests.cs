@@ -135,6 +135,51 @@ public sealed class RealImageTests
             result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Trim()));
     }
 
+    [TracedFact]
+    public async Task The_tool_opens_its_two_files_the_systems_own_and_no_other_and_connects_to_nothing()
+    {
+        await using var host = new LabHost();
+        await host.PrepareAsync();
+        var home = await ContentAsync(host);
+        await host.ShellAsync($"cd {home} && qemu-img convert -f raw -O vmdk content image && mkdir -m 777 traces");
+        var traced = new TracedProcesses(host.Processes, Path.Combine(home, "traces", "trace"));
+        var import = new ImageImport(new Pools(host.Layout, host.Disk), host.Disk, traced, new RealRandomness());
+        await using (var content = File.OpenRead(Path.Combine(home, "image")))
+            await import.ImportAsync(new ImportImage("main", "vmdk"), content, default);
+
+        var calls = await File.ReadAllLinesAsync(Path.Combine(home, "traces", "trace"));
+        Assert.DoesNotContain(calls, c =>
+            c.Contains(" connect(", StringComparison.Ordinal) || c.Contains(" bind(", StringComparison.Ordinal));
+        var opened = calls.Where(c => c.Contains("openat(", StringComparison.Ordinal) && !c.Contains(" = -1 ", StringComparison.Ordinal))
+            .Select(c => c.Split('"')[1]).Distinct().Where(path => !OfTheSystem(path)).ToList();
+        Assert.All(opened, path => Assert.Matches("/pool/upload-[0-9a-f]{16}\\.(source|qcow2)$", path));
+        Assert.Equal(2, opened.Count);
+    }
+
+    private static bool OfTheSystem(string path) => ((string[])["/lib", "/usr/", "/proc/", "/sys/", "/dev/", "/etc/ld.so"])
+        .Any(begin => path.StartsWith(begin, StringComparison.Ordinal));
+
+    private sealed class TracedFactAttribute : RealQemuFactAttribute
+    {
+        public TracedFactAttribute() => Skip ??= File.Exists("/usr/bin/strace") ? null : "needs strace";
+    }
+
+    /// <summary>Runs commands under strace: what they open and where they connect.</summary>
+    private sealed class TracedProcesses(IProcesses real, string trace) : IProcesses
+    {
+        public Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel) => real.RunAsync(command with
+        {
+            Program = "strace",
+            Arguments = ["-f", "-qq", "-e", "trace=openat,connect,bind", "-o", trace, command.Program, .. command.Arguments],
+        }, timeout, cancel);
+
+        public Task<ProcessHandle> StartDetachedAsync(Command command, string logPath, CancellationToken cancel) =>
+            throw new NotSupportedException();
+        public bool IsAlive(ProcessHandle process) => false;
+        public Task<bool> KillAsync(ProcessHandle process, TimeSpan timeout) => throw new NotSupportedException();
+        public Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel) => throw new NotSupportedException();
+    }
+
     [RealQemuFact]
     public async Task An_image_that_unpacks_to_far_more_than_itself_is_stopped()
     {
