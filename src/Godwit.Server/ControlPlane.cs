@@ -35,8 +35,9 @@ public sealed class ControlPlane
         Operations = new OperationRunner(Stores, new VmStory(Stores, Agents), logs.CreateLogger<OperationRunner>());
         Vms = new VmVerbs(Stores, Operations, Agents, numbers, time);
         Live = new LiveMoves();
-        Migrations = new MigrationRunner(Agents.Of, Stores.Moves, Live, time, logs.CreateLogger<MigrationRunner>());
+        Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>());
         Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
+        Watcher.Returned += Migrations.RepairAfterReturnAsync;
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Access = new AccessVerbs(Stores.Access, randomness, time);

@@ -259,6 +259,7 @@ public sealed partial class MachineLife(HostMachines machines)
                 QmpRunStatus.Shutdown => (VmState.Stopped, "the guest powered itself off"),
                 QmpRunStatus.Paused => (VmState.Paused, record.Note),
                 QmpRunStatus.InMigrate => (VmState.Paused, "waits for a move to arrive"),
+                QmpRunStatus.PostMigrate => (VmState.Unknown, "it was handed over, and no answer has come yet"),
                 QmpRunStatus.IoError => (VmState.Paused, "paused by QEMU: its storage failed or is full; repair it, then unpause"),
                 _ => (VmState.Paused, $"QEMU says {status}"),
             };

@@ -84,6 +84,9 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<Migration> CancelMoveAsync(string id, CancellationToken cancel) =>
         client.SendAsync<Migration>(HttpMethod.Post, $"migrations/{Safe(id)}/cancel", null, slowCallMax, cancel);
 
+    public Task<Migration> RepairMoveAsync(string id, string? fenced, CancellationToken cancel) =>
+        client.SendAsync<Migration>(HttpMethod.Post, $"migrations/{Safe(id)}/repair", new RepairMoveRequest(fenced), slowCallMax, cancel);
+
     /// <summary>The move now and at each change until it has ended.</summary>
     public async IAsyncEnumerable<Migration> WatchMoveAsync(
         MoveId id, [EnumeratorCancellation] CancellationToken cancel)

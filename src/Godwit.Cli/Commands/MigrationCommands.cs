@@ -10,6 +10,12 @@ internal static class MigrationCommands
     public static Command Build(Verbs verbs)
     {
         var id = new Argument<string>("ID") { Description = "The move's id: mv-…" };
+        var fenced = new Option<string?>("--fenced")
+        {
+            Description = "This host is off and will not come back by itself: its copy counts as lost. Your word decides; "
+                + "if it still runs there, the VM may run twice.",
+            HelpName = "HOST",
+        };
         return Verbs.Group("migration", "Moves: what goes on, and what was.",
             verbs.Verb("list", "Every move, newest first.", async (session, _, cancel) =>
             {
@@ -32,8 +38,18 @@ internal static class MigrationCommands
                 if (move.End is null) move = (await new MoveFollower(session).FollowAsync([move], cancel))[0];
                 return MoveReport.Tell(session, [move]);
             }, id),
-            verbs.Verb("cancel", "Stop a move, if it has not switched over; the guest stays where it is.", CancelAsync(id), id));
+            verbs.Verb("cancel", "Stop a move, if it has not switched over; the guest stays where it is.", CancelAsync(id), id),
+            verbs.Verb("repair", "Ask both hosts of a move in doubt again, and settle what they prove.",
+                RepairAsync(id, fenced), id, fenced));
     }
+
+    private static Func<Session, ParseResult, CancellationToken, Task<int>> RepairAsync(
+        Argument<string> id, Option<string?> fenced) => async (session, parsed, cancel) =>
+        {
+            var move = await session.Api.RepairMoveAsync(parsed.GetValue(id)!, parsed.GetValue(fenced), cancel);
+            if (move.End is null) move = (await new MoveFollower(session).FollowAsync([move], cancel))[0];
+            return MoveReport.Tell(session, [move]);
+        };
 
     private static Func<Session, ParseResult, CancellationToken, Task<int>> CancelAsync(Argument<string> id) =>
         async (session, parsed, cancel) =>

@@ -41,7 +41,8 @@ internal static class ErrorText
             $"do what the fixes say, or look for another host: godwit vm migrate {move.VmName} --to auto --dry-run",
         MoveEnd.RolledBack =>
             $"the guest is at {move.Source} as before; see godwit migration show {move.Id}, then try again",
-        MoveEnd.NeedsOperator => $"godwit migration show {move.Id}; start nothing by hand before both hosts were looked at",
+        MoveEnd.NeedsOperator => $"godwit migration repair {move.Id}, when its hosts answer (for one that is off for good: --fenced HOST); "
+            + "start nothing by hand before",
         _ => null,
     };
 

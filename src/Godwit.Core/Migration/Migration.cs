@@ -30,6 +30,10 @@ public sealed record Migration
     public bool? WasRunning { get; init; }
     /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
     public RefreshWish? Refresh { get; init; }
+    /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
+    public int Repairs { get; init; }
+    /// <summary>A person's word that this host is off and stays off until it has been looked at; source or target.</summary>
+    public HostId? Fenced { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
 }

@@ -11,6 +11,8 @@ internal sealed class MoveStory(
 {
     /// <summary>How long a silent host is asked before the move is left to a person (the VM stays as it is).</summary>
     private static readonly TimeSpan SilenceMax = TimeSpan.FromMinutes(5);
+    /// <summary>The same for a move that is repaired: somebody waits for the answer.</summary>
+    private static readonly TimeSpan RepairMax = TimeSpan.FromSeconds(20);
     /// <summary>How long a finished move waits for a source that does not answer, before it ends with a warning.</summary>
     private static readonly TimeSpan LeftoversMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(200);
@@ -87,7 +89,8 @@ internal sealed class MoveStory(
             if (cancelRequested.IsCancellationRequested && !cancelTold)
                 cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source) is not null;
 
-            var source = await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
+            var source = Fenced(Move.Source, MoveStanding.SourceLost)
+                ?? await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
             if (source is { Standing: MoveStanding.SourceSending or MoveStanding.SourceSwitching })
             {
                 // The watch was broken off: by a cancel, which is told at once, or by an agent that said no more.
@@ -95,7 +98,8 @@ internal sealed class MoveStory(
                 continue;
             }
 
-            var target = IsRefresh ? Nothing() : await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+            var target = IsRefresh ? Nothing() : Fenced(Move.Target, MoveStanding.TargetLost)
+                ?? await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
             var step = Recovery.Decide(source, target);
             // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
             if (source is not null && target is not null && step is not RecoveryStep.Wait) heardOf = time.GetTimestamp();
@@ -111,7 +115,7 @@ internal sealed class MoveStory(
             }
             var silence = time.GetElapsedTime(heardOf);
             if (step is RecoveryStep.WaitForSource && silence > LeftoversMax) return new Settlement.AtTarget(null);
-            if (silence > SilenceMax) return new Settlement.Doubt(Silence(source, target));
+            if (silence > (Move.Repairs > 0 ? RepairMax : SilenceMax)) return new Settlement.Doubt(Silence(source, target));
             await Task.Delay(AskEvery, time, serverStopping);
         }
     }
@@ -169,11 +173,23 @@ internal sealed class MoveStory(
             Settlement.Doubt doubt => Move with { End = MoveEnd.NeedsOperator, Reason = doubt.Reason },
             _ => throw new InvalidOperationException($"unknown settlement {where}"),
         };
+        if (await WasSettledSinceAsync()) return await FinishAsync(ended);
         if (where is Settlement.GuestStopped) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Stopped);
         if (where is Settlement.Lost) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Crashed);
         if (where is Settlement.Doubt) await journal.RecordOwnerAsync(Move.Vm, Move.Source, Move.Epoch, VmState.Unknown);
         return await FinishAsync(ended);
     }
+
+    /// <summary>A repaired move tells what became of a VM nobody knew about; never of one that was started since.</summary>
+    private async Task<bool> WasSettledSinceAsync() =>
+        Move.Repairs > 0 && (await journal.ReadVmAsync(Move.Vm)).State != VmState.Unknown;
+
+    /// <summary>
+    /// A fenced host's copy is gone. That it may have run before is never ruled out by its death: the other side is told
+    /// "lost", not "it never ran".
+    /// </summary>
+    private MoveStatus? Fenced(HostId host, MoveStanding standing) => Move.Fenced != host ? null
+        : Nothing() with { Standing = standing, Reason = $"{host} is off by a person's word: what it held is as after a power cut" };
 
     /// <summary>Follows the source until it is settled, in doubt, or silent (null).</summary>
     private async Task<MoveStatus?> WatchSourceAsync(CancellationToken cancelRequested)

@@ -29,6 +29,10 @@ internal static class MigrationEndpoints
             TypedResults.Accepted($"/api/v1/migrations/{move}",
                 await control.Migrations.CancelAsync(new MoveId(move)) ?? throw NotFound(move)))
             .Needs(Permission.MoveVms, Traits.Safety);
+        api.MapPost("/migrations/{move}/repair", async Task<Accepted<Migration>> (string move, RepairMoveRequest? wish) =>
+            TypedResults.Accepted($"/api/v1/migrations/{move}", await control.Migrations.RepairAsync(
+                new MoveId(move), wish?.Fenced is { } host ? new HostId(host) : null)))
+            .Needs(Permission.RunHosts, Traits.Recorded);
         api.MapGet("/migrations/{move}/events", async Task<ServerSentEventsResult<Migration>> (string move, CancellationToken leave) =>
             TypedResults.ServerSentEvents(WatchAsync(control, streams.Enter(), await FindAsync(control, move), Either(leave, stopping))))
             .Needs(Permission.SeeCluster);

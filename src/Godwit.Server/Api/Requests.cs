@@ -46,3 +46,7 @@ public sealed record MigrateRequest(
 /// <param name="Cpus">Host processors, <c>0-3,6</c>; null keeps them.</param>
 public sealed record RefreshRequest(
     string? QemuPath = null, string? Cpus = null, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, bool DryRun = false);
+
+/// <summary>POST /api/v1/migrations/{move}/repair: ask both hosts of a move in doubt again.</summary>
+/// <param name="Fenced">A side that is off, by the caller's word; its copy then counts as lost. Null: both are asked.</param>
+public sealed record RepairMoveRequest(string? Fenced = null);

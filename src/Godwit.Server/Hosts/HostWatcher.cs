@@ -31,6 +31,9 @@ public sealed class HostWatcher(
     /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
     public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
 
+    /// <summary>A host answers again after it was given up.</summary>
+    public event Func<HostId, Task>? Returned;
+
     public async Task RunAsync(CancellationToken stopping)
     {
         while (!stopping.IsCancellationRequested)
@@ -82,7 +85,9 @@ public sealed class HostWatcher(
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
         if (host.State != HostState.Unreachable && !sharing.IsIncomplete(host.Id)) return;
         await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
-        if (host.State == HostState.Unreachable) await stores.Hosts.SetReachableAsync(host.Id, true, "");
+        if (host.State != HostState.Unreachable) return;
+        await stores.Hosts.SetReachableAsync(host.Id, true, "");
+        if (Returned is { } returned) await returned(host.Id);
     }
 
     private async Task TakeReportsAsync(HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known)

@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Server.Store;
@@ -11,9 +12,10 @@ namespace Godwit.Server.Migrations;
 /// goes on at once where it had begun, whatever the limits: its guest is on the way.
 /// </summary>
 public sealed class MigrationRunner(
-    Func<HostId, IHostAgent> agents, MoveStore moves, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log)
+    Func<HostId, IHostAgent> agents, Stores stores, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log)
 {
-    private readonly MigrateVm _story = new(agents, moves, time, live.Publish);
+    private readonly MoveStore moves = stores.Moves;
+    private readonly MigrateVm _story = new(agents, stores.Moves, time, live.Publish);
     private readonly Lock _one = new();
     private readonly Dictionary<MoveId, Running> _running = [];
     private readonly SortedDictionary<long, Migration> _waiting = [];
@@ -72,6 +74,50 @@ public sealed class MigrationRunner(
         live.End(ended);
         BeginWaiting(); // It may have held places for itself.
         return ended;
+    }
+
+    /// <summary>
+    /// Asks both hosts of a move in doubt again, and settles what they prove. The answer is the move as it goes on.
+    /// Throws <see cref="RefusedException"/> where nothing is in doubt, or where <paramref name="fenced"/> answers.
+    /// </summary>
+    /// <param name="fenced">A side that a person says is off for good; null: both are asked.</param>
+    public async Task<Migration> RepairAsync(MoveId id, HostId? fenced)
+    {
+        if (fenced is { } host && (await stores.Hosts.ListAsync()).Any(h => h.Id == host && h.State != HostState.Unreachable))
+            throw new RefusedException("host-answers", $"{host} answers, so it is not off",
+                $"'godwit migration repair {id}' without --fenced asks it");
+        var (move, refusal) = await stores.Operations.ReopenMoveAsync(id, fenced);
+        if (move is null) throw new RefusedException([refusal!]);
+        live.Begin(move);
+        lock (_one) Start(move);
+        return move;
+    }
+
+    /// <summary>A host answers again: what was in doubt because it did not is asked again.</summary>
+    public async Task RepairAfterReturnAsync(HostId host)
+    {
+        foreach (var move in await moves.InDoubtAsync(host))
+        {
+            try { await RepairAsync(move.Id, fenced: null); }
+            catch (RefusedException refused) { log.LogInformation("{Move} is left as it is: {Why}", move.Id, refused.Message); }
+        }
+        foreach (var move in await moves.LeftUntoldAsync(host)) await TellSourceAsync(move);
+    }
+
+    /// <summary>The move was done while its source was silent: the proof reaches it now, and it buries its copy.</summary>
+    private async Task TellSourceAsync(Migration done)
+    {
+        try
+        {
+            var source = agents(done.Source);
+            if ((await source.QueryMoveAsync(done.Id, _stopping.Token)).Standing != MoveStanding.SourceDoubt) return;
+            await source.SettleOutgoingAsync(done.Id, TargetProof.Runs, _stopping.Token);
+            await source.CleanMoveAsync(done.Id, _stopping.Token);
+        }
+        catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
+        {
+            log.LogInformation("{Host} was not told that {Move} is done: {Why}", done.Source, done.Id, silent.Message);
+        }
     }
 
     /// <summary>Leaves every move where it is, durably, for the next server.</summary>

@@ -57,6 +57,38 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         return Find(work, move);
     });
 
+    /// <summary>Moves whose end left their VM where nobody can prove it to be, and that had this host as a side.</summary>
+    public Task<List<Migration>> InDoubtAsync(HostId host) => database.RunAsync(work => work.Query(
+        """
+        SELECT m.doc, m.cancel_requested FROM migrations m JOIN vms v ON v.id = m.vm
+        WHERE m.ended = 1 AND v.state = @unknown ORDER BY m.seq DESC LIMIT @limit
+        """,
+        Read, ("@unknown", Fields.Word(VmState.Unknown)), ("@limit", ListMax))
+        .Where(m => m.End == MoveEnd.NeedsOperator && (m.Source == host || m.Target == host)).ToList());
+
+    /// <summary>Moves that are done, and whose source never said so: it may still hold its copy, in doubt.</summary>
+    public async Task<IReadOnlyList<Migration>> LeftUntoldAsync(HostId source) =>
+        [.. (await ListAsync(null, activeOnly: false, ListMax))
+            .Where(m => m is { End: MoveEnd.Done, Receipt: null, Mode: not MoveMode.Cold } && m.Source == source)];
+
+    /// <summary>An ended move goes on: its record is as before its end. For <see cref="OperationStore.ReopenMoveAsync"/>.</summary>
+    internal static Migration? Reopen(Work work, MoveId id, HostId? fenced)
+    {
+        if (Find(work, id) is not { } move) return null;
+        var again = move with
+        {
+            End = null, Reason = null, EndedAt = null, Progress = null, CancelRequested = false,
+            Repairs = move.Repairs + 1, Fenced = fenced ?? move.Fenced,
+        };
+        work.Execute("UPDATE migrations SET ended = 0, cancel_requested = 0, doc = @doc WHERE id = @id",
+            ("@doc", Fields.Doc(again)), ("@id", id.Value));
+        return again;
+    }
+
+    internal static bool IsNewest(Work work, Migration move) => work.Query(
+        "SELECT id FROM migrations WHERE vm = @vm ORDER BY seq DESC LIMIT 1", row => row.GetString(0),
+        ("@vm", move.Vm.Value)).FirstOrDefault() == move.Id.Value;
+
     public Task<Refusal?> ReserveAsync(MoveId move, HostId host, long bytes) => database.RunAsync(work =>
     {
         var migration = Find(work, move) ?? throw new InvariantBrokenException($"move {move} is in the store");
@@ -88,7 +120,7 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
             work.Execute("DELETE FROM migrations WHERE ended = 1 AND seq <= @last", ("@last", seq - EndedKeptMax));
     }
 
-    private static Migration? Find(Work work, MoveId move) => work.Query(
+    internal static Migration? Find(Work work, MoveId move) => work.Query(
         "SELECT doc, cancel_requested FROM migrations WHERE id = @id", Read, ("@id", move.Value)).FirstOrDefault();
 
     private static Migration Read(DbDataReader row)

@@ -2,6 +2,7 @@ using System.Data.Common;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
+using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 
 namespace Godwit.Server.Store;
@@ -51,6 +52,29 @@ public sealed class OperationStore(Database database, TimeProvider time)
             move.VmName, move.Source.Value, move.Id.Value), time.GetUtcNow());
         return new Begun.Now(wished);
     });
+
+    /// <summary>The end of a move that left its VM in doubt is taken back, and the VM is the move's again.</summary>
+    public Task<(Migration? Move, Refusal? Refusal)> ReopenMoveAsync(MoveId id, HostId? fenced) =>
+        database.RunAsync<(Migration?, Refusal?)>(work =>
+        {
+            var move = MoveStore.Find(work, id);
+            if (MoveRepair.WhyNot(id, move, move is null ? null : VmStore.Find(work, move.Vm), fenced) is { } refusal)
+                return (null, refusal);
+            if (!MoveStore.IsNewest(work, move!)) return (null, MoveRepair.Superseded(move!));
+            var holder = work.Query("SELECT doc FROM operations WHERE vm = @vm AND ended = 0", Read, ("@vm", move!.Vm.Value));
+            if (holder.Count > 0) return (null, Vms.VmVerbs.BusyWith(holder[0]).Reasons[0]);
+            var operation = work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();
+            if (operation is not null) Save(work, operation with { EndedAt = null });
+            else
+                Insert(work, new Operation
+                {
+                    Id = id.Value, Kind = OperationKind.Migrate, Vm = move.Vm, VmName = move.VmName, CreatedAt = move.CreatedAt,
+                }, null);
+            var said = fenced is null ? "" : $"; {fenced} is off by a person's word";
+            EventStore.Append(work, new Happening("move-repair", $"{move.VmName}: its move is taken up again{said}",
+                move.VmName, move.Source.Value, id.Value), time.GetUtcNow());
+            return (MoveStore.Reopen(work, id, fenced), null);
+        });
 
     public Task<Operation?> FindAsync(string id) => database.RunAsync(work =>
         work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id)).FirstOrDefault());

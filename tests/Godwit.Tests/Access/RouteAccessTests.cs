@@ -56,6 +56,7 @@ public sealed class RouteAccessTests
         ["GET /api/v1/migrations/{move}"] = Lookers,
         ["GET /api/v1/migrations/{move}/events"] = Lookers,
         ["POST /api/v1/migrations/{move}/cancel"] = Movers,
+        ["POST /api/v1/migrations/{move}/repair"] = Hosters,
         ["GET /api/v1/events"] = Lookers,
         ["GET /api/v1/tokens"] = "admin",
         ["POST /api/v1/tokens"] = "admin",
