@@ -116,7 +116,10 @@ public sealed partial class MachineLife(HostMachines machines)
         }
     }
 
-    /// <summary>Forgets a VM none of whose QEMUs is here: run directory, record. No error where it is unknown.</summary>
+    /// <summary>
+    /// Forgets a VM none of whose QEMUs is here: run directory, record. No error where it is unknown. Of a VM that is
+    /// another host's by now (a newer epoch, or known so before) the record stays: it refuses a late start of the old epoch.
+    /// </summary>
     public async Task ForgetAsync(VmId vm, Epoch epoch)
     {
         if (machines.Find(vm) is not { } machine) return;
@@ -128,7 +131,8 @@ public sealed partial class MachineLife(HostMachines machines)
                 throw new RefusedException("vm-running",
                     $"{machine.Spec.Name} has a QEMU here (process {alive.Process.Pid})", "stop it first");
             foreach (var dead in machine.Record.Instances) await machines.BuryAsync(machine, dead, r => r);
-            machines.Remove(machine);
+            if (epoch > machine.Epoch) await machines.DisownAsync(machine, epoch, "it moved away while it was stopped");
+            if (machine.Record.IsOwner) machines.Remove(machine);
         }
     }
 

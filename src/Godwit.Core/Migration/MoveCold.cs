@@ -4,8 +4,9 @@ using Godwit.Core.Vms;
 namespace Godwit.Core.Migration;
 
 /// <summary>
-/// The cold move: shut down, change owner, start again where it ran before. No token is needed, because the owner is
-/// changed while no QEMU of this VM exists anywhere: the source has forgotten it, proved, before the record changes.
+/// The cold move: shut down, change owner, start again where it ran before. No token is needed, because no QEMU of this
+/// VM exists anywhere meanwhile: its end is proved before the record changes, and the source knows that it owns it no
+/// more, durably, before it starts at the target.
 /// Runs again from the top after a crash of the server, like <see cref="MigrateVm"/>.
 /// </summary>
 internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJournal journal, MoveStory story)
@@ -31,6 +32,8 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
             if (vm.Owner == story.Move.Source) vm = await LeaveAsync(vm, stop.Token, serverStopping);
 
             await story.EnterAsync(Phase.Verifying); // No cancel: from here only forward.
+            // Told under the new epoch, before it can run there: a late order to start it refuses the source from now on.
+            await agents(story.Move.Source).ForgetVmAsync(vm.Spec.Id, vm.Epoch, serverStopping);
             if (story.Move.WasRunning == true)
             {
                 await agents(story.Move.Target).StartVmAsync(new StartVm(vm.Spec, vm.Epoch), serverStopping);
@@ -47,12 +50,11 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
         }
     }
 
-    /// <summary>Shuts the guest down and makes the source forget it; then, and only then, the target owns it.</summary>
+    /// <summary>Shuts the guest down; then, and only then, the target owns it.</summary>
     private async Task<Vm> LeaveAsync(Vm vm, CancellationToken stop, CancellationToken serverStopping)
     {
         var source = agents(story.Move.Source);
         if (story.Move.WasRunning == true) await source.StopVmAsync(vm.Spec.Id, vm.Epoch, force: false, stop);
-        await source.ForgetVmAsync(vm.Spec.Id, vm.Epoch, serverStopping);
         await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Target, vm.Epoch.Next(), VmState.Stopped);
         return await journal.ReadVmAsync(vm.Spec.Id);
     }

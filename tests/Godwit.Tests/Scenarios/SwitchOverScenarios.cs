@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
+using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Machines;
@@ -125,6 +126,19 @@ public sealed class SwitchOverScenarios
         await world.Loop.Until(() => world.Runs("web", on: "host2")); // While it is cut off.
         world.Net.Heal("server", "host1");
         await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+    });
+
+    [Fact]
+    public void A_start_that_arrives_after_the_vm_moved_away_cold_is_refused() => World.Run(seed: 32, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var late = new StartVm((await world.VmAsync("web")).Spec, (await world.VmAsync("web")).Epoch);
+        await EndsAsync(world, await world.MigrateAsync("web", to: "host2", MoveMode.Cold), MoveEnd.Done, VmState.Running);
+
+        var refused = await Assert.ThrowsAsync<RefusedException>(() =>
+            world.Agents["host1"].Process!.Context.CallAsync(() => world.Agents["host1"].Serving!.StartVmAsync(late, default)));
+        Assert.Equal("epoch-stale", refused.Reasons[0].Code);
+        Assert.True(world.Runs("web", on: "host2"));
     });
 
     private static async Task<MoveId> BeginAsync(World world, string? source = null, string? target = null)

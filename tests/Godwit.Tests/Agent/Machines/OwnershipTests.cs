@@ -85,6 +85,18 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public async Task A_host_whose_stopped_vm_moved_away_refuses_a_late_start_however_often_it_is_told()
+    {
+        var (machines, life) = await AgentAsync(Record(4, isOwner: true));
+        await life.ForgetAsync(Spec.Id, new Epoch(5));
+        await life.ForgetAsync(Spec.Id, new Epoch(5));
+        await RefusedAsync("epoch-stale", () => life.StartAsync(Spec, new Epoch(4), default));
+        await RefusedAsync("epoch-stale", () => life.StartAsync(Spec, new Epoch(5), default));
+        Assert.Empty(await life.ListAsync(default));
+        Assert.Equal((false, new Epoch(5)), (machines.Get(Spec.Id).Record.IsOwner, machines.Get(Spec.Id).Epoch));
+    }
+
+    [Fact]
     public async Task Orders_of_another_epoch_than_the_owners_change_nothing()
     {
         var (machines, life) = await AgentAsync(Record(5, isOwner: true));
