@@ -157,7 +157,7 @@ public sealed partial class MachineLife(HostMachines machines)
         var instance = machine.Instances.FirstOrDefault(i => i.Incarnation == shown?.Incarnation);
         if (instance is null && shown is not null && machines.Processes.IsAlive(shown.Process))
             instance = await MachineAdoption.ReconnectAsync(machines, machine, shown);
-        var (state, note) = await StateAsync(record, shown, instance, cancel);
+        var (state, note) = await StateAsync(record, shown, instance, machine.HeldBy is not null, cancel);
         return new VmReport
         {
             Spec = record.Spec, Epoch = record.Epoch, IsOwner = record.IsOwner, State = state, Note = note,
@@ -250,7 +250,7 @@ public sealed partial class MachineLife(HostMachines machines)
 
     /// <summary>What QEMU says, where one is there; what the record says, where none is.</summary>
     private static async Task<(VmState State, string? Note)> StateAsync(
-        OwnerRecord record, InstanceRecord? shown, QemuInstance? instance, CancellationToken cancel)
+        OwnerRecord record, InstanceRecord? shown, QemuInstance? instance, bool inMove, CancellationToken cancel)
     {
         if (shown is null) return (record.IsOwner ? record.Wanted : VmState.Stopped, record.Note);
         if (instance is null) return (VmState.Unknown, $"QEMU process {shown.Process.Pid} does not answer on its monitor");
@@ -263,7 +263,8 @@ public sealed partial class MachineLife(HostMachines machines)
                 QmpRunStatus.Shutdown => (VmState.Stopped, "the guest powered itself off"),
                 QmpRunStatus.Paused => (VmState.Paused, record.Note),
                 QmpRunStatus.InMigrate => (VmState.Paused, "waits for a move to arrive"),
-                QmpRunStatus.PostMigrate => (VmState.Unknown, "it was handed over, and no answer has come yet"),
+                QmpRunStatus.PostMigrate when inMove => (VmState.Unknown, "it was handed over, and no answer has come yet"),
+                QmpRunStatus.PostMigrate => (VmState.Paused, record.Note), // Kept here after all, paused as it was.
                 QmpRunStatus.IoError => (VmState.Paused, "paused by QEMU: its storage failed or is full; repair it, then unpause"),
                 _ => (VmState.Paused, $"QEMU says {status}"),
             };

@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
+using Godwit.Server.Operations;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Machines;
 using Xunit;
@@ -139,6 +140,22 @@ public sealed class SwitchOverScenarios
             world.Agents["host1"].Process!.Context.CallAsync(() => world.Agents["host1"].Serving!.StartVmAsync(late, default)));
         Assert.Equal("epoch-stale", refused.Reasons[0].Code);
         Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    [Fact]
+    public void A_paused_vm_that_was_sent_and_kept_after_all_is_paused_not_unknown() => World.Run(seed: 33, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.Agents["host2"].FailPoints = "incoming.before-intent=throw";
+        world.Agents["host2"].Kill();
+        await world.Loop.Until(() => world.Agents["host2"].Serving is not null);
+        await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Pause, "web", o => o, null, default));
+
+        var ended = await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+        Assert.True(ended.End == MoveEnd.RolledBack, $"{ended.End}: {ended.Reason}");
+        await world.SleepAsync(15); // Its host has reported since.
+        Assert.Equal("postmigrate", world.Copy("web", on: "host1")!.RunState);
+        Assert.Equal(VmState.Paused, (await world.VmAsync("web")).State);
     });
 
     private static async Task<MoveId> BeginAsync(World world, string? source = null, string? target = null)
