@@ -44,6 +44,4 @@ internal enum SafetyRule
     MayHaveRunIsLost,
     /// <summary>Orders of an older epoch are refused.</summary>
     EpochChecked,
-    /// <summary>A refresh that sent cont to the new QEMU never goes back to the old one.</summary>
-    RefreshOnlyForward,
 }

@@ -15,7 +15,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
         godwit-sim --seeds A..B         those stories, one line for each that fails, and the sums
         godwit-sim --hours H [--from N] stories from seed N on (default 1), for H hours of real time
           --trace                       everything that happens
-          --without RULE                agents that do not keep this safety rule; the checkers should object
+          --focused                     only small worlds whose bad luck aims at hand-overs
+          --without RULE                agents that do not keep this safety rule, until a checker objects
         Exit code: 0 all well, 1 some failed, 2 not understood.
         """;
     private const int FailuresShownMax = 20;
@@ -23,7 +24,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
     private readonly RunCounts _counts = new();
     private (ulong From, ulong To) _seeds = (1, 1);
     private TimeSpan? _hours;
-    private bool _trace;
+    private bool _trace, _focused;
     private SafetyRuleChoice _without;
     private long _stories, _failed, _steps;
     private TimeSpan _virtual;
@@ -36,14 +37,19 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
             return 2;
         }
         var began = time.GetTimestamp();
-        for (var seed = _seeds.From; _hours is { } hours ? time.GetElapsedTime(began) < hours : seed <= _seeds.To; seed++) Tell(seed);
+        for (var seed = _seeds.From; _hours is { } hours ? time.GetElapsedTime(began) < hours : seed <= _seeds.To; seed++)
+        {
+            Tell(seed);
+            if (_without.Rule is not null && _failed > 0) break;
+        }
         if (_hours is not null || _seeds.To > _seeds.From) Sum(time.GetElapsedTime(began));
         return _failed == 0 ? 0 : 1;
     }
 
     private void Tell(ulong seed)
     {
-        var knobs = WorldKnobs.FromSeed(seed) with { Without = _without.Rule };
+        var knobs = WorldKnobs.FromSeed(seed, _focused ? true : null);
+        if (_without.Rule is { } left) knobs = Drill.Against(left, knobs);
         var alone = _hours is null && _seeds.From == _seeds.To;
         if (alone) output.WriteLine($"seed {seed}: {knobs}");
         var counts = new RunCounts();
@@ -59,7 +65,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
         {
             if (_failed++ < FailuresShownMax)
                 output.WriteLine($"seed {seed} FAILED at commit {Commit}\n{(alone ? failure.Message : failure.Message.Split('\n')[0])}"
-                    + $"\n  again: godwit-sim --seed {seed}{(_without.Rule is { } rule ? $" --without {rule}" : "")} --trace");
+                    + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}"
+                    + $"{(_without.Rule is { } rule ? $" --without {rule}" : "")} --trace");
         }
         _counts.Add(counts);
         _stories++;
@@ -93,10 +100,11 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
                 "--hours" => TryHours(value),
                 "--without" => _without.TryRead(value),
                 "--trace" => _trace = true,
+                "--focused" => _focused = true,
                 _ => false,
             };
             if (!known) return false;
-            if (arguments[i] != "--trace") i++;
+            if (arguments[i] is not ("--trace" or "--focused")) i++;
         }
         return arguments.Length > 0;
     }

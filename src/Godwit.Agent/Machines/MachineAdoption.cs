@@ -20,7 +20,8 @@ public sealed partial class MachineAdoption(HostMachines machines)
     private static readonly TimeSpan ConnectMax = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan ReconnectMax = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan QmpDeadline = TimeSpan.FromSeconds(15);
-    private const int CommandLineBytesMax = 128 << 10;
+    private static readonly TimeSpan SettlePause = TimeSpan.FromSeconds(10);
+    private const int CommandLineBytesMax = 128 << 10, SettleTriesMax = 1000;
 
     /// <summary>QEMUs that look like ours and belong to no record, one sentence each, as of the last look.</summary>
     public IReadOnlyList<string> Orphans { get; private set; } = [];
@@ -64,7 +65,31 @@ public sealed partial class MachineAdoption(HostMachines machines)
                 catch (Exception failed) when (failed is IOException or QmpException)
                 {
                     SettleFailed(machines.Log, machine.Id.Value, failed.Message); // The others go on; list shows its state.
+                    _ = SettleLaterAsync(machine);
                 }
+            }
+        }
+    }
+
+    /// <summary>A disk that was full, or failed: what is left of a QEMU is tidied up when it works again. Never faults.</summary>
+    private async Task SettleLaterAsync(Machine machine)
+    {
+        for (var attempt = 0; attempt < SettleTriesMax; attempt++)
+        {
+            await Task.Delay(SettlePause, machines.Time);
+            try
+            {
+                using (await machine.EnterAsync())
+                {
+                    if (machine.HeldBy is not null || machines.Find(machine.Id) != machine) return; // Somebody else sees to it.
+                    await SettleAsync(machine);
+                    await machines.TidyAsync(machine);
+                    return;
+                }
+            }
+            catch (Exception failed) when (failed is IOException or QmpException)
+            {
+                SettleFailed(machines.Log, machine.Id.Value, failed.Message);
             }
         }
     }

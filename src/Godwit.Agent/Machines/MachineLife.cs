@@ -37,8 +37,10 @@ public sealed partial class MachineLife(HostMachines machines)
             if (record.Wanted == VmState.Saved && epoch == record.Epoch) throw new RefusedException("vm-saved",
                 $"{spec.Name} is saved: booting it would lose the memory that was saved", "use 'godwit vm resume'");
             var alive = record.Instances.FirstOrDefault(i => machines.Processes.IsAlive(i.Process));
-            if (alive is not null && epoch == record.Epoch && alive.Incarnation == record.Current)
+            if (alive is not null && record.IsOwner && alive.Incarnation == record.Current)
             {
+                // An order to start it had been given up by the server, and arrived: the newer order means the same guest.
+                if (epoch != record.Epoch) await machines.ChangeAsync(machine, r => r with { Epoch = epoch });
                 await FinishStartAsync(machine, cancel);
                 return await ReportAsync(machine, cancel);
             }

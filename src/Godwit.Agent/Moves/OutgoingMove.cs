@@ -187,6 +187,9 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             case LinkAnswer.Aborted aborted when aborted.Epoch == order.Epoch.Next():
                 await Ending.KeepAsync($"the target could not start it: {aborted.Reason}");
                 break;
+            case LinkAnswer when !tools.Rules.Keeps(SafetyRule.TokenIsFinal):
+                await Ending.KeepAsync("the link broke");
+                break;
             case LinkAnswer other when !Ending.Record.IsSettled:
                 Board.Stand(MoveStanding.SourceDoubt, $"the token left and no answer came ({other})");
                 break;

@@ -98,7 +98,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         }
         catch (Exception e) when (e is QmpException or IOException or TimeoutException)
         {
-            if (!contSent || !tools.Rules.Keeps(SafetyRule.RefreshOnlyForward)) await GoOnWithOldAsync(fresh, oldSignals, e.Message);
+            if (!contSent) await GoOnWithOldAsync(fresh, oldSignals, e.Message);
             else Board.Stand(MoveStanding.SourceDoubt, $"the new QEMU was told to run and did not answer: {e.Message}");
         }
     }

@@ -26,6 +26,8 @@ public sealed record Operation
     public bool ThenStart { get; init; }
     /// <summary>Restart: the stop is done. Resume from a file: the new epoch is recorded. Only the start is left.</summary>
     public bool FirstHalfDone { get; init; }
+    /// <summary>Start and restart: the epoch of this boot is recorded.</summary>
+    public bool EpochTaken { get; init; }
     /// <summary>The VM as the operation left it; null while it goes on, where it failed, and after a delete.</summary>
     public Vm? Result { get; init; }
     /// <summary>Why it failed; null where it did not.</summary>

@@ -99,6 +99,14 @@ public sealed class OperationStore(Database database, TimeProvider time)
         return VmStore.Find(work, vm.Spec.Id)!;
     });
 
+    /// <summary>The next epoch for a boot, in one transaction with the operation that boots it.</summary>
+    public Task<Vm> RecordBootAsync(Operation operation, Vm vm) => database.RunAsync(work =>
+    {
+        VmStore.RecordOwner(work, vm.Spec.Id, vm.Owner, vm.Epoch.Next(), vm.State);
+        Save(work, operation);
+        return VmStore.Find(work, vm.Spec.Id)!;
+    });
+
     /// <summary>Its end, what it makes of the VM's record, and its reservation's end, all or nothing.</summary>
     /// <param name="last">More to change in the same transaction; null is nothing.</param>
     public Task<Operation> EndAsync(Operation operation, Happening happening, Action<Work>? last = null) => database.RunAsync(work =>

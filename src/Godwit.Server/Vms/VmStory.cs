@@ -74,10 +74,22 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
                 throw new RefusedException("vm-saved", $"{vm.Spec.Name} is saved: starting it would lose its memory",
                     $"bring it back with 'godwit vm resume {vm.Spec.Name}'");
         }
-        if (operation.Kind != OperationKind.Create) await MakeDisksAsync(operation, vm, stopping);
+        if (operation.Kind != OperationKind.Create)
+        {
+            await MakeDisksAsync(operation, vm, stopping);
+            (operation, vm) = await NextBootAsync(operation, vm);
+        }
         var report = await LaunchAsync(operation, vm, null, stopping);
         return await EndAsync(operation, "vm-started", $"{vm.Spec.Name} is {Fields.Word(report.State)} on {vm.Owner}",
             work => VmStore.SetState(work, vm.Spec.Id, vm.Epoch, report.State, null));
+    }
+
+    /// <summary>Each boot has its own epoch: an order to stop or save that was meant for the life before cannot end this one.</summary>
+    private async Task<(Operation, Vm)> NextBootAsync(Operation operation, Vm vm)
+    {
+        if (operation.EpochTaken) return (operation, vm);
+        operation = operation with { EpochTaken = true };
+        return (operation, await stores.Operations.RecordBootAsync(operation, vm));
     }
 
     private async Task<VmReport> LaunchAsync(Operation operation, Vm vm, string? savedFile, CancellationToken stopping)
@@ -108,9 +120,10 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         {
             await agents.Of(vm.Owner).StopVmAsync(vm.Spec.Id, vm.Epoch, force, stopping);
         }
-        catch (RefusedException nothing) when (vm.State == VmState.Crashed && nothing.Reasons[0].Code == "vm-not-here")
+        catch (RefusedException nothing)
+            when (vm.State == VmState.Crashed && nothing.Reasons[0].Code is ("vm-not-here" or "epoch-stale"))
         {
-            // It crashed, and its host has no trace of it left: there is nothing to stop.
+            // It crashed, and its host has no trace of it left, or never got to its last boot: there is nothing to stop.
         }
     }
 

@@ -43,6 +43,9 @@ public sealed class NoLostVm : IChecker
         if (fact.Kind is GuestFactKind.Runs or GuestFactKind.Stops) _newest[fact.Vm] = fact.State;
         if (fact.Kind is GuestFactKind.Runs) _excused.Remove(fact.Vm);
         if (fact.Kind is GuestFactKind.PowersOff) _excused.Add(fact.Vm);
+        // A target that took the token and was struck dead before it ran: nobody can tell that it had not run.
+        if (fact is { Kind: GuestFactKind.Gone, End: ProcessEnd.Injected or ProcessEnd.PowerCut }
+            && world.Ledger.Alive.Any(q => q.Options.Name == fact.Vm && q.HasSentAll)) _excused.Add(fact.Vm);
         if (fact.Kind != GuestFactKind.Gone || !Same(fact.State, _newest.GetValueOrDefault(fact.Vm)) || fact.State.IsBlank) return;
         if (fact.End is ProcessEnd.Injected or ProcessEnd.PowerCut)
         {

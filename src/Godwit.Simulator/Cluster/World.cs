@@ -157,7 +157,9 @@ public sealed class World
     {
         var limit = Loop.Now + EndsWithin;
         while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
-        await SleepAsync(330); // A candidate that nobody connects to is taken back after 5 minutes; all else is cleaned by then.
+        await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
+        // A candidate that nobody connects to is taken back after 5 minutes.
+        if (Ledger.Alive.Any(q => q.RunState == "inmigrate")) await SleepAsync(330);
     }
 
     public Task SleepAsync(double seconds) => Loop.SleepAsync(TimeSpan.FromSeconds(seconds));

@@ -2,6 +2,7 @@ using System.Globalization;
 using Godwit.Agent;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Qemu;
+using Godwit.Simulator.Stories;
 
 namespace Godwit.Simulator.Cluster;
 
@@ -15,6 +16,8 @@ public sealed record WorldKnobs
     public TimeSpan LinkDelay { get; init; } = TimeSpan.FromMicroseconds(150);
     /// <summary>False: image locks do not hold between hosts, so nothing hides a second runner.</summary>
     public bool ImageLocksWork { get; init; }
+    /// <summary>A small world whose bad luck aims at hand-overs, instead of a whole cluster's life.</summary>
+    public bool IsFocused { get; init; }
     /// <summary>How often an order to an agent arrives a second time, later.</summary>
     public double DuplicateOrders { get; init; }
     /// <summary>How often an order is held up on its way, so that later ones overtake it.</summary>
@@ -27,20 +30,25 @@ public sealed record WorldKnobs
 
     /// <summary>The safety rule the agents of this world do not keep; null in every world but those that test the checkers.</summary>
     internal SafetyRule? Without { get; init; }
+    /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
+    internal Drill? Drill { get; init; }
 
-    public static WorldKnobs FromSeed(ulong seed)
+    /// <param name="focused">Null: the seed decides.</param>
+    public static WorldKnobs FromSeed(ulong seed, bool? focused = null)
     {
         var random = SimRandom.Fork(seed, "knobs");
         var used = 64 << random.Next(4);
-        var hosts = random.Chance(1 / 16.0) ? 2 + random.Next(19) : 2 + random.Next(3);
-        var vms = random.Chance(1 / 100.0) ? 1 + random.Next(200) : random.Chance(1 / 10.0) ? 1 + random.Next(20) : 1 + random.Next(3);
+        var small = random.Chance(0.6) ? focused != false : focused == true;
+        var hosts = small ? 2 + random.Next(2) : random.Chance(1 / 16.0) ? 2 + random.Next(19) : 2 + random.Next(3);
+        var vms = small ? 1 : random.Chance(1 / 100.0) ? 1 + random.Next(200)
+            : random.Chance(1 / 10.0) ? 1 + random.Next(20) : 1 + random.Next(3);
         return new WorldKnobs
         {
-            Hosts = hosts, Vms = Math.Min(vms, 10 * hosts),
+            Hosts = hosts, Vms = Math.Min(vms, 10 * hosts), IsFocused = small,
             LinkBytesPerSecond = 2_000_000L << random.Next(6),
             LinkDelay = TimeSpan.FromMicroseconds(20 << random.Next(10)),
             ImageLocksWork = random.Chance(0.3),
-            DuplicateOrders = random.Chance(0.5) ? 0.05 : 0,
+            DuplicateOrders = random.Chance(0.5) ? 0.05 * (1 + random.Next(4)) : 0,
             LateOrders = random.Chance(0.3) ? 0.02 : 0,
             LostAnswers = random.Chance(0.5) ? 0.03 : 0,
             Load = new GuestLoad(used, used / 4, 50_000L << random.Next(8)),
@@ -49,7 +57,8 @@ public sealed record WorldKnobs
     }
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"hosts={Hosts} vms={Vms} link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
+        $"{(IsFocused ? "focused " : "")}hosts={Hosts} vms={Vms} "
+        + $"link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
         + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");
 }

@@ -21,11 +21,25 @@ internal static class Moment
         "CancelMoveAsync", "CleanMoveAsync", "StartRefreshAsync", "StartVmAsync", "StopVmAsync", "SaveVmAsync", "serves",
     ];
 
+    /// <summary>Where a token is under way, or about to be.</summary>
+    private static readonly string[] HandOverSigns =
+    [
+        "outgoing migration active", "incoming migration active", ": Stops,", ": Stops,", "outgoing migration completed",
+        "outgoing migration completed", "outgoing migration completed", ": Loaded,", ": Loaded,", "incoming migration completed",
+        ": Runs,", ": Runs,", ": Runs,", ".json: HandingOver", ".json: Candidate", ".json: Intent", ".json: Intent", ".json: Runs",
+        ".json: Released", ".json: Kept", ".json: Aborted", "QueryMoveAsync", "SettleOutgoingAsync", "AbandonIncomingAsync", "serves",
+    ];
+
     /// <summary>Returns where it happened; null is nowhere in particular.</summary>
     public static async Task<string?> ComeAsync(World world, SimRandom random)
     {
-        if (random.Chance(0.3)) return null;
-        var sign = Signs[random.Next(Signs.Length)];
+        var signs = world.Knobs.IsFocused ? HandOverSigns : Signs;
+        if (random.Chance(world.Knobs.IsFocused ? 0.05 : 0.3)) return null;
+        return await ComeAsync(world, signs[random.Next(signs.Length)], random);
+    }
+
+    public static async Task<string?> ComeAsync(World world, string sign, SimRandom random)
+    {
         var there = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         void Look(string who, string what)
         {

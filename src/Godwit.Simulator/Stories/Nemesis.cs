@@ -8,7 +8,7 @@ namespace Godwit.Simulator.Stories;
 /// <summary>Bad luck: faults of all kinds, each at its own moment, some in pairs. Everything heals in the end.</summary>
 internal sealed class Nemesis(World world, RunCounts counts)
 {
-    private const double StretchSeconds = 15;
+    private double StretchSeconds => IsFocused ? 6 : 15;
 
     private static readonly (Fault Fault, int Weight)[] Weights =
     [
@@ -19,6 +19,16 @@ internal sealed class Nemesis(World world, RunCounts counts)
         (Fault.GuestPowersOff, 3),
     ];
 
+    private static readonly (Fault Fault, int Weight)[] HandOverWeights =
+    [
+        (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 3), (Fault.QemuDeath, 12), (Fault.QemuHang, 6),
+        (Fault.QemuWillNotLoad, 5), (Fault.PowerCut, 8), (Fault.Cut, 12), (Fault.OneWayCut, 10), (Fault.Reset, 8),
+        (Fault.SlowLink, 2), (Fault.LossyLink, 2), (Fault.DiskErrors, 6), (Fault.SlowDisk, 2), (Fault.BitFlip, 8),
+        (Fault.GuestPowersOff, 2),
+    ];
+
+    private bool IsFocused => world.Knobs.IsFocused;
+
     /// <summary>Returns when the last of its own effects has passed.</summary>
     public Task RunAsync(int faults) =>
         Task.WhenAll([.. Enumerable.Range(0, faults).Select(n => OneAsync(SimRandom.Fork(world.Loop.Seed, $"fault {n}")))]);
@@ -26,6 +36,13 @@ internal sealed class Nemesis(World world, RunCounts counts)
     private async Task OneAsync(SimRandom random)
     {
         await world.SleepAsync(random.Next((int)(StretchSeconds * 1000)) / 1000.0);
+        if (IsFocused && (random.Chance(0.6) || world.Knobs.Drill is not null))
+        {
+            var drill = world.Knobs.Drill ?? Drill.Draw(random);
+            if (await Moment.ComeAsync(world, drill.Sign, random) is { } here && world.Agents.TryGetValue(here, out var there))
+                await StrikeAsync(drill.Fault, there, random, drill.SecondsMin);
+            return;
+        }
         var where = await Moment.ComeAsync(world, random);
         var agents = world.Agents.Values.ToList();
         var agent = where is not null && random.Chance(0.7) && world.Agents.TryGetValue(where, out var named)
@@ -39,19 +56,20 @@ internal sealed class Nemesis(World world, RunCounts counts)
         await first;
     }
 
-    private static Fault Draw(SimRandom random)
+    private Fault Draw(SimRandom random)
     {
-        var at = random.Next(Weights.Sum(w => w.Weight));
-        foreach (var (fault, weight) in Weights)
+        var weights = IsFocused ? HandOverWeights : Weights;
+        var at = random.Next(weights.Sum(w => w.Weight));
+        foreach (var (fault, weight) in weights)
             if ((at -= weight) < 0) return fault;
         throw new InvalidOperationException("the weights were summed wrongly");
     }
 
-    private async Task StrikeAsync(Fault fault, SimAgent agent, SimRandom random)
+    private async Task StrikeAsync(Fault fault, SimAgent agent, SimRandom random, double secondsMin = 0)
     {
         counts.Count(fault);
         world.Loop.Trace("nemesis", $"{fault} at {agent.Host.Name}");
-        var seconds = 0.005 * Math.Pow(2, random.Next(1300) / 100.0); // 5 ms to 41 s, each doubling as likely.
+        var seconds = secondsMin + 0.005 * Math.Pow(2, random.Next(1300) / 100.0); // 5 ms to 41 s, each doubling as likely.
         var (host, disk) = (agent.Host, agent.Host.Disk);
         switch (fault)
         {
@@ -84,13 +102,14 @@ internal sealed class Nemesis(World world, RunCounts counts)
     private SimQemu? Guest(SimHost host, SimRandom random)
     {
         var here = world.Ledger.Alive.Where(q => q.Host == host).ToList();
+        if (random.Chance(0.8) && here.Find(q => q.IsRunning) is { } running) return running;
         return here.Count == 0 ? null : here[random.Next(here.Count)];
     }
 
     private string Other(SimHost host, SimRandom random)
     {
         var others = world.Agents.Keys.Where(n => n != host.Name).ToList();
-        return random.Chance(0.35) ? "server" : others[random.Next(others.Count)];
+        return random.Chance(IsFocused ? 0.1 : 0.35) ? "server" : others[random.Next(others.Count)];
     }
 
     private async Task WhileAsync(double seconds, Action<bool> set)

@@ -22,7 +22,7 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
         var wishes = 1 + random.Next(WishesMax);
         for (var wish = 0; wish < wishes; wish++)
         {
-            await world.SleepAsync(random.Next(4000) / 1000.0);
+            await world.SleepAsync(random.Next(world.Knobs.IsFocused ? 1500 : 4000) / 1000.0);
             var vm = vms[random.Next(vms.Count)];
             var done = WishAsync(vm, random, $"key-{number}-{wish}");
             if (random.Chance(0.8)) await done; // The others do not wait for an answer.
@@ -34,7 +34,9 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
         await world.Loop.Until(() => world.Server.Serving is not null);
         try
         {
-            var kind = random.Next(100);
+            // In a focused world: mostly live moves, some refreshes and restarts.
+            var kind = world.Knobs.IsFocused ? random.Next(10) switch { < 6 => 0, 6 => 40, 7 => 60, 8 => 82, _ => random.Next(100) }
+                : random.Next(100);
             if (kind < 62) await MoveAsync(vm, kind, random, key);
             else await DoAsync(vm, kind, random, key);
         }

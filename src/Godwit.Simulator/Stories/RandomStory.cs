@@ -29,8 +29,10 @@ public sealed class RandomStory(World world, RunCounts counts)
         var vms = Enumerable.Range(1, world.Knobs.Vms).Select(n => $"vm{n}").ToList();
         await Task.WhenAll([.. vms.Select(vm => world.CreateVmAsync(vm, hosts[_random.Next(hosts.Count)], LoadOf()))]);
 
-        var people = new People(world, counts, vms).RunAsync(1 + _random.Next(PeopleMax) + (world.Knobs.Vms / 8));
-        var luck = new Nemesis(world, counts).RunAsync(_random.Next(FaultsMax + 1) + (world.Knobs.Hosts / 4));
+        var (crowd, faults) = world.Knobs.IsFocused ? (2, 1 + _random.Next(4))
+            : (1 + _random.Next(PeopleMax) + (world.Knobs.Vms / 8), _random.Next(FaultsMax + 1) + (world.Knobs.Hosts / 4));
+        var people = new People(world, counts, vms).RunAsync(crowd);
+        var luck = new Nemesis(world, counts).RunAsync(faults);
         await people;
         await luck;
 
@@ -47,6 +49,12 @@ public sealed class RandomStory(World world, RunCounts counts)
     /// <summary>A healed cluster that cannot be used is not healed.</summary>
     private async Task UseAsync(List<string> vms)
     {
+        try { await ResumeAndMoveAsync(vms); }
+        catch (RefusedException refused) { throw Unusable(refused.Message); }
+    }
+
+    private async Task ResumeAndMoveAsync(List<string> vms)
+    {
         foreach (var name in vms)
         {
             var vm = await world.VmAsync(name);
@@ -56,13 +64,9 @@ public sealed class RandomStory(World world, RunCounts counts)
         }
         var mover = (await world.Server.AskAsync(c => c.Stores.Vms.ListAsync())).FirstOrDefault(v => v.State == VmState.Running);
         if (mover is null) return;
-        try
-        {
-            var target = world.Agents.Keys.First(h => h != mover.Owner.Value);
-            var move = await world.EndOfAsync(await world.MigrateAsync(mover.Spec.Name, target, MoveMode.Quick));
-            if (move.End != MoveEnd.Done) throw Unusable($"{mover.Spec.Name} cannot be moved: {move.End}, {move.Reason}");
-        }
-        catch (RefusedException refused) { throw Unusable($"{mover.Spec.Name} cannot be moved: {refused.Message}"); }
+        var target = world.Agents.Keys.First(h => h != mover.Owner.Value);
+        var move = await world.EndOfAsync(await world.MigrateAsync(mover.Spec.Name, target, MoveMode.Quick));
+        if (move.End != MoveEnd.Done) throw Unusable($"{mover.Spec.Name} cannot be moved: {move.End}, {move.Reason}");
     }
 
     private static BrokenPromiseException Unusable(string how) => new("R6, every operation ends", how);

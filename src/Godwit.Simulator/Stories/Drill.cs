@@ -1,0 +1,56 @@
+using Godwit.Agent;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Loop;
+
+namespace Godwit.Simulator.Stories;
+
+/// <summary>
+/// Trouble at the very moments that each rule of the hand-over is there for. Random moments meet them too, but some so
+/// seldom that a rule could be missing for thousands of seeds.
+/// </summary>
+/// <param name="Sign">The part of a line of the trace that it waits for.</param>
+/// <param name="SecondsMin">How long it lasts at least, where it lasts.</param>
+internal sealed record Drill(string Sign, Fault Fault, double SecondsMin = 0)
+{
+    private static readonly Drill[] All =
+    [
+        new("outgoing migration active", Fault.BitFlip),
+        new("outgoing migration active", Fault.AgentCrash),
+        new(": Stops,", Fault.Cut, 12),
+        new("outgoing migration completed", Fault.AgentCrash),
+        new("outgoing migration completed", Fault.OneWayCut, 5),
+        new("outgoing migration completed", Fault.Reset),
+        new(".json: Intent", Fault.OneWayCut, 5),
+        new(".json: Intent", Fault.Reset),
+        new(".json: Intent", Fault.AgentCrash),
+        new(": Loaded,", Fault.QemuDeath),
+        new(": Runs,", Fault.AgentCrash),
+        new(": Runs,", Fault.QemuDeath),
+        new(": Runs,", Fault.PowerCut),
+        new(": Runs,", Fault.OneWayCut, 5),
+        new("synced owner", Fault.AgentCrash),
+    ];
+
+    /// <summary>A world without this rule, in the trouble that the rule is there for.</summary>
+    public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => knobs with
+    {
+        Without = rule,
+        DuplicateOrders = rule == SafetyRule.EpochChecked ? 0.2 : knobs.DuplicateOrders,
+        Drill = rule switch
+        {
+            SafetyRule.HandingOverBeforeMemory or SafetyRule.RestartIsNoProof =>
+                new Drill("outgoing migration completed", Fault.AgentCrash),
+            SafetyRule.PauseGuarded => new Drill(": Stops,", Fault.Cut, 20),
+            SafetyRule.TokenIsFinal => new Drill(": Runs,", Fault.Reset),
+            SafetyRule.SilenceIsNoProof => new Drill(".json: Intent", Fault.OneWayCut, 5),
+            // A QEMU that runs what it loaded does not wait for anyone to look at the digest.
+            SafetyRule.StreamChecked or SafetyRule.TargetStartsStopped => new Drill("outgoing migration active", Fault.BitFlip),
+            SafetyRule.IntentBeforeCont => new Drill(": Runs,", Fault.AgentCrash),
+            SafetyRule.TombstoneBeforeAborted => new Drill("outgoing migration completed", Fault.OneWayCut, 5),
+            SafetyRule.MayHaveRunIsLost => new Drill(": Runs,", Fault.PowerCut),
+            _ => null,
+        },
+    };
+
+    public static Drill Draw(SimRandom random) => All[random.Next(All.Length)];
+}
