@@ -169,7 +169,6 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
         var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
         await link.SendTokenAsync(token, CancellationToken.None);
-        Board.Stand(MoveStanding.SourceSwitching);
         await tools.FailPoints.HitAsync("outgoing.after-token");
         if (!tools.Rules.Keeps(SafetyRule.KillOnlyOnProof)) await qemu.KillAsync();
         // A slow answer is shown as doubt, so that the server asks the target too; the link's answer still counts.
@@ -178,6 +177,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             Board.Stand(MoveStanding.SourceDoubt, $"no answer to the token within {PauseMax.TotalSeconds:0} s");
             if (!tools.Rules.Keeps(SafetyRule.SilenceIsNoProof)) await Ending.KeepAsync("the target is silent");
         }
+        else Board.Stand(MoveStanding.SourceSwitching); // Told after the pause: what hears of it wants a processor, too.
         var answer = await link.Answer;
         switch (answer)
         {

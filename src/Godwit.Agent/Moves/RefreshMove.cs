@@ -74,7 +74,6 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         try
         {
             await old.Qmp.MigrateAsync("unix:" + fresh.IncomingSocket, QmpMoves.Deadline, CancellationToken.None);
-            Board.Stand(MoveStanding.SourceSwitching);
             var sent = await EndOfAsync(oldSignals, old.Qmp, oldSignals.Shutdown);
             if (sent != "completed")
             {
@@ -94,6 +93,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 await fresh.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
                 await freshSignals.Resumed.Joinable().WaitAsync(SwitchMax, tools.Time);
             }
+            Board.Stand(MoveStanding.SourceSwitching); // Told after the pause: what hears of it wants a processor, too.
             await SettleAsync(fresh, await ReceiptAsync(oldSignals, freshSignals));
         }
         catch (Exception e) when (e is QmpException or IOException or TimeoutException)
