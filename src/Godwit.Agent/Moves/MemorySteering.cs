@@ -33,8 +33,12 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
             {
                 var began = await NextPassAsync(signals, watching);
                 if (signals.Stopped.IsCompleted && order.Mode == MoveMode.Live) return;
-                var info = await qmp.TryQueryMigrateAsync();
-                if (info?.Ram is not { } ram) return;
+                // Still in "setup" QEMU has no figures yet, and its monitor may miss a deadline: the next look will tell.
+                if ((await qmp.TryQueryMigrateAsync())?.Ram is not { } ram)
+                {
+                    if (qmp.Closed.IsCompleted) return;
+                    continue;
+                }
                 Report(ram, Math.Max(pass, 1));
                 if (began is not { } number || order.Mode == MoveMode.Quick) continue;
                 pass = number;

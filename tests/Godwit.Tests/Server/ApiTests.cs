@@ -39,7 +39,7 @@ public sealed class ApiTests
         Assert.Equal(VmState.Paused, (await server.OkAsync<VmView>("POST", $"vms/{vm.Spec.Id}/pause")).State);
         Assert.Equal(VmState.Running, (await server.OkAsync<VmView>("POST", "vms/web/resume")).State);
         var saved = await server.OkAsync<VmView>("POST", "vms/web/save");
-        Assert.Equal((VmState.Saved, $"{vm.Spec.Id}-1.saved"), (saved.State, saved.SavedFile));
+        Assert.Equal((VmState.Saved, $"{vm.Spec.Id}-2.saved"), (saved.State, saved.SavedFile));
         Assert.Equal("vm-saved", (await server.ProblemAsync("POST", "vms/web/start")).Code);
         Assert.Equal(VmState.Running, (await server.OkAsync<VmView>("POST", "vms/web/resume")).State);
         Assert.Equal("vm-running", (await server.ProblemAsync("DELETE", "vms/web")).Code);
