@@ -24,13 +24,19 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
     public async Task AdoptAsync()
     {
-        foreach (var record in (await tools.Journal.ReadAllAsync()).Where(r => !r.IsSettled || IsUnburied(r))) await AdoptAsync(record);
+        var all = await tools.Journal.ReadAllAsync();
+        var newest = all.GroupBy(r => r.Vm).ToDictionary(g => g.Key, g => g.Max(r => r.NewEpoch));
+        foreach (var record in all.Where(r => !r.IsSettled || (r.NewEpoch == newest[r.Vm] && IsUnburied(r)))) await AdoptAsync(record);
     }
 
-    /// <summary>The guest went, and the last agent died before it had ended the copy it left.</summary>
+    /// <summary>
+    /// The guest went, and the last agent died before it had ended the copy it left. Never one that came back since:
+    /// incarnations begin at 1 again where a host had forgotten the VM, so a number alone says nothing.
+    /// </summary>
     private bool IsUnburied(MoveRecord record) => record is { Role: MoveRole.Source, Mark: MoveMark.Released }
         && tools.Machines.Find(new VmId(record.Vm)) is { } vm
-        && (vm.Epoch.Value < record.NewEpoch || vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation));
+        && (vm.Epoch.Value < record.NewEpoch || (vm.Epoch.Value == record.NewEpoch && !vm.Record.IsOwner
+            && vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation)));
 
     private async Task AdoptAsync(MoveRecord record)
     {

@@ -63,6 +63,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     {
         using (await vm.EnterAsync())
         {
+            if (vm.Record.IsOwner && vm.Epoch.Value >= Record.NewEpoch) return; // It came back since.
             if (vm.Epoch.Value < Record.NewEpoch)
                 await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
             if (vm.Record.Instances.FirstOrDefault(i => i.Incarnation == Record.Incarnation) is not { } left) return;
