@@ -27,12 +27,15 @@ public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout
     /// <summary>True for the file systems that keep files in memory: what guest RAM must lie on.</summary>
     public static bool IsMemoryBacked(string fileSystem) => fileSystem is "tmpfs" or "ramfs" or "hugetlbfs";
 
-    /// <summary>A file system of its own, also where /run is in memory: that is sized for sockets, 10 to 20 % of it.</summary>
+    /// <summary>
+    /// A file system of its own, also where /run is in memory: that is sized for sockets, 10 to 20 % of it. Never over VMs
+    /// that are there: a mount would hide the sockets and the memory of guests that run.
+    /// </summary>
     private async Task<string?> MemorySpaceAsync(CancellationToken cancel)
     {
         var vms = VmHome.VmsIn(layout.RunDirectory);
         if (IsMemoryBacked(await StatAsync(["-f", "-c", "%T"], vms, cancel))
-            && await StatAsync(["-c", "%m"], vms, cancel) != "/run") return null;
+            && (disk.List(vms).Count > 0 || await StatAsync(["-c", "%m"], vms, cancel) != "/run")) return null;
         // The size is a ceiling, not a reservation: admission counts memory, not this.
         var mounted = await processes.RunAsync(
             new Command("mount", ["-t", "tmpfs", "-o", "size=95%,mode=0711,nosuid,nodev,noexec", "godwit", vms]), CommandTimeout, cancel);

@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace Godwit.Agent.Host;
 
 /// <summary>
@@ -10,15 +12,20 @@ internal static class MemoryPages
     /// <summary>Small: between two pieces it looks whether it is still wanted.</summary>
     private const long PieceBytes = 4 << 20;
 
-    /// <summary>Blocks. A hint: whatever the kernel refuses is left for the faults.</summary>
+    /// <summary>
+    /// Blocks. A hint: whatever the kernel refuses is left for the faults. The directory is the VM's own, so a link or a pipe
+    /// that its QEMU may have put there is neither followed nor waited for.
+    /// </summary>
     public static void Populate(string path, CancellationToken cancel)
     {
-        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        var descriptor = Libc.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
+        if (descriptor < 0) return;
+        using var file = new SafeFileHandle(new IntPtr(descriptor), ownsHandle: true);
         var length = RandomAccess.GetLength(file);
         for (long at = 0; at < length && !cancel.IsCancellationRequested; at += PieceBytes)
         {
             var bytes = (nuint)Math.Min(PieceBytes, length - at);
-            var mapped = Libc.Map(0, bytes, Libc.ProtectionRead, Libc.MapShared, (int)file.DangerousGetHandle(), at);
+            var mapped = Libc.Map(0, bytes, Libc.ProtectionRead, Libc.MapShared, descriptor, at);
             if (mapped == -1) return;
             var refused = Libc.Advise(mapped, bytes, Libc.AdvicePopulateRead) != 0;
             _ = Libc.Unmap(mapped, bytes);

@@ -125,7 +125,7 @@ public sealed class RealDisk : IDisk
     public Task PopulateAsync(string path, CancellationToken cancel) => Task.Factory.StartNew(() =>
     {
         try { MemoryPages.Populate(path, cancel); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { } // Gone already: nobody needs it.
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException) { } // A hint: no harm done.
     }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     public Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel) =>

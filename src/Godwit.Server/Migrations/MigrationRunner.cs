@@ -86,6 +86,11 @@ public sealed class MigrationRunner(
         if (fenced is { } host && (await stores.Hosts.ListAsync()).Any(h => h.Id == host && h.State != HostState.Unreachable))
             throw new RefusedException("host-answers", $"{host} answers, so it is not off",
                 $"'godwit migration repair {id}' without --fenced asks it");
+        lock (_one)
+        {
+            if (_running.ContainsKey(id)) // Its end is in the store, and its task not through yet.
+                throw new RefusedException("move-ending", $"{id} is just ending", "try again in a moment");
+        }
         var (move, refusal) = await stores.Operations.ReopenMoveAsync(id, fenced);
         if (move is null) throw new RefusedException([refusal!]);
         live.Begin(move);
