@@ -21,7 +21,9 @@ public enum MoveStanding
 
     /// <summary>Memory flows (or is about to); the source owns and runs the guest, or holds it paused for a quick move.</summary>
     SourceSending,
-    /// <summary>The hand-over is under way or just over. Told after the pause, not in it: while it lasts the word is still "sending".</summary>
+    /// <summary>
+    /// The hand-over is under way or just over. Told after the pause, not in it: while it lasts the word is still "sending".
+    /// </summary>
     SourceSwitching,
     /// <summary>The token left and no answer came: the source never runs again unless the target proves ABORTED.</summary>
     SourceDoubt,
