@@ -8,8 +8,8 @@ namespace Godwit.Agent.Disks;
 
 /// <summary>
 /// The only place that runs qemu-img. It has been talked into reading files of its host before, so: it never guesses a
-/// format, never opens a file that another file names, and where it reads a stranger's image it is nobody, has no
-/// network, and may use so much memory, time and disk and no more.
+/// format, never opens a file that another file names, and where it reads a stranger's image it is nobody, sees
+/// two files, has no network, and may use so much memory, time and disk and no more.
 /// </summary>
 public sealed class QemuImg(IProcesses processes)
 {
@@ -49,6 +49,7 @@ public sealed class QemuImg(IProcesses processes)
         var command = new Command("qemu-img", words, Uid)
         {
             Limits = (ConvertMemoryBytes, seconds), FileBytesMax = OutputBytesMax(place, virtualBytes), WithoutNetwork = true,
+            Sees = new FileView { ReadOnly = [source], Writable = [target] },
         };
         return RunAsync(command, TimeSpan.FromSeconds(seconds), "image-conversion-failed", cancel);
     }

@@ -38,7 +38,7 @@ public sealed class HostFactsReader(
             Bridges = bridges, Links = links, Clock = time.GetUtcNow(),
             Pools = [.. layout.Pools.Select(p => (p.Key, p.Value.Directory, Space: spaceOf(p.Value.Directory)))
                 .Select(p => new PoolFacts(p.Key, p.Directory, p.Space.SizeBytes, p.Space.FreeBytes, p.Space.Writable))],
-            Notes = [.. fixedFacts.Notes, .. moreNotes],
+            Notes = [.. fixedFacts.Notes, .. Shares(), .. moreNotes],
         };
     }
 
@@ -49,6 +49,9 @@ public sealed class HostFactsReader(
         finally { once.Release(); }
     }
 
+    private IEnumerable<string> Shares() => processes.WhyNoShares is { } whyNot
+        ? [$"{whyNot}: VMs run without limits of memory, processors and I/O of their own"] : [];
+
     private async Task<Standing> LookAsync(CancellationToken cancel)
     {
         List<string> notes = [];
@@ -58,9 +61,6 @@ public sealed class HostFactsReader(
         var qemus = new List<ProbedQemu>();
         foreach (var (path, number) in layout.QemuPaths.Select((p, n) => (p, n)))
             if (await probe.AskAsync(path, number, accelerator, notes.Add, cancel) is { } qemu) qemus.Add(qemu);
-        if (!(await TextAsync("/proc/mounts", cancel)).Contains(" cgroup2 ", StringComparison.Ordinal)
-            || !(await TextAsync("/sys/fs/cgroup/cgroup.controllers", cancel)).Contains("memory", StringComparison.Ordinal))
-            notes.Add("no cgroup v2 with the memory controller: VMs run without memory and CPU limits of their own");
         if (!spaceOf(VmHome.VmsIn(layout.RunDirectory)).IsMemory)
             notes.Add($"{VmHome.VmsIn(layout.RunDirectory)} is not on tmpfs or hugetlbfs: "
                 + "guest memory is written to a disk, and moves are slow");

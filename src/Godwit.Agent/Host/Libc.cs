@@ -8,7 +8,7 @@ namespace Godwit.Agent.Host;
 internal static partial class Libc
 {
     public const int OpenReadOnly = 0, OpenDirectory = 0x10000, OpenCloseOnExec = 0x80000, OpenNonBlock = 0x800;
-    public const int OpenReadWrite = 2, OpenNoFollow = 0x20000;
+    public const int OpenReadWrite = 2, OpenNoFollow = 0x20000, OpenPath = 0x200000;
     /// <summary>Numbers are the same on all 64-bit Linux architectures (they were added after the tables were unified).</summary>
     private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
     public const int SigKill = 9;
@@ -25,6 +25,9 @@ internal static partial class Libc
 
     [DllImport("libc", EntryPoint = "open", SetLastError = true)]
     public static extern int Open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
+
+    [DllImport("libc", EntryPoint = "prctl", SetLastError = true)]
+    public static extern int ProcessControl(int option, nuint value, nuint third, nuint fourth, nuint fifth);
 
     [DllImport("libc", EntryPoint = "setfsuid")]
     public static extern int SetFileUid(int uid);

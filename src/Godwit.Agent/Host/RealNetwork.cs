@@ -21,7 +21,8 @@ public sealed partial class RealNetwork(Func<IdentityBundle> identity, ILogger<R
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            var endpoint = new UnixDomainSocketEndPoint(path);
+            using var file = SocketFile.Open(path);
+            var endpoint = new UnixDomainSocketEndPoint(file.Path);
             if (RealNetworkThread.IsCurrent) RealNetworkStream.ConnectBlocking(socket, endpoint, cancel);
             else await socket.ConnectAsync(endpoint, cancel);
             return new RealNetworkStream(socket);

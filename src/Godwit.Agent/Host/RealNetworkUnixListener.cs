@@ -18,7 +18,7 @@ internal sealed class RealNetworkUnixListener : IListener
             File.Delete(path); // Left by an agent that died; nobody can be listening in this VM's own directory.
             _socket.Bind(new UnixDomainSocketEndPoint(path));
             // Before listening: until then every connection is refused, whatever the umask was.
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            using (var file = SocketFile.Open(path)) File.SetUnixFileMode(file.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             if (ownerUid != Libc.EffectiveUid() && Libc.LChown(path, ownerUid, -1) != 0)
                 throw new IOException($"{path} cannot be given to uid {ownerUid}: {Libc.LastError()}");
             _socket.Listen(Backlog);

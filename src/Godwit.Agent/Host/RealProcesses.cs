@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text;
 using Godwit.Core.Ports;
 
@@ -9,21 +8,28 @@ namespace Godwit.Agent.Host;
 /// Processes of this Linux host. What shall outlive the agent gets its own session, and its own scope where systemd
 /// runs (else stopping the agent's unit would end every guest with it).
 /// </summary>
-public sealed class RealProcesses : IProcesses
+/// <param name="cgroupRoot">Where cgroup v2 is mounted, if it is.</param>
+/// <param name="systemdDirectory">There where systemd runs.</param>
+public sealed class RealProcesses(
+    string cgroupRoot = "/sys/fs/cgroup", string systemdDirectory = "/run/systemd/system") : IProcesses
 {
     private const int OutputBytesMax = 1 << 20;
-    private const string SystemdRunDirectory = "/run/systemd/system";
-    /// <summary>Arguments: log file, then the command. stdin from nothing, output to the log, private files.</summary>
-    private const string DetachScript = "umask 0077; log=$1; shift; exec \"$@\" </dev/null >>\"$log\" 2>&1";
+    /// <summary>
+    /// Arguments: log file, the file that takes it into its cgroup or nothing, then the command. stdin from nothing, output to
+    /// the log, private files.
+    /// </summary>
+    private const string DetachScript =
+        "umask 0077; log=$1 group=$2; shift 2; [ -z \"$group\" ] || echo $$ >\"$group\"; exec \"$@\" </dev/null >>\"$log\" 2>&1";
 
     /// <summary>No process has this start time: it is known as gone, and its log says why.</summary>
     private const long EndedAtOnce = -1;
 
     private readonly ExitWatch _exits = new();
+    private readonly Cgroups _cgroups = new(cgroupRoot);
 
     public async Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel)
     {
-        using var process = new Process { StartInfo = StartInfo(Words(command)) };
+        using var process = new Process { StartInfo = StartInfo(CommandWords.Of(command, SystemFiles.Read)) };
         Start(process);
         using var tooLong = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         tooLong.CancelAfter(timeout);
@@ -50,10 +56,13 @@ public sealed class RealProcesses : IProcesses
     {
         cancel.ThrowIfCancellationRequested();
         // Each of these replaces itself by the next, so the pid stays one and the same up to the command.
-        List<string> words = ["sh", "-c", DetachScript, "godwit", logPath, "setsid"];
-        if (Directory.Exists(SystemdRunDirectory))
-            words.AddRange(["systemd-run", "--scope", "--quiet", "--collect", "--slice=godwit.slice", "--"]);
-        words.AddRange(Words(command));
+        var systemd = Directory.Exists(systemdDirectory);
+        var group = command.Share is { } share && !systemd ? _cgroups.Make(share) ?? "" : "";
+        List<string> words = ["sh", "-c", DetachScript, "godwit", logPath, group, "setsid"];
+        if (systemd)
+            words.AddRange(["systemd-run", "--scope", "--quiet", "--collect", "--slice=godwit.slice",
+                .. command.Share is null ? [] : _cgroups.ScopeWords(command.Share), "--"]);
+        words.AddRange(CommandWords.Of(command, SystemFiles.Read));
 
         // All three streams are pipes at first, so that .NET leaves a terminal it was started from alone.
         using var process = new Process { StartInfo = StartInfo(words) };
@@ -84,26 +93,9 @@ public sealed class RealProcesses : IProcesses
     public Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel) =>
         _exits.WatchAsync(process).WaitAsync(cancel);
 
-    /// <summary>The command with what gives up rights and binds processors in front.</summary>
-    private static List<string> Words(Command command)
-    {
-        List<string> words = [];
-        if (command.WithoutNetwork) words.AddRange(["unshare", "--net", "--ipc", "--uts", "--"]); // While it still may.
-        if (command.RunAsUid is { } uid)
-        {
-            var id = Text($"{uid}");
-            words.AddRange(["setpriv", "--reuid", id, "--regid", id]);
-            words.AddRange(command.KeepGroup is null ? ["--clear-groups"] : ["--groups", command.KeepGroup]);
-            words.AddRange(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]);
-        }
-        if (command.Limits is { } limits)
-            words.AddRange(["prlimit", Text($"--as={limits.MemoryBytes}"), Text($"--cpu={limits.CpuSeconds}"), "--"]);
-        if (command.FileBytesMax is { } fileBytes) words.AddRange(["prlimit", Text($"--fsize={fileBytes}"), "--core=0", "--"]);
-        if (command.Cpus is not null) words.AddRange(["taskset", "-c", command.Cpus]);
-        return [.. words, command.Program, .. command.Arguments];
-    }
+    public string? WhyNoShares => _cgroups.WhyNot;
 
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+    public void RemoveShare(string name) => _cgroups.Remove(name);
 
     private static ProcessStartInfo StartInfo(List<string> words)
     {

@@ -313,6 +313,7 @@ public sealed partial class HostMachines(
     private async Task RemoveLeavingsAsync(Machine machine, int incarnation, int ramOf, IReadOnlyList<string> taps)
     {
         foreach (var file in machine.Home.FilesOf(incarnation)) Disk.DeleteFile(file);
+        Processes.RemoveShare(QemuCommandLine.ShareName(machine.Id, incarnation));
         if (machine.Record.Instances.All(i => i.RamOf != ramOf)) Disk.DeleteMemory(machine.Home.Ram(ramOf));
         try { await Taps.DeleteAsync(taps, CancellationToken.None); }
         catch (IOException stuck) { TapsStayed(machine.Id.Value, stuck.Message); } // Replaced when the number comes up again.

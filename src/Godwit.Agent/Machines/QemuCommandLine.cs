@@ -15,6 +15,8 @@ namespace Godwit.Agent.Machines;
 /// <item><c>suppress-vmdesc=on</c>: 50 to 100 KB less inside the pause. Source and target must agree, and do: every
 /// QEMU of ours has it.</item>
 /// <item><c>enforce</c>: a host that lacks a feature of the CPU model refuses to start, instead of hiding it.</item>
+/// <item><c>dump-guest-core=off</c>: should QEMU be dumped after all, the guest's memory is not in it.</item>
+/// <item>What it sees of the host is what its words name, and no more.</item>
 /// <item>Values a person chose go through a JSON writer or have passed <see cref="VmSpecRules"/>.</item>
 /// </list>
 /// </summary>
@@ -24,6 +26,9 @@ public static class QemuCommandLine
     private const int FirstDiskSlot = 0x04, FirstNicSlot = 0x10;
     /// <summary>TCG's cache of translated code. The default, 1 GiB, would not fit <c>Host.QemuOverheadBytes</c>.</summary>
     private const int TranslationCacheMiB = 128;
+
+    /// <summary>Four times what admission counts for a QEMU (<c>Host.QemuOverheadBytes</c>).</summary>
+    private const long MemorySlackBytes = 1L << 30;
 
     /// <summary>Two pages: QEMU rounds to 8 KiB.</summary>
     private const long TcgMemoryExtraBytes = 8 << 10;
@@ -50,7 +55,50 @@ public static class QemuCommandLine
         {
             Cpus = launch.Cpus,
             KeepGroup = spec.Accelerator == Accelerator.Kvm ? "kvm" : null,
+            Sees = View(launch, layout),
+            Share = Share(launch),
         };
+    }
+
+    /// <summary>Under this name the host's shares know one QEMU.</summary>
+    public static string ShareName(VmId vm, int incarnation) => Text($"{vm}-{incarnation}");
+
+    /// <summary>Of a VM's disks the files themselves: what else lies in the pool is not there for it.</summary>
+    private static FileView View(QemuLaunch launch, HostLayout layout)
+    {
+        var spec = launch.Spec;
+        string PathOf(DiskSpec disk, string file) => Path.Combine(layout.Pools[disk.Pool].Directory, file);
+        return new FileView
+        {
+            Programs = InstalledIn(launch.QemuPath) is { } own ? [own] : [],
+            ReadOnly = [.. spec.Disks.Where(d => d.BackingFile is not null).Select(d => PathOf(d, d.BackingFile!)).Distinct()],
+            Writable = [launch.Home.Run, .. spec.Disks.Select(d => PathOf(d, d.File))],
+            Devices =
+            [
+                .. spec.Nics.Count > 0 ? ["/dev/net/tun"] : Array.Empty<string>(),
+                .. spec.Accelerator == Accelerator.Kvm ? ["/dev/kvm"] : Array.Empty<string>(),
+            ],
+        };
+    }
+
+    /// <summary>Where a QEMU of its own keeps firmware and libraries: above its bin. Null for the system's.</summary>
+    private static string? InstalledIn(string qemu)
+    {
+        if (qemu.StartsWith("/usr/", StringComparison.Ordinal) || qemu.StartsWith("/bin/", StringComparison.Ordinal)) return null;
+        var directory = Path.GetDirectoryName(qemu)!;
+        return Path.GetFileName(directory) == "bin" ? Path.GetDirectoryName(directory)! : directory;
+    }
+
+    /// <summary>
+    /// A fence against a QEMU that runs away, not a budget: admission counts memory, and a guest must never be ended because
+    /// its QEMU needed a little more than we thought. By the number of vCPUs, QEMUs share the processors.
+    /// </summary>
+    private static HostShare Share(QemuLaunch launch)
+    {
+        const int threadsBesideVcpus = 256, weightPerVcpu = 100, weightMax = 10_000, usualWeight = 100;
+        return new HostShare(ShareName(launch.Spec.Id, launch.Incarnation),
+            launch.Spec.MemoryBytes + MemorySlackBytes + (launch.Spec.MemoryBytes / 8),
+            launch.Spec.Cpus + threadsBesideVcpus, Math.Min(weightMax, launch.Spec.Cpus * weightPerVcpu), usualWeight);
     }
 
     private static string[] Machine(QemuLaunch launch)
@@ -66,7 +114,7 @@ public static class QemuCommandLine
         };
         return
         [
-            "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on",
+            "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on,dump-guest-core=off",
             "-accel", spec.Accelerator == Accelerator.Kvm ? "kvm" : $"tcg,thread=multi,tb-size={TranslationCacheMiB}",
             "-cpu", $"{spec.CpuModel},enforce",
             "-smp", Text($"cpus={spec.Cpus},maxcpus={spec.Cpus},sockets=1,cores={spec.Cpus},threads=1"),

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
 using Godwit.Agent;
+using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
@@ -22,6 +23,7 @@ internal static class ServiceCommands
         return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
+            CoreDumps.Refuse();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
             { Names = parsed.GetValue(names) ?? [] };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
@@ -70,6 +72,7 @@ internal static class ServiceCommands
         return verbs.Verb("agent", "Run this machine as a host.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
+            CoreDumps.Refuse();
             var layout = new HostLayout
             {
                 StateDirectory = parsed.GetValue(state)!, RunDirectory = parsed.GetValue(run)!,

@@ -55,6 +55,7 @@ public sealed class LabCluster : IAsyncDisposable
     public Prober Prober { get; private set; } = null!;
     public string? NewerQemu { get; private set; }
     internal GodwitApi Api => new(_client);
+    internal AccessApi Access => new(_client);
 
     /// <summary>All is up when this returns: hosts ready, template imported, prober listening.</summary>
     /// <exception cref="LabException">Something did not come up; everything is removed again.</exception>

@@ -23,6 +23,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     public async Task<int> RunAsync(CancellationToken cancel)
     {
         FileModes.AsAsked();
+        CoreDumps.Refuse();
         var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen);
         MakePrivate(Path.GetDirectoryName(server.Socket)!);
         Directory.CreateDirectory(layout.StateDirectory);

@@ -68,6 +68,10 @@ public interface IProcesses
     Task<bool> KillAsync(ProcessHandle process, TimeSpan timeout);
     /// <summary>Completes when the process is gone, whoever started it.</summary>
     Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel);
+    /// <summary>Null where <see cref="Command.Share"/> is kept; else why this host cannot, as half a sentence.</summary>
+    string? WhyNoShares => null;
+    /// <summary>What is left of a share whose processes are gone. No error where there is nothing.</summary>
+    void RemoveShare(string name) { }
 }
 
 /// <param name="RunAsUid">Uid and gid to run as, with no capability left and none to gain; null is the agent's own.</param>
@@ -83,9 +87,30 @@ public sealed record Command(string Program, IReadOnlyList<string> Arguments, in
     public long? FileBytesMax { get; init; }
     /// <summary>No network, not even this host's own sockets by address; needs root.</summary>
     public bool WithoutNetwork { get; init; }
+    /// <summary>The only files it sees, beside the system's programs and libraries; null is all. Needs root.</summary>
+    public FileView? Sees { get; init; }
+    /// <summary>How much of the host it may use, where the host can keep that (<see cref="IProcesses.WhyNoShares"/>).</summary>
+    public HostShare? Share { get; init; }
     /// <summary>What it reads on standard input; null is nothing.</summary>
     public string? Input { get; init; }
 }
+
+/// <summary>Files and directories of this host, by their paths there, which are the same for the process that sees them.</summary>
+public sealed record FileView
+{
+    public IReadOnlyList<string> ReadOnly { get; init; } = [];
+    public IReadOnlyList<string> Writable { get; init; } = [];
+    /// <summary>Device files that may be used as such.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
+    /// <summary>Read-only, and may be run.</summary>
+    public IReadOnlyList<string> Programs { get; init; } = [];
+}
+
+/// <param name="Name">Plain file name, unique on the host.</param>
+/// <param name="TasksMax">Processes and threads.</param>
+/// <param name="CpuWeight">1 to 10000; 100 is what one without a share has.</param>
+/// <param name="IoWeight">1 to 10000; as <paramref name="CpuWeight"/>.</param>
+public sealed record HostShare(string Name, long MemoryBytesMax, int TasksMax, int CpuWeight, int IoWeight);
 
 public sealed record CommandResult(int ExitCode, string Output, string Error);
 /// <param name="StartTicks">Field 22 of /proc/PID/stat: clock ticks after boot.</param>

@@ -24,7 +24,6 @@ public sealed class SimHost
         net.Add(this);
         Disk.Show("/proc/cpuinfo", "processor\t: 0\nprocessor\t: 1\nmodel name\t: Simulated CPU\nflags\t\t: fpu sse4_2\n");
         Disk.Show("/proc/meminfo", "MemTotal:        8388608 kB\nMemAvailable:    6291456 kB\n");
-        Disk.Show("/proc/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
         Disk.Show("/proc/sys/kernel/osrelease", "6.1.0-sim\n");
     }
 

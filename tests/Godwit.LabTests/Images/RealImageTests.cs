@@ -142,7 +142,7 @@ public sealed class RealImageTests
         await host.PrepareAsync();
         var home = await ContentAsync(host);
         await host.ShellAsync($"cd {home} && qemu-img convert -f raw -O vmdk content image && mkdir -m 777 traces");
-        var traced = new TracedProcesses(host.Processes, Path.Combine(home, "traces", "trace"));
+        var traced = new TracedProcesses(host.Processes, Path.GetFullPath(Path.Combine(home, "traces", "trace")));
         var import = new ImageImport(new Pools(host.Layout, host.Disk), host.Disk, traced, new RealRandomness());
         await using (var content = File.OpenRead(Path.Combine(home, "image")))
             await import.ImportAsync(new ImportImage("main", "vmdk"), content, default);
@@ -154,6 +154,7 @@ public sealed class RealImageTests
             .Select(c => c.Split('"')[1]).Distinct().Where(path => !OfTheSystem(path)).ToList();
         Assert.All(opened, path => Assert.Matches("/pool/upload-[0-9a-f]{16}\\.(source|qcow2)$", path));
         Assert.Equal(2, opened.Count);
+        Assert.Equal(opened.Order(StringComparer.Ordinal), traced.Seen.Order(StringComparer.Ordinal)); // No other is there for it.
     }
 
     private static bool OfTheSystem(string path) => ((string[])["/lib", "/usr/", "/proc/", "/sys/", "/dev/", "/etc/ld.so"])
@@ -167,11 +168,20 @@ public sealed class RealImageTests
     /// <summary>Runs commands under strace: what they open and where they connect.</summary>
     private sealed class TracedProcesses(IProcesses real, string trace) : IProcesses
     {
-        public Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel) => real.RunAsync(command with
+        /// <summary>The files that were there for the last command, beside the system's.</summary>
+        public IReadOnlyList<string> Seen { get; private set; } = [];
+
+        public Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel)
         {
-            Program = "strace",
-            Arguments = ["-f", "-qq", "-e", "trace=openat,connect,bind", "-o", trace, command.Program, .. command.Arguments],
-        }, timeout, cancel);
+            var view = command.Sees ?? throw new InvalidOperationException("it would see the whole host");
+            Seen = [.. view.ReadOnly, .. view.Writable];
+            return real.RunAsync(command with
+            {
+                Program = "strace",
+                Arguments = ["-f", "-qq", "-e", "trace=openat,connect,bind", "-o", trace, command.Program, .. command.Arguments],
+                Sees = view with { Writable = [.. view.Writable, Path.GetDirectoryName(trace)!] },
+            }, timeout, cancel);
+        }
 
         public Task<ProcessHandle> StartDetachedAsync(Command command, string logPath, CancellationToken cancel) =>
             throw new NotSupportedException();

@@ -1,5 +1,6 @@
 using Godwit.Agent.Machines;
 using Godwit.Core;
+using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Xunit;
 
@@ -32,7 +33,7 @@ public sealed class QemuCommandLineTests
             -uuid 6f1f6f5e-0b1c-4a39-9a52-0d2f1f1f2a01
             -msg timestamp=on
             -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
-            -machine pc-q35-7.2,memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on
+            -machine pc-q35-7.2,memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on,dump-guest-core=off
             -accel tcg,thread=multi,tb-size=128
             -cpu Nehalem-v1,enforce
             -smp cpus=2,maxcpus=2,sockets=1,cores=2,threads=1
@@ -62,6 +63,29 @@ public sealed class QemuCommandLineTests
             """.Replace("»\n", "").Replace("TEMPLATE", Samples.Template);
         Assert.Equal(expected.Split('\n', ' '), command.Arguments);
     }
+
+    [Fact]
+    public void What_it_sees_are_its_own_files_and_the_network_device()
+    {
+        var command = QemuCommandLine.Build(Launch(), Samples.Layout);
+        Assert.Equal(["/run/godwit/vms/vm-0123456789ab", "/srv/main/vm-0123456789ab-0.qcow2"], command.Sees!.Writable);
+        Assert.Equal([$"/srv/main/{Samples.Template}"], command.Sees.ReadOnly);
+        Assert.Equal(["/dev/net/tun"], command.Sees.Devices);
+        Assert.Empty(command.Sees.Programs);
+        Assert.Equal(["/dev/kvm"], QemuCommandLine.Build(
+            Launch(Samples.Spec with { Accelerator = Accelerator.Kvm, Nics = [] }), Samples.Layout).Sees!.Devices);
+    }
+
+    [Theory]
+    [InlineData("/opt/qemu10/bin/qemu-system-x86_64", "/opt/qemu10")]
+    [InlineData("/srv/lab/qemu", "/srv/lab")]
+    public void A_qemu_of_its_own_sees_where_it_is_installed(string path, string installed) => Assert.Equal([installed],
+        QemuCommandLine.Build(Launch() with { QemuPath = path }, Samples.Layout).Sees!.Programs);
+
+    [Fact]
+    public void Its_share_of_the_host_is_a_fence_well_above_what_it_should_need() => Assert.Equal(
+        new HostShare("vm-0123456789ab-3", (512L << 20) + (64L << 20) + (1L << 30), TasksMax: 258, CpuWeight: 200, IoWeight: 100),
+        QemuCommandLine.Build(Launch(), Samples.Layout).Share);
 
     [Fact]
     public void A_first_start_waits_paused_and_expects_no_stream()
