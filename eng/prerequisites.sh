@@ -10,8 +10,8 @@ lab_packages=(
     qemu-system-x86 qemu-utils iproute2 nftables busybox-static syslinux syslinux-common
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
-# What the lab tests need beside them: the model checker of docs/design/handover.pml.
-test_packages=(spin)
+# What the lab tests need beside them: the model checker of docs/design/handover.pml, and the client of the guest's database.
+test_packages=(spin postgresql-client e2fsprogs)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2

@@ -1,6 +1,9 @@
 #!/bin/bash
 # Makes lab/cache/: template.qcow2 (a bootable disk with a real Debian kernel and our guest) and the prober.
 # Nothing is installed and no root is needed. A second call with the same inputs does nothing. Prints what it made.
+#
+# build-guest.sh database: makes lab/cache/database.qcow2 instead, the same guest with Debian's PostgreSQL on an ext4
+# partition, trusting everybody on the lab's LAN. Needs root, because PostgreSQL's initdb runs in a chroot.
 set -euo pipefail
 trap 'echo "build-guest: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 export LC_ALL=C
@@ -8,6 +11,8 @@ export LC_ALL=C
 lab=$(cd "$(dirname "$0")" && pwd)
 cache=$lab/cache
 mbr=/usr/lib/SYSLINUX/mbr.bin
+# shellcheck source=apt-root.sh
+source "$lab/apt-root.sh"
 
 # Modules in an order that loads; the names are files in the kernel package.
 modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover
@@ -24,7 +29,7 @@ die() { echo "build-guest: $*" >&2; exit 1; }
 need() {
     local missing=()
     for pair in gcc:gcc mcopy:mtools mkfs.fat:dosfstools syslinux:syslinux cpio:cpio qemu-img:qemu-utils \
-        dpkg-deb:dpkg apt-get:apt; do
+        dpkg-deb:dpkg apt-get:apt mke2fs:e2fsprogs; do
         PATH=$PATH:/sbin:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
     done
     [ -e "$mbr" ] || missing+=(syslinux)
@@ -92,7 +97,8 @@ build_initramfs() {
     (cd "$root" && find . | sort | cpio --quiet --reproducible -o -H newc -R 0:0) >"$work/initrd"
 }
 
-# MBR, one active FAT partition from 1 MiB to 64 MiB, then the raw region of the ring: 64 MiB to 128 MiB.
+# MBR, one active FAT partition from 1 MiB to 64 MiB, then the raw region of the ring: 64 MiB to 128 MiB. $1: the image.
+# $2, where given: a file system for a second partition, from 128 MiB on.
 build_disk() {
     local fat=$work/fat.raw disk=$work/disk.raw
     truncate -s 63M "$fat"
@@ -111,7 +117,69 @@ build_disk() {
         dd of="$disk" bs=1 seek=446 conv=notrunc status=none
     printf '\x55\xaa' | dd of="$disk" bs=1 seek=510 conv=notrunc status=none
     dd if="$fat" of="$disk" bs=1M seek=1 conv=notrunc,sparse status=none
-    qemu-img convert -f raw -O qcow2 "$disk" "$work/template.qcow2"
+    if [ -n "${2:-}" ]; then
+        # Type 83, from sector 262144 on, 1048576 sectors.
+        printf '\x00\xfe\xff\xff\x83\xfe\xff\xff\x00\x00\x04\x00\x00\x00\x10\x00' |
+            dd of="$disk" bs=1 seek=462 conv=notrunc status=none
+        dd if="$2" of="$disk" bs=1M seek=128 conv=notrunc,sparse status=none
+        truncate -s 640M "$disk"
+    fi
+    qemu-img convert -f raw -O qcow2 "$disk" "$1"
+}
+
+# Debian's PostgreSQL and its libraries, without what a server that compiles nothing and asks nothing does not need.
+build_database_root() {
+    local root=$work/database package version
+    fetch_packages bookworm "$work" postgresql-15
+    mkdir -p "$root"/{bin,dev,proc,run,tmp,etc}
+    for package in "$work"/apt/archives/*.deb; do
+        case ${package##*/} in
+            libllvm* | perl* | libperl* | locales* | debconf* | tzdata* | libc-l10n* | adduser* | libdb* | python*) ;;
+            *) dpkg-deb -x "$package" "$root" ;;
+        esac
+    done
+    rm -rf "$root"/usr/share/{doc,man,locale,info,lintian,bug} "$root"/usr/lib/postgresql/*/lib/bitcode
+    [ -e "$root/bin/sh" ] || cp "$(busybox_path)" "$root/bin/sh" # initdb starts the server by a shell
+    echo 'postgres:x:70:70::/data:/bin/sh' >"$root/etc/passwd"
+    echo 'postgres:x:70:' >"$root/etc/group"
+    version=$(ls "$root/usr/lib/postgresql")
+    ln -s "/usr/lib/postgresql/$version/bin/postgres" "$root/bin/postgres"
+    install -d -o 70 -g 70 -m 700 "$root/data"
+    chmod 1777 "$root/tmp" "$root/run"
+    unshare --mount sh -ec 'mount --bind /dev "$1/dev"; exec chroot --userspec=70:70 --groups= "$1" \
+        "/usr/lib/postgresql/$2/bin/initdb" --no-locale --encoding=UTF8 --auth=trust --no-sync -D /data' \
+        sh "$root" "$version" >"$work/initdb.log" 2>&1 || die "initdb: $(tail -n 3 "$work/initdb.log")"
+    echo 'host all all 10.77.0.0/16 trust' >>"$root/data/pg_hba.conf"
+    # fsync, full_page_writes and synchronous_commit stay on: an acknowledged commit is on the disk.
+    cat >>"$root/data/postgresql.conf" <<'CONF'
+listen_addresses = '0.0.0.0'
+unix_socket_directories = '/run'
+max_connections = 20
+shared_buffers = 16MB
+dynamic_shared_memory_type = mmap
+max_wal_size = 64MB
+min_wal_size = 32MB
+jit = off
+CONF
+}
+
+build_database() {
+    local package key deb
+    [ "$(id -u)" = 0 ] || die "the guest with a database is built by root only (initdb in a chroot)"
+    package=$(kernel_package)
+    key=$({ echo "$package" && cat "$0" "$lab/apt-root.sh" "$lab"/guest/* "$(busybox_path)" "$mbr"; } | sha256sum | cut -c1-64)
+    if [ "$(cat "$cache/database.key" 2>/dev/null)" != "$key" ] || [ ! -e "$cache/database.qcow2" ]; then
+        deb=$(fetch_kernel "$package")
+        dpkg-deb -x "$deb" "$work/kernel"
+        build_initramfs
+        build_database_root
+        PATH=$PATH:/sbin:/usr/sbin mke2fs -q -t ext4 -L database -d "$work/database" "$work/database.raw" 512M >/dev/null
+        rm -f "$cache/database.key"
+        build_disk "$work/database.qcow2" "$work/database.raw"
+        mv "$work/database.qcow2" "$cache/database.qcow2"
+        echo "$key" >"$cache/database.key"
+    fi
+    echo "$cache/database.qcow2"
 }
 
 build_template() {
@@ -124,7 +192,7 @@ build_template() {
         deb=$(fetch_kernel "$package")
         dpkg-deb -x "$deb" "$work/kernel"
         build_initramfs
-        build_disk
+        build_disk "$work/template.qcow2"
         rm -f "$cache/template.key"
         mv "$work/template.qcow2" "$cache/template.qcow2"
         [[ "$deb" != *"${package//[:\/]/_}"* ]] || echo "$key" >"$cache/template.key"
@@ -150,5 +218,9 @@ exec 9>"$cache/.lock"
 flock 9 # A second caller waits and then finds everything made.
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-build_template
-[ ! -e "$lab/prober.c" ] || build_prober
+if [ "${1:-}" = database ]; then
+    build_database
+else
+    build_template
+    [ ! -e "$lab/prober.c" ] || build_prober
+fi

@@ -6,52 +6,13 @@ set -euo pipefail
 trap 'echo "fetch-qemu10: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 export LC_ALL=C
 lab=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=apt-root.sh
+source "$lab/apt-root.sh"
 cache=$lab/cache
 suite=trixie
 made=$cache/qemu10/bin/qemu-system-x86_64
 
 die() { echo "fetch-qemu10: $*" >&2; exit 1; }
-
-# The mirrors this machine is configured for, in either format of apt's sources; only those that carry Debian itself.
-mirrors() {
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-        sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+) .*/\2/p'
-    sed -nE 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources 2>/dev/null | tr ' ' '\n'
-}
-
-set_up_apt() {
-    local mirror
-    mkdir -p "$work"/apt/{lists/partial,archives/partial,etc/preferences.d,etc/apt.conf.d}
-    : >"$work/apt/status" # nothing is installed here: apt then names every library, and none comes from the machine
-    for mirror in $(mirrors | grep -E '/debian/?$' | sort -u); do
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >>"$work/apt/sources.list"
-    done
-    [ -s "$work/apt/sources.list" ] || die "found no Debian mirror in this machine's apt sources"
-    cat >"$work/apt/apt.conf" <<CONF
-Dir::State "$work/apt";
-Dir::State::status "$work/apt/status";
-Dir::State::lists "$work/apt/lists";
-Dir::Cache "$work/apt";
-Dir::Etc::sourcelist "$work/apt/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferencesparts "$work/apt/etc/preferences.d";
-Dir::Etc::preferences "-";
-APT::Install-Recommends "false";
-APT::Architecture "amd64";
-APT::Sandbox::User "";
-Debug::NoLocking "true";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
-Acquire::Retries "1";
-CONF
-}
-
-fetch() {
-    export APT_CONFIG=$work/apt/apt.conf
-    apt-get -q update >"$work/update.log" 2>&1 || die "no package lists of $suite: $(grep -m1 ^[EW]: "$work/update.log")"
-    apt-get -q -y --download-only install qemu-system-x86 qemu-system-data seabios >"$work/install.log" 2>&1 ||
-        die "could not download QEMU from $suite: $(grep -m1 ^E: "$work/install.log")"
-}
 
 unpack() {
     local package
@@ -78,13 +39,12 @@ command -v apt-get dpkg-deb >/dev/null || die "needs apt-get and dpkg-deb: this 
 mkdir -p "$cache"
 exec 9>"$cache/.qemu10.lock"
 flock 9
-key=$(sha256sum "$0" | cut -c1-64)
+key=$(cat "$0" "$lab/apt-root.sh" | sha256sum | cut -c1-64)
 if [ "$(cat "$cache/qemu10/key" 2>/dev/null)" != "$key" ]; then
     work=$(mktemp -d "$cache/work.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     chmod 755 "$work"
-    set_up_apt
-    fetch
+    fetch_packages "$suite" "$work" qemu-system-x86 qemu-system-data seabios
     unpack
     echo "$key" >"$work/qemu10/key"
     "$work/qemu10/bin/qemu-system-x86_64" --version >/dev/null || die "the unpacked QEMU does not run"

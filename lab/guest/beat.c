@@ -121,6 +121,7 @@ int beat_main(void)
     start_thread(dirty_memory);
     start_thread(serve_control);
     start_thread(watch_power_button);
+    start_database();
     printf("godwit-guest: boot id ");
     for (int i = 0; i < 16; i++)
         printf("%02x", boot_id[i]);

@@ -45,6 +45,7 @@ static void leave_network(void)
 static void end(int how)
 {
     atomic_store(&writes_per_s, 0);
+    stop_database();
     usleep(20000); /* the write under way, and the answer to whoever asked */
     leave_network();
     reboot(how);

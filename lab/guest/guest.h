@@ -34,6 +34,10 @@ extern _Atomic uint64_t pages_dirtied;
 void *serve_control(void *unused);
 void *watch_power_button(void *unused);
 
+/* database.c */
+void start_database(void);
+void stop_database(void);
+
 /* beat.c */
 extern _Atomic uint64_t beat_counter;
 
