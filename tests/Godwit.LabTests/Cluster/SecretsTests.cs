@@ -44,7 +44,8 @@ public sealed partial class SecretsTests(LabFixture lab)
         from process in Directory.EnumerateDirectories("/proc").Where(d => int.TryParse(Path.GetFileName(d), out _))
         let words = Read(Path.Combine(process, "cmdline"))
         where words.Contains($"/godwit-{lab.Cluster.Plan.Tag}/", StringComparison.Ordinal)
-        from part in new[] { (Path.Combine(process, "cmdline"), words), (Path.Combine(process, "environ"), Read(Path.Combine(process, "environ"))) }
+        let surroundings = Path.Combine(process, "environ")
+        from part in new[] { (process, words), (surroundings, Read(surroundings)) }
         select part;
 
     private IEnumerable<(string Where, string Text)> Logs() =>
