@@ -7,6 +7,8 @@ public sealed record LabFolder(string Path)
 
     /// <summary>A bootable qcow2 image with the guest that proves its own continuity.</summary>
     public string Template => System.IO.Path.Combine(Path, "cache", "template.qcow2");
+    /// <summary>The same guest with Debian's PostgreSQL beside it.</summary>
+    public string Database => System.IO.Path.Combine(Path, "cache", "database.qcow2");
     public string Prober => System.IO.Path.Combine(Path, "cache", "prober");
 
     /// <exception cref="LabException">Not run from inside the repository.</exception>
@@ -46,4 +48,8 @@ public sealed record LabFolder(string Path)
     /// <summary>Makes guest and prober where they are not up to date; safe beside another that does the same.</summary>
     public Task BuildAsync(CancellationToken cancel) =>
         LabShell.RunAsync([System.IO.Path.Combine(Path, "build-guest.sh")], deadline: BuildMax, cancel: cancel);
+
+    /// <summary>Makes <see cref="Database"/> where it is not up to date (some 70 MB of packages are fetched once).</summary>
+    public Task BuildDatabaseAsync(CancellationToken cancel) =>
+        LabShell.RunAsync([System.IO.Path.Combine(Path, "build-guest.sh"), "database"], deadline: BuildMax, cancel: cancel);
 }
