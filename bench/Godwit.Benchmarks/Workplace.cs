@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net.Sockets;
 using Godwit.Agent.Host;
 using Godwit.Core;
+using Godwit.Core.Identity;
 using Godwit.Server.Identity;
 
 namespace Godwit.Benchmarks;
@@ -20,7 +21,11 @@ internal sealed class Workplace : IAsyncDisposable
         var ca = await ClusterCa.OpenOrCreateAsync(
             place.Path("ca"), new RealDisk(), new RealRandomness(), TimeProvider.System, default);
         foreach (string host in new[] { "h1", "h2" })
-            await File.WriteAllBytesAsync(place.Path(host + ".pem"), ca.IssueHostBundle(new HostId(host)));
+        {
+            using var key = new HostKey();
+            var identity = key.Complete(ca.SignHost(new HostId(host), key.Request), ca.CertificatePem);
+            await File.WriteAllBytesAsync(place.Path(host + ".pem"), identity);
+        }
         return place;
     }
 

@@ -1,10 +1,10 @@
 using System.Net;
 using Godwit.Agent.Facts;
 using Godwit.Agent.Host;
+using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Rpc;
 using Godwit.Core;
-using Godwit.Core.Identity;
 using Godwit.Core.Ports;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -17,25 +17,29 @@ namespace Godwit.Agent;
 /// <summary>How one agent is started: all of it from its command line.</summary>
 /// <param name="Listen"><c>address:port</c> for the server's gRPC.</param>
 /// <param name="LinkListen"><c>address:port</c> for other agents' migration streams; on the migration network.</param>
-public sealed record AgentOptions(string Listen, string LinkListen, string BundleFile, HostLayout Layout);
+public sealed record AgentOptions(string Listen, string LinkListen, string IdentityFile, HostLayout Layout);
 
 /// <summary>The agent process, put together: real ports, the host's agent, gRPC over mutual TLS in front.</summary>
 public static class AgentApp
 {
     public static async Task RunAsync(AgentOptions options, CancellationToken stopping)
     {
-        var bundle = IdentityBundle.Parse(await File.ReadAllBytesAsync(options.BundleFile, stopping), options.BundleFile);
+        var identity = await HostIdentity.OpenAsync(
+            options.IdentityFile, options.Layout.StateDirectory, new RealDisk(), TimeProvider.System, stopping);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddSimpleConsole(o =>
             { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
         builder.WebHost.ConfigureKestrel(kestrel =>
-            AgentListener.Listen(kestrel, IPEndPoint.Parse(options.Listen), () => bundle, TimeProvider.System));
+            AgentListener.Listen(kestrel, IPEndPoint.Parse(options.Listen), () => identity.Current, TimeProvider.System,
+                kestrel.ApplicationServices.GetRequiredService<ILogger<HostIdentity>>()));
 
-        builder.Services.AddSingleton<HostAgent>(services => Compose(options, bundle, services.GetRequiredService<ILoggerFactory>()));
+        builder.Services.AddSingleton<HostAgent>(services => Compose(options, identity, services.GetRequiredService<ILoggerFactory>()));
         builder.Services.AddSingleton<IHostAgent>(services => services.GetRequiredService<HostAgent>());
         await using var app = builder.Build();
+        if (identity.Current.Life.Problem(DateTimeOffset.UtcNow) is { } problem)
+            app.Logger.LogError("This host's certificate lets nobody in: {Problem}", problem);
         app.MapGrpcService<HostAgentService>();
 
         var ports = (Disk: new RealDisk(), Processes: new RealProcesses());
@@ -60,10 +64,11 @@ public static class AgentApp
         catch (OperationCanceledException) { } // The agent stops.
     }
 
-    private static HostAgent Compose(AgentOptions options, IdentityBundle bundle, ILoggerFactory logs)
+    private static HostAgent Compose(AgentOptions options, HostIdentity identity, ILoggerFactory logs)
     {
-        var ports = new AgentPorts(new RealDisk(), new RealProcesses(), new RealNetwork(() => bundle, logs.CreateLogger<RealNetwork>()),
-            TimeProvider.System, new RealRandomness(), new DirectorySpaces().Of);
+        var network = new RealNetwork(() => identity.Current, logs.CreateLogger<RealNetwork>());
+        var ports = new AgentPorts(new RealDisk(), new RealProcesses(), network, TimeProvider.System, new RealRandomness(),
+            new DirectorySpaces().Of) { Identity = identity };
         return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
     }
 }

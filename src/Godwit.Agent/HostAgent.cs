@@ -1,10 +1,12 @@
 using Godwit.Agent.Disks;
 using Godwit.Agent.Facts;
+using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
 using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -80,8 +82,11 @@ public sealed class HostAgent : IHostAgent
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
 
-    public Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
-        facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);
+    public async Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
+        await facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel) with
+        {
+            Certificate = ports.Identity?.Facts,
+        };
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.WriteNonceAsync(pool, nonce, cancel);
@@ -111,8 +116,13 @@ public sealed class HostAgent : IHostAgent
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);
 
-    public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => checks.CheckSourceAsync(vm, cancel);
-    public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) => checks.CheckTargetAsync(vm, cancel);
+    public async Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
+        await checks.CheckSourceAsync(vm, cancel) with { CertificateEnds = ports.Identity?.Facts.NotAfter };
+    public async Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel)
+    {
+        var found = await checks.CheckTargetAsync(vm, cancel);
+        return found with { Host = found.Host with { Certificate = ports.Identity?.Facts } };
+    }
 
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>
         moves.PrepareIncomingAsync(order, link?.Endpoint ?? linkAddress, cancel);
@@ -125,8 +135,20 @@ public sealed class HostAgent : IHostAgent
     public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
         moves.SettleAsync(move, proof);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => moves.CleanAsync(move);
+
+    public Task<string> NewKeyAsync(CancellationToken cancel) => Task.FromResult(Identity.NewKey());
+    public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
+        Identity.InstallAsync(certificatePem, serverClock, cancel);
+    public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) => Identity.DenyAsync(denied, cancel);
+
+    private HostIdentity Identity => ports.Identity
+        ?? throw new RefusedException("identity-missing", "this agent has no certificate", "ask only agents that show one");
 }
 
 /// <summary>The machine under the agent: real in production, made of seeds in the simulator.</summary>
 public sealed record AgentPorts(
-    IDisk Disk, IProcesses Processes, INetwork Network, TimeProvider Time, IRandomness Randomness, Func<string, PoolSpace> SpaceOf);
+    IDisk Disk, IProcesses Processes, INetwork Network, TimeProvider Time, IRandomness Randomness, Func<string, PoolSpace> SpaceOf)
+{
+    /// <summary>Null in the simulator, whose network knows every peer.</summary>
+    public HostIdentity? Identity { get; init; }
+}

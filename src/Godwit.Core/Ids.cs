@@ -6,7 +6,7 @@ namespace Godwit.Core;
 [JsonConverter(typeof(VmIdJson))]
 public readonly record struct VmId(string Value) { public override string ToString() => Value; }
 
-/// <summary>One host's name in the cluster, as given at <c>host add</c>; valid by <see cref="Names"/>.</summary>
+/// <summary>One host's name in the cluster, as it joined with; valid by <see cref="Names"/>.</summary>
 [JsonConverter(typeof(HostIdJson))]
 public readonly record struct HostId(string Value) { public override string ToString() => Value; }
 

@@ -1,9 +1,11 @@
+using Godwit.Core;
 using Godwit.Core.Ports;
 using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
 using Godwit.Server.Hosts;
+using Godwit.Server.Identity;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 using Godwit.Server.Store;
@@ -20,10 +22,14 @@ namespace Godwit.Server;
 public sealed class ControlPlane
 {
     private readonly CancellationTokenSource _stopping = new();
-    private Task _watching = Task.CompletedTask;
+    private readonly CertificateKeeper? _certificates;
+    private readonly JoinVerbs? _joins;
+    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask;
 
+    /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
-        Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs)
+        Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
+        ControlPlaneIdentity? identity = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
@@ -42,6 +48,9 @@ public sealed class ControlPlane
         Views = new ViewReader(Stores, Watcher);
         Access = new AccessVerbs(Stores.Access, randomness, time);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
+        if (identity is null) return;
+        _joins = new JoinVerbs(identity, Stores.Identity, Hosts, randomness, time);
+        _certificates = new CertificateKeeper(identity, Stores, Agents, Watcher, _joins, time, logs.CreateLogger<CertificateKeeper>());
     }
 
     public Stores Stores { get; }
@@ -58,20 +67,26 @@ public sealed class ControlPlane
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
     public AuditTrail Audit { get; }
+    public CertificateKeeper Certificates => _certificates ?? throw NoCertificates();
+    public JoinVerbs Joins => _joins ?? throw NoCertificates();
 
     /// <summary>Goes on with everything that had not ended, before anything new is taken.</summary>
     public async Task StartAsync()
     {
+        if (_certificates is not null) await _certificates.LoadAsync();
         Agents.PutAll(await Stores.Hosts.ListAsync());
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
         _watching = Watcher.RunAsync(_stopping.Token);
+        if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
     /// <summary>Leaves everything where it is, durably: VMs and their moves do not depend on a server that runs.</summary>
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, Operations.StopAsync(), Migrations.StopAsync()]);
+        await Task.WhenAll([_watching, _keeping, Operations.StopAsync(), Migrations.StopAsync()]);
     }
+
+    private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");
 }

@@ -75,12 +75,13 @@ public sealed class ServerApp : IAsyncDisposable
         {
             var ca = await ClusterCa.OpenOrCreateAsync(options.StateDirectory, ports.Disk, ports.Randomness, ports.Time, stopping);
             database = OpenStore(Path.Combine(options.StateDirectory, "godwit.db"));
-            if (ports.Connector is null) channels = new AgentChannels(Renewed(ca, ports.Time), ports.Time, new AgentDeadlines());
+            var identity = new ControlPlaneIdentity(ca, ports.Time);
+            if (ports.Connector is null) channels = new AgentChannels(identity.Current, ports.Time, new AgentDeadlines());
 
             var builder = Builder(options, ports, ca);
             var web = builder.Build();
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
-                web.Services.GetRequiredService<ILoggerFactory>());
+                web.Services.GetRequiredService<ILoggerFactory>(), identity);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             Map(web, control, ca, anchor, new GatePorts(ports.Randomness, ports.Time));
@@ -168,7 +169,8 @@ public sealed class ServerApp : IAsyncDisposable
         web.MapOpenApi("/openapi/{documentName}.json").Needs(Permission.OwnAccount);
         web.MapCa(ca);
         var api = web.MapGroup("/api/v1");
-        api.MapHosts(control, ca);
+        api.MapHosts(control);
+        api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);
         api.MapMigrations(control, streams, stopping);
@@ -191,16 +193,5 @@ public sealed class ServerApp : IAsyncDisposable
             throw new RefusedException("server-runs-already", $"{path} is held: {reason.Message}",
                 "another server uses this state directory: stop it, or choose another with --state-dir");
         }
-    }
-
-    /// <summary>Its own identity, made anew when a third of its life is left.</summary>
-    private static Func<IdentityBundle> Renewed(ClusterCa ca, TimeProvider time)
-    {
-        var one = new Lock();
-        var bundle = ca.IssueControlPlane();
-        return () =>
-        {
-            lock (one) return bundle = bundle.NeedsRenewal(time.GetUtcNow()) ? ca.IssueControlPlane() : bundle;
-        };
     }
 }

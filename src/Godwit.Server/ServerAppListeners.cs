@@ -91,7 +91,7 @@ internal static class ServerAppListeners
         {
             lock (one)
             {
-                if (certificate is null || time.GetUtcNow() > certificate.NotAfter.ToUniversalTime() - IdentityBundle.RenewWithLeft)
+                if (certificate is null || time.GetUtcNow() >= CertificateLife.Of(certificate).RenewAt)
                     certificate = ca.IssueApi(Addresses(options.Listen!.Address), Names(options));
                 return certificate;
             }

@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -59,6 +60,9 @@ public static class FromServer
     }
 
     public static TargetProof Record(Contracts.TargetProof proof) => Known<TargetProof>((int)proof);
+
+    public static DenyList Record(Contracts.DenyList denied) => new(denied.Hosts.Select(one => new DeniedHost(
+        new HostId(Present(one.Host, "denied host")), Present(one.BeganUntil).ToDateTimeOffset())));
 
     public static VmId Vm(string id) => new(Present(id, "VM id"));
 

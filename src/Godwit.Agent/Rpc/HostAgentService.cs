@@ -150,4 +150,20 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         await agent.CleanMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken);
         return new Nothing();
     }
+
+    public override async Task<Contracts.SigningRequest> NewKey(Contracts.NewKeyRequest request, ServerCallContext context) =>
+        new() { Pem = await agent.NewKeyAsync(context.CancellationToken) };
+
+    public override async Task<Nothing> InstallCertificate(Contracts.SignedCertificate request, ServerCallContext context)
+    {
+        var clock = FromServer.Present(request.Clock).ToDateTimeOffset();
+        await agent.InstallCertificateAsync(request.Pem, clock, context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> SetDenied(Contracts.DenyList request, ServerCallContext context)
+    {
+        await agent.SetDeniedAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
 }

@@ -14,7 +14,7 @@ public static class ToServer
     private const int ReasonsMax = 24;
     private const int SentenceCharsMax = 400;
 
-    public static Contracts.HostFacts Message(HostFacts facts) => new()
+    public static Contracts.HostFacts Message(HostFacts facts) => Showing(facts.Certificate, new()
     {
         AgentVersion = facts.AgentVersion,
         KernelVersion = facts.KernelVersion,
@@ -32,7 +32,18 @@ public static class ToServer
         Links = { facts.Links.Select(Message) },
         Clock = Timestamp.FromDateTimeOffset(facts.Clock),
         Notes = { facts.Notes },
-    };
+    });
+
+    private static Contracts.HostFacts Showing(CertificateFacts? certificate, Contracts.HostFacts message)
+    {
+        if (certificate is null) return message;
+        message.Certificate = new Contracts.CertificateFacts
+        {
+            NotBefore = Timestamp.FromDateTimeOffset(certificate.NotBefore), NotAfter = Timestamp.FromDateTimeOffset(certificate.NotAfter),
+            DenyList = certificate.DenyList,
+        };
+        return message;
+    }
 
     public static Contracts.VmReport Message(VmReport report)
     {
@@ -93,6 +104,7 @@ public static class ToServer
         Blockers = { facts.Blockers },
         Devices = { facts.Devices },
         Clock = Timestamp.FromDateTimeOffset(facts.Clock),
+        CertificateEnds = facts.CertificateEnds is { } ends ? Timestamp.FromDateTimeOffset(ends) : null,
     };
 
     public static Contracts.TargetFacts Message(TargetFacts facts) => new()

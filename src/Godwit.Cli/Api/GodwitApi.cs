@@ -20,15 +20,19 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<HostView> AddHostAsync(AddHostRequest wish, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, "hosts", wish, slowCallMax, cancel);
 
-    /// <param name="act">cordon, uncordon.</param>
+    /// <param name="act">cordon, uncordon, revoke.</param>
     public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task RemoveHostAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
 
-    public Task<byte[]> HostBundleAsync(string name, CancellationToken cancel) =>
-        client.DownloadAsync(HttpMethod.Post, $"hosts/{Safe(name)}/bundle", null, cancel);
+    public Task<NewJoinTokenView> CreateJoinTokenAsync(CreateJoinTokenRequest wish, CancellationToken cancel) =>
+        client.SendAsync<NewJoinTokenView>(HttpMethod.Post, "join-tokens", wish, ApiClient.AnswerTimeMax, cancel);
+
+    /// <summary>Needs no other right than the token's.</summary>
+    public Task<JoinedView> JoinAsync(JoinRequest wish, CancellationToken cancel) =>
+        client.SendAsync<JoinedView>(HttpMethod.Post, "join", wish, ApiClient.AnswerTimeMax, cancel);
 
     public Task<IReadOnlyList<TemplateView>> TemplatesAsync(CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<TemplateView>>("templates", cancel);

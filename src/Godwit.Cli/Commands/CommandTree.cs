@@ -26,7 +26,7 @@ internal static class CommandTree
         root.Subcommands.Add(LabCommands.Lab(verbs));
         root.Subcommands.Add(ServiceCommands.Up(verbs));
         root.Subcommands.Add(ServiceCommands.Server(verbs));
-        root.Subcommands.Add(ServiceCommands.Agent(verbs));
+        root.Subcommands.Add(AgentCommands.Build(verbs));
         return root;
     }
 

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using Godwit.Cli.Screens;
 using Godwit.Core.Hosts;
 using Godwit.Server.Api;
@@ -14,9 +16,8 @@ internal static class HostCommands
         {
             Description = "Where its agent listens for the server.", HelpName = "ADDRESS:PORT", Required = true,
         };
-        var file = new Option<FileInfo>("--out") { Description = "The file to write.", HelpName = "FILE", Required = true };
         return Verbs.Group("host", "The machines that run VMs.",
-            verbs.Verb("add", "Add a host whose agent runs already.", async (session, parsed, cancel) =>
+            verbs.Verb("add", "Dial a host that has joined: it moved, or was not reached.", async (session, parsed, cancel) =>
             {
                 var host = await session.Api.AddHostAsync(
                     new AddHostRequest(parsed.GetValue(name)!, parsed.GetValue(address)!), cancel);
@@ -40,14 +41,47 @@ internal static class HostCommands
                 session.Screen.Line($"{parsed.GetValue(name)} is no longer in the cluster.");
                 return ExitCode.All;
             }, name),
-            verbs.Verb("bundle", "Make the certificate bundle an agent starts with.", async (session, parsed, cancel) =>
-            {
-                var bundle = await session.Api.HostBundleAsync(parsed.GetValue(name)!, cancel);
-                await BundleFile.WriteAsync(parsed.GetValue(file)!.FullName, bundle, cancel);
-                session.Screen.Line($"Wrote {parsed.GetValue(file)!.FullName}. It holds a private key: carry it to "
-                    + $"{parsed.GetValue(name)} and start there: godwit agent --bundle {parsed.GetValue(file)!.Name}");
-                return ExitCode.All;
-            }, name, file));
+            Token(verbs),
+            Revoke(verbs));
+    }
+
+    private static Command Token(Verbs verbs)
+    {
+        var name = new Option<string?>("--name")
+        { Description = "The only name it lets in, also one that is known already.", HelpName = "HOST" };
+        var expires = new Option<int?>("--expires")
+        { Description = "How long it may be used: 15m (so if not given) to 24h.", HelpName = "TIME", CustomParser = ParseMinutes };
+        return verbs.Verb("token", "Let one new host in, once.", async (session, parsed, cancel) =>
+        {
+            var wish = new CreateJoinTokenRequest(parsed.GetValue(name), parsed.GetValue(expires));
+            var made = await session.Api.CreateJoinTokenAsync(wish, cancel);
+            if (session.Screen.IsJson) session.Screen.Document(made);
+            session.Screen.Line(made.Text);
+            var here = session.Server.Url?.ToString() ?? "https://THIS-SERVER";
+            session.Screen.Note($"For {made.Host ?? "one new host"}, once, until {SessionCommands.Moment(made.ExpiresAt)}. "
+                + $"On that machine: godwit agent join TOKEN --server {here} --link ADDRESS:PORT");
+            return ExitCode.All;
+        }, name, expires);
+    }
+
+    private static Command Revoke(Verbs verbs)
+    {
+        var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.OneOrMore };
+        return verbs.Verb("revoke", "Trust hosts' certificates no longer; their VMs go on, and they may join again.",
+            (session, parsed, cancel) => Verbs.ForEachAsync(session, parsed.GetValue(names)!,
+                name => session.Api.ActOnHostAsync(name, "revoke", cancel),
+                host => $"Every certificate of {host.Id} is revoked. To let it back in: godwit host token --name {host.Id}"), names);
+    }
+
+    private static int? ParseMinutes(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        var minutesPerUnit = text.EndsWith('m') ? 1 : text.EndsWith('h') ? 60 : 0;
+        if (minutesPerUnit > 0 && int.TryParse(text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            && count is > 0 and <= 1440 && count * minutesPerUnit <= 1440)
+            return count * minutesPerUnit;
+        result.AddError($"'{text}' is not a time a join token may live: give 1m to 24h.");
+        return null;
     }
 
     private static Command Cordon(Verbs verbs, string act, string description)
@@ -75,7 +109,7 @@ internal static class HostSheet
 
     public static Sheet Of(IReadOnlyList<HostView> hosts) => new(headings,
         [.. hosts.OrderBy(host => host.Id.Value, StringComparer.Ordinal).Select(Row)],
-        "No hosts yet: godwit host add NAME --address ADDRESS:PORT");
+        "No hosts yet: godwit host token, then on the new host: godwit agent join TOKEN");
 
     public static IEnumerable<(string Title, string Value)> Facts(HostView host)
     {
@@ -83,6 +117,9 @@ internal static class HostSheet
         yield return ("state", Words.Of(host.State));
         yield return ("agent", host.Endpoint + (host.Facts is null ? "" : $", version {host.Facts.AgentVersion}"));
         if (host.Facts is not { } facts) yield break;
+        if (facts.Certificate is { } certificate)
+            yield return ("certificate", $"until {SessionCommands.Moment(certificate.NotAfter)}, "
+                + $"renewed from {SessionCommands.Moment(certificate.Life.RenewAt)} on");
         yield return ("kernel", facts.KernelVersion);
         yield return ("vms", Amounts.Count(host.Vms));
         yield return ("cpu", $"{facts.Cpus} × {facts.CpuModelName}");

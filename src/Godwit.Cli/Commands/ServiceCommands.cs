@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
-using Godwit.Agent;
 using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
@@ -10,7 +9,7 @@ using Godwit.Server;
 
 namespace Godwit.Cli.Commands;
 
-/// <summary>`godwit server` and `godwit agent`: the processes themselves, in the foreground.</summary>
+/// <summary>`godwit server` and `godwit up`: the processes themselves, in the foreground.</summary>
 internal static class ServiceCommands
 {
     public static Command Server(Verbs verbs)
@@ -58,37 +57,11 @@ internal static class ServiceCommands
         }
     }
 
-    public static Command Agent(Verbs verbs)
-    {
-        var bundle = new Option<FileInfo>("--bundle")
-        { Description = "Its certificate, key and CA: godwit host bundle NAME.", HelpName = "FILE", Required = true };
-        var listen = Endpoint("--listen", "Where the server reaches it.", $"0.0.0.0:{ServiceDefaults.AgentPort}");
-        var link = Endpoint("--link", "Where other agents send guests' memory; an address they can reach.", null);
-        var state = Directory("--state", "What must survive a power cut.", ServiceDefaults.AgentState);
-        var run = Directory("--run", "Guests' RAM and sockets: on tmpfs.", ServiceDefaults.AgentRun);
-        var pools = Pools();
-        var qemus = new Option<string[]>("--qemu")
-        { Description = "A QEMU binary; again for more. The first is used by default.", HelpName = "PATH" };
-        return verbs.Verb("agent", "Run this machine as a host.", async (session, parsed, cancel) =>
-        {
-            FileModes.AsAsked();
-            CoreDumps.Refuse();
-            var layout = new HostLayout
-            {
-                StateDirectory = parsed.GetValue(state)!, RunDirectory = parsed.GetValue(run)!,
-                Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(parsed.GetValue(qemus)),
-            };
-            await AgentApp.RunAsync(new AgentOptions(
-                parsed.GetValue(listen)!, parsed.GetValue(link)!, parsed.GetValue(bundle)!.FullName, layout), cancel);
-            return ExitCode.All;
-        }, bundle, listen, link, state, run, pools, qemus);
-    }
-
-    private static Dictionary<string, PoolPlace> Places((string Name, string Directory)[]? pools) =>
+    internal static Dictionary<string, PoolPlace> Places((string Name, string Directory)[]? pools) =>
         (pools is { Length: > 0 } ? pools : [(ServiceDefaults.PoolName, ServiceDefaults.Pool)])
             .ToDictionary(pool => pool.Name, pool => PoolOption.Open(pool.Directory));
 
-    private static IReadOnlyList<string> Qemus(string[]? named)
+    internal static IReadOnlyList<string> Qemus(string[]? named)
     {
         var qemus = named is { Length: > 0 } ? named.Select(Path.GetFullPath).ToArray() : ServiceDefaults.Qemus();
         return qemus.Count > 0 ? qemus : throw new ApiException(new ApiError("qemu-missing",
@@ -96,10 +69,10 @@ internal static class ServiceCommands
         { Next = "install it (apt-get install qemu-system-x86), or name it: --qemu PATH" });
     }
 
-    private static Option<string> Directory(string name, string description, string standard) =>
+    internal static Option<string> Directory(string name, string description, string standard) =>
         new(name) { Description = description, HelpName = "PATH", DefaultValueFactory = _ => standard };
 
-    private static Option<string> Endpoint(string name, string description, string? standard)
+    internal static Option<string> Endpoint(string name, string description, string? standard)
     {
         var option = new Option<string>(name) { Description = description, HelpName = "ADDRESS:PORT", Required = standard is null };
         if (standard is not null) option.DefaultValueFactory = _ => standard;
@@ -130,7 +103,7 @@ internal static class ServiceCommands
     private static IPEndPoint? EndPoint(string? text) =>
         IPEndPoint.TryParse(text ?? "", out var parsed) && parsed.Port != 0 ? parsed : null;
 
-    private static Option<(string Name, string Directory)[]> Pools() => new("--pool")
+    internal static Option<(string Name, string Directory)[]> Pools() => new("--pool")
     {
         Description = "A directory for disks under a name; again for more. "
             + $"By default {ServiceDefaults.PoolName}={ServiceDefaults.Pool}.",

@@ -1,4 +1,5 @@
 using Godwit.Cli.Api;
+using Godwit.Core.Identity;
 using Godwit.Server.Api;
 
 namespace Godwit.Cli.Lab;
@@ -127,12 +128,14 @@ public sealed class LabCluster : IAsyncDisposable
 
     private async Task<LabService> StartAgentAsync(LabHost host, CancellationToken cancel)
     {
-        var bundle = Path.Combine(host.DataDirectory, "bundle.pem");
-        await Commands.BundleFile.WriteAsync(bundle, await Api.HostBundleAsync(host.Name, cancel), cancel);
+        var identity = Path.Combine(host.DataDirectory, "identity.pem");
+        var token = await Api.CreateJoinTokenAsync(new CreateJoinTokenRequest(host.Name), cancel);
+        await Services.JoinRun.RunAsync(_client, JoinToken.Parse(token.Text), host.Name, $"{host.ManagementAddress}:{AgentPort}", identity,
+            TimeProvider.System, cancel);
         var own = _options.Qemus ?? (NewerQemu is null ? [] : Services.ServiceDefaults.Qemus());
         string[] qemus = [.. own.Concat(NewerQemu is null ? [] : [NewerQemu]).SelectMany(path => (string[])["--qemu", path])];
         var agent = new LabService($"agent of {host.Name}", host.Namespace,
-            ["agent", "--bundle", bundle, "--listen", $"{host.ManagementAddress}:{AgentPort}",
+            ["agent", "--identity", identity, "--listen", $"{host.ManagementAddress}:{AgentPort}",
                 "--link", $"{host.MigrationAddress}:{LinkPort}", "--state", Path.Combine(host.DataDirectory, "state"),
                 "--run", host.RunDirectory, "--pool", $"{SharedPoolName}={Plan.SharedPool}",
                 "--pool", $"{LocalPoolName}={host.LocalPool}", .. qemus],

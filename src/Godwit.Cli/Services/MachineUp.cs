@@ -1,10 +1,11 @@
 using System.Net;
 using Godwit.Agent;
 using Godwit.Agent.Host;
+using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
-using Godwit.Cli.Commands;
 using Godwit.Core;
+using Godwit.Core.Identity;
 using Godwit.Server;
 using Godwit.Server.Api;
 
@@ -31,11 +32,13 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
         await using var control = await ServerApp.StartAsync(server, Ports(), cancel);
         using var here = session.At(new ServerAddress(server.Socket, IsChosen: true));
 
-        // A fresh bundle at each start: nothing has to be kept, and it never runs out while it is used.
-        var bundle = Path.Combine(layout.StateDirectory, "bundle.pem");
-        await BundleFile.WriteAsync(bundle, await here.Api.HostBundleAsync(name, cancel), cancel);
+        // Joins anew at each start, so that it also comes back after a year; it joins as every other host does.
+        var identity = Path.Combine(layout.StateDirectory, HostIdentity.FileName);
+        var token = await here.Api.CreateJoinTokenAsync(new CreateJoinTokenRequest(name), cancel);
+        await JoinRun.RunAsync(here.Client, JoinToken.Parse(token.Text), name, $"{address}:{ServiceDefaults.AgentPort}", identity,
+            session.Time, cancel);
         var agent = AgentApp.RunAsync(new AgentOptions($"{address}:{ServiceDefaults.AgentPort}",
-            $"{address}:{ServiceDefaults.LinkPort}", bundle, layout), stop.Token);
+            $"{address}:{ServiceDefaults.LinkPort}", identity, layout), stop.Token);
         try
         {
             await AddSelfAsync(here.Api, agent, cancel);

@@ -23,6 +23,15 @@ public sealed record HostFacts
     public required DateTimeOffset Clock { get; init; }
     /// <summary>What works only in part on this host, one sentence each: no cgroup v2, RAM files not on tmpfs …</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
+    /// <summary>Null where the agent has none to show: a simulated one, or one of an older version.</summary>
+    public CertificateFacts? Certificate { get; init; }
+}
+
+/// <param name="DenyList">Digest of the list of denied hosts the agent holds to; empty for none.</param>
+public sealed record CertificateFacts(DateTimeOffset NotBefore, DateTimeOffset NotAfter, string DenyList)
+{
+    [System.Text.Json.Serialization.JsonIgnore]
+    public Identity.CertificateLife Life => new(NotBefore, NotAfter);
 }
 
 /// <param name="UsableCpuModels">Models whose features this host offers in full with its accelerator.</param>

@@ -12,18 +12,20 @@ public sealed class IdentityBundle
 {
     /// <summary>Three PEM blocks are about 2 KiB.</summary>
     public const int FileBytesMax = 64 * 1024;
-    /// <summary>Certificates live 30 days; from here on a new one should be asked for.</summary>
-    public static readonly TimeSpan RenewWithLeft = TimeSpan.FromDays(10);
+    private readonly DenyList _denied;
 
-    private IdentityBundle(X509Certificate2 own, X509Certificate2 ca, CertificateRole role) =>
-        (Own, Ca, Role) = (own, ca, role);
+    private IdentityBundle(X509Certificate2 own, X509Certificate2 ca, CertificateRole role, DenyList denied) =>
+        (Own, Ca, Role, _denied) = (own, ca, role, denied);
 
     /// <summary>With its private key: good for both ends of TLS. (On Linux a key held in memory is enough.)</summary>
     public X509Certificate2 Own { get; }
     public X509Certificate2 Ca { get; }
     public CertificateRole Role { get; }
 
-    public bool NeedsRenewal(DateTimeOffset now) => now > Own.NotAfter.ToUniversalTime() - RenewWithLeft;
+    public CertificateLife Life => CertificateLife.Of(Own);
+
+    /// <summary>The same identity, which trusts these hosts no longer.</summary>
+    public IdentityBundle Denying(DenyList denied) => new(Own, Ca, Role, denied);
 
     /// <summary>Throws <see cref="RefusedException"/> naming <paramref name="origin"/> (a path) when it is not a bundle.</summary>
     public static IdentityBundle Parse(ReadOnlySpan<byte> pem, string origin)
@@ -39,7 +41,7 @@ public sealed class IdentityBundle
             var own = X509Certificate2.CreateFromPem(text, text);
             if (SubjectUri.Read(own) is not { } uri || !CertificateRole.TryParse(uri, out var role))
                 throw Unusable(origin, "its first certificate does not say which part of a cluster it is");
-            return new(own, certificates[1], role);
+            return new(own, certificates[1], role, DenyList.Empty);
         }
         catch (Exception reason) when (reason is CryptographicException or ArgumentException)
         {
@@ -48,8 +50,13 @@ public sealed class IdentityBundle
     }
 
     /// <summary>Who the peer is, seen from here.</summary>
-    public PeerVerdict Check(X509Certificate? peer, DateTimeOffset now) => PeerIdentity.Check(peer, Ca, Role.Cluster, now);
+    public PeerVerdict Check(X509Certificate? peer, DateTimeOffset now)
+    {
+        var verdict = PeerIdentity.Check(peer, Ca, Role.Cluster, now);
+        if (verdict is not PeerVerdict.Accepted { Role: CertificateRole.Host host }) return verdict;
+        return _denied.Problem(host.Name, PeerIdentity.Read(peer!)) is { } problem ? new PeerVerdict.Refused(problem) : verdict;
+    }
 
     private static RefusedException Unusable(string origin, string cause) => new("identity-unusable",
-        $"The identity file {origin} cannot be used: {cause}", "export it again with: godwit host add NAME");
+        $"The identity file {origin} cannot be used: {cause}", "let the host join anew: godwit host token, then godwit agent join");
 }

@@ -23,8 +23,7 @@ public static class PeerIdentity
     {
         if (peer is null) return new PeerVerdict.Refused("the peer showed no certificate");
 
-        // Not disposed where it is TLS's own object.
-        var certificate = peer as X509Certificate2 ?? X509CertificateLoader.LoadCertificate(peer.GetRawCertData());
+        var certificate = Read(peer);
         if (ChainProblem(certificate, ca, now) is { } problem)
             return new PeerVerdict.Refused($"{Name(certificate)} is not valid in this cluster: {problem}");
         if (SubjectUri.Read(certificate) is not { } uri || !CertificateRole.TryParse(uri, out var role))
@@ -54,10 +53,18 @@ public static class PeerIdentity
         if (certificate.RawDataMemory.Span.SequenceEqual(ca.RawDataMemory.Span)) return "it is the CA itself";
         using var chain = new X509Chain { ChainPolicy = ChainPolicy(ca, now) };
         if (!chain.Build(certificate))
-            return string.Join(", ", chain.ChainStatus.Select(s => s.Status.ToString()).Distinct());
+        {
+            var problems = chain.ChainStatus.Select(s => s.Status).Distinct().ToList();
+            var wrongTime = problems is [X509ChainStatusFlags.NotTimeValid] ? CertificateLife.Of(certificate).Problem(now) : null;
+            return wrongTime ?? string.Join(", ", problems);
+        }
         // Issued by the CA directly: our CA makes no others, so anything longer is not ours.
         return chain.ChainElements.Count == 2 ? null : "it was not issued by the cluster's CA directly";
     }
+
+    /// <summary>Not to be disposed: it may be TLS's own object.</summary>
+    internal static X509Certificate2 Read(X509Certificate peer) =>
+        peer as X509Certificate2 ?? X509CertificateLoader.LoadCertificate(peer.GetRawCertData());
 
     private static string Name(X509Certificate2 certificate) => $"the certificate \"{certificate.Subject}\"";
 }

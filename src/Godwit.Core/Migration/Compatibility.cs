@@ -1,4 +1,5 @@
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 
@@ -11,6 +12,7 @@ public static class Compatibility
 {
     /// <summary>Above this the guest's clock and the certificates' lifetimes are judged differently on both hosts.</summary>
     public static readonly TimeSpan ClockOffsetMax = TimeSpan.FromSeconds(1);
+    private const long SlowLinkBytesPerSecond = 50 << 20;
 
     public static IReadOnlyList<Refusal> Check(Vm vm, Migration move, SourceFacts source, TargetFacts target)
     {
@@ -28,7 +30,8 @@ public static class Compatibility
             refresh ? null : RoomForRamFile(vm, target),
             refresh ? null : NotThereAlready(vm, target, move),
             refresh ? null : ClocksAgree(source, target, move),
-        }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target)).ToList();
+        }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target))
+            .Concat(refresh ? [] : Certificates(vm, move, source, target)).ToList();
     }
 
     /// <summary>For a stopped VM: where it could be started.</summary>
@@ -128,6 +131,32 @@ public static class Compatibility
         return offset <= ClockOffsetMax ? null
             : new("clock-offset", $"the clocks of {move.Source} and {move.Target} are {offset.TotalSeconds:0.0} s apart (limit 1 s)",
                 "let both hosts follow the same time server (chrony), then try again");
+    }
+
+    /// <summary>
+    /// An open link outlives its certificates, a link that has to be opened again does not: they must hold for twice the time
+    /// the move may take. Hosts that show no certificate (simulated ones) are not asked for one.
+    /// </summary>
+    private static IEnumerable<Refusal> Certificates(Vm vm, Migration move, SourceFacts source, TargetFacts target)
+    {
+        var needed = 2 * EstimateMax(vm, move);
+        return from side in new[]
+               {
+                   (Host: move.Source, Ends: source.CertificateEnds, source.Clock),
+                   (Host: move.Target, Ends: target.Host.Certificate?.NotAfter, target.Host.Clock),
+               }
+               where side.Ends - side.Clock < needed
+               select new Refusal("certificate-short",
+                   $"the certificate of {side.Host} holds until {CertificateLife.Text(side.Ends!.Value)} and its clock says "
+                   + $"{CertificateLife.Text(side.Clock)}; this move may take {needed.TotalMinutes / 2:0.#} min and wants twice that",
+                   $"wait for its renewal ('godwit events'), or let it join again: 'godwit host token --name {side.Host}'");
+    }
+
+    /// <summary>Longer than moves take: the whole memory twice at the rate allowed, or at a slow link's where none is set.</summary>
+    private static TimeSpan EstimateMax(Vm vm, Migration move)
+    {
+        var rate = move.Limits.BandwidthBytesPerSecond is > 0 and var limit ? limit : SlowLinkBytesPerSecond;
+        return TimeSpan.FromMinutes(1) + TimeSpan.FromSeconds(2.0 * vm.Spec.MemoryBytes / rate);
     }
 
     private static IEnumerable<Refusal> Disks(Migration move, TargetFacts target) => target.UnreachableDisks.Select(disk =>

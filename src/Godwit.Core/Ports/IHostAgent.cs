@@ -1,4 +1,5 @@
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 
@@ -57,6 +58,14 @@ public interface IHostAgent
     Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel);
     /// <summary>Both sides: drop what is left of an ended move but its journal line.</summary>
     Task CleanMoveAsync(MoveId move, CancellationToken cancel);
+
+    /// <summary>Makes a key for the host's next certificate and keeps it; the request to sign, PEM. Asked again: the same one.</summary>
+    Task<string> NewKeyAsync(CancellationToken cancel);
+    /// <summary>The certificate for that key, durable and shown from the next connection on; open ones go on.</summary>
+    /// <param name="serverClock">When it was signed, for a person to compare.</param>
+    Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel);
+    /// <summary>Hosts whose links are refused from now on, durable; replaces what was said before.</summary>
+    Task SetDeniedAsync(DenyList denied, CancellationToken cancel);
 }
 
 public sealed class AgentUnreachableException(HostId host, string why, Exception? inner = null)
@@ -106,6 +115,8 @@ public sealed record SourceFacts
     /// <summary>Canonical device list: one line a device, sorted, the same for the same guest-visible machine.</summary>
     public required IReadOnlyList<string> Devices { get; init; }
     public required DateTimeOffset Clock { get; init; }
+    /// <summary>When the host's certificate expires; null where it has none to show.</summary>
+    public DateTimeOffset? CertificateEnds { get; init; }
 }
 
 public sealed record TargetFacts

@@ -34,6 +34,8 @@ public static class FromAgent
         Links = [.. facts.Links.Select(l => new LinkFacts(l.Interface, l.Address, l.SpeedBitsPerSecond, l.Mtu))],
         Clock = Time(facts.Clock),
         Notes = [.. facts.Notes],
+        Certificate = facts.Certificate is { } shown
+            ? new CertificateFacts(Time(shown.NotBefore), Time(shown.NotAfter), shown.DenyList) : null,
     };
 
     public static VmReport Record(Contracts.VmReport report) => new()
@@ -83,6 +85,7 @@ public static class FromAgent
         Blockers = [.. facts.Blockers],
         Devices = [.. facts.Devices],
         Clock = Time(facts.Clock),
+        CertificateEnds = facts.CertificateEnds is { } ends ? Time(ends) : null,
     };
 
     public static TargetFacts Record(Contracts.TargetFacts facts) => new()

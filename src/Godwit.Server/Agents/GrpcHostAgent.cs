@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -165,6 +166,16 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
 
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.CleanMoveAsync(ToAgent.Message(move), options), cancel);
+
+    public Task<string> NewKeyAsync(CancellationToken cancel) => AskAsync(deadlines.Question, async options =>
+        (await client.NewKeyAsync(new Contracts.NewKeyRequest(), options)).Pem, cancel);
+
+    public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.InstallCertificateAsync(
+            ToAgent.Message(certificatePem, serverClock), options), cancel);
+
+    public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.SetDeniedAsync(ToAgent.Message(denied), options), cancel);
 
     private async Task<T> AskAsync<T>(TimeSpan limit, Func<CallOptions, Task<T>> ask, CancellationToken cancel)
     {

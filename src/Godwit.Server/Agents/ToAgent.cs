@@ -1,7 +1,9 @@
 using Godwit.Core;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
+using Timestamp = Google.Protobuf.WellKnownTypes.Timestamp;
 
 namespace Godwit.Server.Agents;
 
@@ -89,6 +91,18 @@ public static class ToAgent
     }
 
     public static Contracts.VmAtEpoch Message(VmId vm, Epoch epoch) => new() { VmId = vm.Value, Epoch = epoch.Value };
+
+    public static Contracts.SignedCertificate Message(string certificatePem, DateTimeOffset clock) =>
+        new() { Pem = certificatePem, Clock = Timestamp.FromDateTimeOffset(clock) };
+
+    public static Contracts.DenyList Message(DenyList denied) => new()
+    {
+        Hosts =
+        {
+            denied.Hosts.Select(one => new Contracts.DeniedHost
+                { Host = one.Host.Value, BeganUntil = Timestamp.FromDateTimeOffset(one.BeganUntil) }),
+        },
+    };
 
     public static Contracts.MoveRequest Message(MoveId move) => new() { MoveId = move.Value };
 

@@ -1,6 +1,5 @@
 using Godwit.Core;
 using Godwit.Core.Access;
-using Godwit.Server.Identity;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -10,7 +9,7 @@ namespace Godwit.Server.Api;
 
 internal static class HostEndpoints
 {
-    public static void MapHosts(this IEndpointRouteBuilder api, ControlPlane control, ClusterCa ca)
+    public static void MapHosts(this IEndpointRouteBuilder api, ControlPlane control)
     {
         api.MapGet("/hosts", () => control.Views.HostsAsync()).Needs(Permission.SeeCluster);
         api.MapGet("/hosts/{host}", (string host) => control.Views.HostAsync(new HostId(host)))
@@ -22,13 +21,14 @@ internal static class HostEndpoints
         }).Needs(Permission.RunHosts, Traits.Recorded);
         api.MapPost("/hosts/{host}/cordon", (string host) => CordonAsync(control, host, true)).Needs(Permission.RunHosts);
         api.MapPost("/hosts/{host}/uncordon", (string host) => CordonAsync(control, host, false)).Needs(Permission.RunHosts);
-        // Before the host is added: its agent needs the bundle to be let in. Nothing is kept here.
-        api.MapPost("/hosts/{host}/bundle", FileContentHttpResult (string host) =>
-            TypedResults.File(ca.IssueHostBundle(new HostId(host)), "application/x-pem-file", $"{host}.pem"))
-            .Needs(Permission.RunHosts);
+        api.MapPost("/hosts/{host}/revoke", async (string host) =>
+        {
+            await control.Certificates.RevokeAsync(new HostId(host));
+            return await control.Views.HostAsync(new HostId(host));
+        }).Needs(Permission.RunHosts);
         api.MapDelete("/hosts/{host}", async Task<NoContent> (string host) =>
         {
-            await control.Hosts.RemoveAsync(new HostId(host));
+            await control.Certificates.RemoveAsync(new HostId(host));
             return TypedResults.NoContent();
         }).Needs(Permission.RunHosts);
     }

@@ -68,7 +68,7 @@ public static class Problems
         : code.StartsWith("bad-", StringComparison.Ordinal) ? StatusCodes.Status422UnprocessableEntity
         : code is "too-many-streams" or "too-many-logins" ? StatusCodes.Status429TooManyRequests
         : code is "token-missing" or "token-invalid" or "login-failed" ? StatusCodes.Status401Unauthorized
-        : code == "role-lacks-permission" ? StatusCodes.Status403Forbidden
+        : code == "role-lacks-permission" || code.StartsWith("join-token-", StringComparison.Ordinal) ? StatusCodes.Status403Forbidden
         : code == "audit-failed" ? StatusCodes.Status503ServiceUnavailable
         : StatusCodes.Status409Conflict;
 

@@ -12,7 +12,7 @@ public static class HostChoice
     public static (HostId? Host, IReadOnlyList<Refusal> Reasons) Best(IReadOnlyList<HostRoom> hosts, VmNeeds needs)
     {
         if (hosts.Count == 0)
-            return (null, [new("no-hosts", "the cluster has no host to put it on", "add one: 'godwit host add NAME ADDRESS:PORT'")]);
+            return (null, [new("no-hosts", "the cluster has no host to put it on", "let one join: 'godwit host token'")]);
         var judged = hosts.Select(room => (room, reason: WhyNot(room, needs).FirstOrDefault())).ToList();
         var best = judged.Where(j => j.reason is null).Select(j => j.room)
             .OrderByDescending(room => room.FreeBytes).ThenBy(room => room.Host.Id.Value, StringComparer.Ordinal).FirstOrDefault();
@@ -52,7 +52,7 @@ public static class HostChoice
         if (pool.Share is not null && room.Shares.GetValueOrDefault(pool.Name) != pool.Share)
             return new("pool-not-shared",
                 $"pool {pool.Name} of {room.Host.Id} is not the directory the disks lie in ({pool.On}'s): tested by a file, not found",
-                $"mount the same directory on both hosts and repeat 'godwit host add {room.Host.Id} {room.Host.Endpoint}'; "
+                $"mount the same directory on both hosts and repeat 'godwit host add {room.Host.Id} --address {room.Host.Endpoint}'; "
                 + "local disks cannot be moved yet");
         return null;
     }

@@ -7,7 +7,7 @@ using Godwit.Server.Store;
 
 namespace Godwit.Server.Hosts;
 
-/// <summary>host add, remove, cordon. Each is safe to repeat.</summary>
+/// <summary>host add, cordon. Each is safe to repeat.</summary>
 public sealed class HostVerbs(HostStore hosts, AgentDirectory agents, PoolSharing sharing)
 {
     /// <summary>Asks the agent what the host is, writes it down, and proves which pools it shares.</summary>
@@ -30,12 +30,6 @@ public sealed class HostVerbs(HostStore hosts, AgentDirectory agents, PoolSharin
         return (await hosts.FindAsync(id))!;
     }
 
-    public async Task RemoveAsync(HostId id)
-    {
-        if (await hosts.RemoveAsync(id) is { } refusal) throw new RefusedException([refusal]);
-        agents.Remove(id);
-    }
-
     public async Task CordonAsync(HostId id, bool cordoned)
     {
         if (!await hosts.SetCordonedAsync(id, cordoned)) throw NotFound(id);
@@ -44,7 +38,7 @@ public sealed class HostVerbs(HostStore hosts, AgentDirectory agents, PoolSharin
     public static RefusedException NotFound(HostId id) =>
         new("host-not-found", $"there is no host {id}", "see 'godwit host list'");
 
-    private static void Check(HostId id, string endpoint)
+    internal static void Check(HostId id, string endpoint)
     {
         var reasons = new List<Refusal>();
         if (!Names.IsValid(id.Value))

@@ -15,9 +15,10 @@ namespace Godwit.Server.Identity;
 public sealed class ClusterCa
 {
     private const string FileName = "cluster-ca.pem";
-    private static readonly TimeSpan CaLife = TimeSpan.FromDays(3650), LeafLife = TimeSpan.FromDays(30);
+    public static readonly TimeSpan LeafLife = TimeSpan.FromDays(30);
     /// <summary>Hosts whose clocks are a little behind must not find a fresh certificate not yet valid.</summary>
     private static readonly TimeSpan ClockSlack = TimeSpan.FromHours(1);
+    private static readonly TimeSpan CaLife = TimeSpan.FromDays(3650);
     private static readonly OidCollection ServerEnd = [new Oid("1.3.6.1.5.5.7.3.1")];
     private static readonly OidCollection BothEnds = [new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")];
 
@@ -63,13 +64,24 @@ public sealed class ClusterCa
     public IdentityBundle IssueControlPlane() =>
         IdentityBundle.Parse(Issue(new CertificateRole.ControlPlane(Cluster)), "of the control plane");
 
-    /// <summary>One PEM file for the host's agent: certificate, key, CA. Secret; the server keeps no copy of the key.</summary>
-    public byte[] IssueHostBundle(HostId host)
+    /// <summary>A host's certificate, PEM. Of what the host asked for only its key counts: the name is the server's word.</summary>
+    /// <param name="requestPem">As <see cref="HostKey.Request"/>.</param>
+    /// <param name="denied">What was denied to this host before: the new certificate is not.</param>
+    public string SignHost(HostId host, string requestPem, DeniedHost? denied = null)
     {
         if (!Names.IsValid(host.Value))
             throw new RefusedException("name-invalid", $"\"{host}\" is no valid host name", $"use {Names.Rule}");
-        return Issue(new CertificateRole.Host(Cluster, host));
+        var role = new CertificateRole.Host(Cluster, host);
+        var from = _time.GetUtcNow() - ClockSlack;
+        // X.509 counts whole seconds: a later fraction of the same one would be denied too.
+        if (denied?.BeganUntil.AddSeconds(1) is { } next && from < next) from = next;
+        using var certificate = Sign(HostKey.KeyOf(requestPem), CommonName(role), BothEnds, SubjectUri.ToExtension(role.ToUri()), from);
+        return certificate.ExportCertificatePem();
     }
+
+    /// <summary>Denies the host every certificate that was signed until now.</summary>
+    public DeniedHost Deny(HostId host) =>
+        new(host, DateTimeOffset.FromUnixTimeSeconds((_time.GetUtcNow() - ClockSlack).ToUnixTimeSeconds()));
 
     /// <summary>What the server shows to people's clients; kept in memory only.</summary>
     /// <param name="addresses">And <paramref name="names"/>: where clients that check names may look for it.</param>
@@ -84,18 +96,21 @@ public sealed class ClusterCa
     private byte[] Issue(string commonName, OidCollection uses, X509Extension names)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var certificate = Sign(new PublicKey(key), commonName, uses, names, _time.GetUtcNow() - ClockSlack);
+        return Encoding.ASCII.GetBytes(string.Join('\n',
+            certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem(), _ca.ExportCertificatePem(), ""));
+    }
+
+    private X509Certificate2 Sign(PublicKey key, string commonName, OidCollection uses, X509Extension names, DateTimeOffset from)
+    {
         var request = new CertificateRequest(new X500DistinguishedName($"CN={commonName}"), key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, critical: true));
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(uses, critical: false));
         request.CertificateExtensions.Add(names);
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_ca, true, false));
-
-        var now = _time.GetUtcNow();
         byte[] serial = Convert.FromHexString("00" + _randomness.NextHex(15)); // Positive, as X.509 demands.
-        using var certificate = request.Create(_ca, now - ClockSlack, Earlier(now + LeafLife, _ca.NotAfter), serial);
-        return Encoding.ASCII.GetBytes(string.Join('\n',
-            certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem(), _ca.ExportCertificatePem(), ""));
+        return request.Create(_ca, from, Earlier(_time.GetUtcNow() + LeafLife, _ca.NotAfter), serial);
     }
 
     private static byte[] Create(IRandomness randomness, TimeProvider time)

@@ -109,7 +109,7 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
         var others = rooms.Where(r => r.Host.Id != vm.Owner).ToList();
         if (others.Count == 0)
             throw new RefusedException("no-other-host", $"there is no other host than {vm.Owner}",
-                "add one: 'godwit host add NAME ADDRESS:PORT'");
+                "let one join: 'godwit host token'");
         var (best, reasons) = HostChoice.Best(others, needs);
         return best is { } host ? (host, []) : (others[0].Host.Id, reasons);
     }

@@ -1,6 +1,7 @@
 using System.Data.Common;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Server.Hosts;
 
 namespace Godwit.Server.Store;
@@ -63,8 +64,8 @@ public sealed class HostStore(Database database, TimeProvider time)
         return true;
     });
 
-    /// <summary>Null, or why it stays.</summary>
-    public Task<Refusal?> RemoveAsync(HostId id) => database.RunAsync<Refusal?>(work =>
+    /// <summary>Null, or why it stays. Once it is gone its certificates let nobody in.</summary>
+    public Task<Refusal?> RemoveAsync(HostId id, DeniedHost denied, DateTimeOffset forgetAt) => database.RunAsync<Refusal?>(work =>
     {
         if (Find(work, id) is null)
             return new Refusal("host-not-found", $"there is no host {id}", "see 'godwit host list'");
@@ -76,6 +77,8 @@ public sealed class HostStore(Database database, TimeProvider time)
             return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
         work.Execute("DELETE FROM pool_shares WHERE host = @id", ("@id", id.Value));
         work.Execute("DELETE FROM hosts WHERE id = @id", ("@id", id.Value));
+        work.Execute("DELETE FROM joining_hosts WHERE host = @id", ("@id", id.Value));
+        IdentityStore.Deny(work, denied, forgetAt, time.GetUtcNow());
         Say(work, new Happening("host-removed", $"{id} removed", Host: id.Value));
         return null;
     });

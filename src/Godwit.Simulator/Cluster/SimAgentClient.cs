@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Godwit.Agent.Moves;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -45,6 +46,12 @@ internal sealed class SimAgentClient(HostId host, SimRpc rpc, SimProcess server)
         AskAsync(Deadlines.WholeFile, (a, c) => a.SaveVmAsync(vm, epoch, c), cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
         throw new NotSupportedException("the simulator has no consoles");
+    public Task<string> NewKeyAsync(CancellationToken cancel) =>
+        AskAsync(Deadlines.Question, (a, c) => a.NewKeyAsync(c), cancel);
+    public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
+        TellAsync(Deadlines.Step, (a, c) => a.InstallCertificateAsync(certificatePem, serverClock, c), cancel);
+    public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
+        TellAsync(Deadlines.Step, (a, c) => a.SetDeniedAsync(denied, c), cancel);
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
         AskAsync(Deadlines.Question, (a, c) => a.CheckSourceAsync(vm, c), cancel);
     public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) =>

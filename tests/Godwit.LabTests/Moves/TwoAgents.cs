@@ -50,7 +50,8 @@ public sealed class TwoAgents : IAsyncDisposable
 
     private async Task<HostAgent> AgentAsync(ClusterCa ca, string name, string? failPoints)
     {
-        var bundle = IdentityBundle.Parse(ca.IssueHostBundle(new HostId(name)), name);
+        using var key = new HostKey();
+        var bundle = IdentityBundle.Parse(key.Complete(ca.SignHost(new HostId(name), key.Request), ca.CertificatePem), name);
         var layout = new HostLayout
         {
             RunDirectory = Path.Combine(run, name), StateDirectory = Path.Combine(state, name), QemuPaths = [Qemu],

@@ -8,7 +8,9 @@ using Godwit.Tests.Rpc;
 using Google.Protobuf.Reflection;
 using System.Net;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Godwit.Tests.Identity;
 using Xunit;
 
 namespace Godwit.Tests.Access;
@@ -20,7 +22,8 @@ public sealed class AgentAccessTests
 
     public static TheoryData<string> Strangers => new(
         "another host of the cluster", "this host itself", "the server's API certificate", "another cluster's control plane",
-        "another cluster's host", "nobody");
+        "another cluster's host", "a control plane whose certificate expired", "a control plane of tomorrow",
+        "a control plane that signed itself", "nobody");
 
     [Fact]
     public async Task The_control_plane_reaches_every_call()
@@ -37,7 +40,7 @@ public sealed class AgentAccessTests
         var cluster = new FakeCluster();
         await using var agent = await AgentUnderTest.StartAsync("h1", cluster["h1"]);
         var directory = Directory.CreateTempSubdirectory("godwit-other-").FullName;
-        var certificate = Certificate(who, agent.Ca, await AgentUnderTest.OtherClusterAsync(directory));
+        var certificate = await CertificateAsync(who, agent, await AgentUnderTest.OtherClusterAsync(directory));
         var calls = Calls();
         Assert.InRange(calls.Count, 20, 200);
         foreach (var call in calls)
@@ -47,6 +50,22 @@ public sealed class AgentAccessTests
         }
         Assert.Empty(cluster["h1"].Calls);
         Directory.Delete(directory, recursive: true);
+    }
+
+    private static async Task<X509Certificate2?> CertificateAsync(string who, AgentUnderTest agent, ClusterCa other) => who switch
+    {
+        "a control plane whose certificate expired" => (await agent.CaAtAsync(TimeSpan.FromDays(-31))).IssueControlPlane().Own,
+        "a control plane of tomorrow" => (await agent.CaAtAsync(TimeSpan.FromDays(1))).IssueControlPlane().Own,
+        "a control plane that signed itself" => SelfSigned(new CertificateRole.ControlPlane(agent.Ca.Cluster)),
+        _ => Certificate(who, agent.Ca, other),
+    };
+
+    private static X509Certificate2 SelfSigned(CertificateRole role)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=control-plane", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(SubjectUri.ToExtension(role.ToUri()));
+        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddHours(-1), DateTimeOffset.UtcNow.AddDays(1));
     }
 
     private static X509Certificate2? Certificate(string who, ClusterCa own, ClusterCa other) => who switch
@@ -59,7 +78,7 @@ public sealed class AgentAccessTests
         _ => null,
     };
 
-    private static X509Certificate2 Host(ClusterCa ca, string name) => IdentityBundle.Parse(ca.IssueHostBundle(new HostId(name)), name).Own;
+    private static X509Certificate2 Host(ClusterCa ca, string name) => Joined.Host(ca, name).Own;
 
     private static List<MethodDescriptor> Calls() =>
         AgentReflection.Descriptor.Services.SelectMany(service => service.Methods).ToList();

@@ -6,6 +6,7 @@ using Godwit.Core.Identity;
 using Godwit.Server.Api;
 using Godwit.Tests.Cli;
 using Godwit.Tests.Control;
+using Godwit.Tests.Identity;
 using Xunit;
 
 namespace Godwit.Tests.Access;
@@ -89,7 +90,7 @@ public sealed class RemoteCliTests : IDisposable
     public async Task A_host_of_the_cluster_cannot_pass_for_its_server()
     {
         await using var agent = await Rpc.AgentUnderTest.StartAsync("h1", new FakeCluster()["h1"]);
-        var host = IdentityBundle.Parse(agent.Ca.IssueHostBundle(new HostId("h1")), "h1");
+        var host = Joined.Host(agent.Ca, "h1");
         using var api = agent.Ca.IssueApi([], ["h1"]);
         var now = DateTimeOffset.UtcNow;
         Assert.Null(ApiCertificate.Problem(api, host.Ca, now));

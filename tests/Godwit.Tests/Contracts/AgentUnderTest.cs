@@ -10,6 +10,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Godwit.Tests.Identity;
 
 namespace Godwit.Tests.Rpc;
 
@@ -27,14 +29,14 @@ internal sealed class AgentUnderTest : IAsyncDisposable
     {
         var agent = new AgentUnderTest();
         agent.Ca = await OtherClusterAsync(agent._directory);
-        var bundle = IdentityBundle.Parse(agent.Ca.IssueHostBundle(new HostId(name)), name);
+        var bundle = Joined.Host(agent.Ca, name);
 
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
         builder.Services.AddSingleton(host);
         builder.WebHost.ConfigureKestrel(kestrel =>
-            AgentListener.Listen(kestrel, new IPEndPoint(IPAddress.Loopback, 0), () => bundle, TimeProvider.System));
+            AgentListener.Listen(kestrel, new IPEndPoint(IPAddress.Loopback, 0), () => bundle, TimeProvider.System, NullLogger.Instance));
         agent._web = builder.Build();
         agent._web.MapGrpcService<HostAgentService>();
         await agent._web.StartAsync();
@@ -42,8 +44,18 @@ internal sealed class AgentUnderTest : IAsyncDisposable
         return agent;
     }
 
-    public static Task<ClusterCa> OtherClusterAsync(string directory) =>
-        ClusterCa.OpenOrCreateAsync(directory, new RealDisk(), new RealRandomness(), TimeProvider.System, CancellationToken.None);
+    /// <summary>The cluster's own CA as it was, or will be.</summary>
+    public Task<ClusterCa> CaAtAsync(TimeSpan offset) => CaAsync(_directory, offset);
+
+    /// <summary>A cluster that is old enough to have certificates that expired.</summary>
+    public static async Task<ClusterCa> OtherClusterAsync(string directory)
+    {
+        await CaAsync(directory, TimeSpan.FromDays(-40));
+        return await CaAsync(directory, TimeSpan.Zero);
+    }
+
+    public static Task<ClusterCa> CaAsync(string directory, TimeSpan offset) => ClusterCa.OpenOrCreateAsync(
+        directory, new RealDisk(), new RealRandomness(), new ShiftedTime { Offset = offset }, CancellationToken.None);
 
     /// <summary>The server's view of it.</summary>
     /// <param name="name">Who it is expected to be.</param>

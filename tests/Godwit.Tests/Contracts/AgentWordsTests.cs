@@ -42,6 +42,14 @@ public sealed class AgentWordsTests
         Same(order, FromServer.Record(Bytes(ToAgent.Message(order), Words.RefreshOrder.Parser))), iter: Samples);
 
     [Fact]
+    public void Lists_of_denied_hosts_arrive_as_they_were_sent() => Gens.Denied.Sample(denied =>
+    {
+        var arrived = FromServer.Record(Bytes(ToAgent.Message(denied), Words.DenyList.Parser));
+        Assert.Equal(denied.Hosts, arrived.Hosts);
+        Assert.Equal(denied.Digest, arrived.Digest);
+    }, iter: Samples);
+
+    [Fact]
     public void Every_proof_arrives_as_it_was_sent()
     {
         foreach (var proof in Enum.GetValues<TargetProof>())

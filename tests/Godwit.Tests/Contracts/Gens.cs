@@ -1,6 +1,7 @@
 using CsCheck;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -77,6 +78,14 @@ internal static class Gens
     private static readonly Gen<LinkFacts> Link = Gen.Select(Text, Text, Gen.Long, Gen.Int)
         .Select(l => new LinkFacts(l.Item1, l.Item2, l.Item3, l.Item4));
 
+    private static readonly Gen<CertificateFacts> Certificate =
+        Gen.Select(Times, Times, Text).Select(c => new CertificateFacts(c.Item1, c.Item2, c.Item3));
+
+    public static readonly Gen<DenyList> Denied =
+        Gen.Select(Gen.Int[0, 2000], Gen.Long[0, 4_000_000_000]).Select(d => new DeniedHost(
+            new HostId($"h{d.Item1}"), DateTimeOffset.FromUnixTimeSeconds(d.Item2))).List[0, 20]
+            .Select(list => new DenyList(list.DistinctBy(d => d.Host)));
+
     public static readonly Gen<HostFacts> Host =
         from words in Gen.Select(Text, Text, Text, Text)
         from sizes in Gen.Select(Gen.Int, Gen.Long, Gen.Long, Gen.Long)
@@ -84,6 +93,7 @@ internal static class Gens
         from lists in Gen.Select(Texts, Texts, Texts)
         from parts in Gen.Select(Qemu.List[0, 3], Pool.List[0, 3], Link.List[0, 3])
         from clock in Times
+        from certificate in Certificate.Null()
         select new HostFacts
         {
             AgentVersion = words.Item1,
@@ -102,6 +112,7 @@ internal static class Gens
             Pools = parts.Item2,
             Links = parts.Item3,
             Clock = clock,
+            Certificate = certificate,
         };
 
     public static readonly Gen<VmReport> Report =
@@ -123,7 +134,7 @@ internal static class Gens
         };
 
     public static readonly Gen<SourceFacts> Source =
-        Gen.Select(Gen.Enum<VmState>(), Epochs, Text, Texts, Texts, Times).Select(s => new SourceFacts
+        Gen.Select(Gen.Enum<VmState>(), Epochs, Text, Texts, Texts, Times, Times.Nullable()).Select(s => new SourceFacts
         {
             State = s.Item1,
             Epoch = s.Item2,
@@ -131,6 +142,7 @@ internal static class Gens
             Blockers = s.Item4,
             Devices = s.Item5,
             Clock = s.Item6,
+            CertificateEnds = s.Item7,
         });
 
     public static readonly Gen<TargetFacts> Target =

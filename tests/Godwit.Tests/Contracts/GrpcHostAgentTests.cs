@@ -6,6 +6,7 @@ using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Tests.Control;
+using Godwit.Tests.Identity;
 using Xunit;
 
 namespace Godwit.Tests.Rpc;
@@ -109,7 +110,7 @@ public sealed class GrpcHostAgentTests
     public async Task Only_the_control_plane_of_the_same_cluster_is_let_in()
     {
         await using var agent = await AgentUnderTest.StartAsync("h1", Host);
-        var asAHost = IdentityBundle.Parse(agent.Ca.IssueHostBundle(new HostId("h2")), "h2");
+        var asAHost = Joined.Host(agent.Ca, "h2");
         await Assert.ThrowsAsync<AgentUnreachableException>(() => agent.Client("h1", asAHost).DescribeAsync(Never));
 
         var directory = Directory.CreateTempSubdirectory("godwit-other-").FullName;

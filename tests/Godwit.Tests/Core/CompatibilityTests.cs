@@ -101,4 +101,30 @@ public sealed class CompatibilityTests
 
     [Fact]
     public void A_paused_guest_may_move() => Assert.Empty(Codes(source: GoodSource with { State = VmState.Paused }));
+
+    /// <summary>512 MiB at 1 MiB/s, twice, and a minute: 18 min; twice that must be left.</summary>
+    [Theory]
+    [InlineData(37, 37, null)]
+    [InlineData(36, 37, "host1")]
+    [InlineData(37, 36, "host2")]
+    [InlineData(-1, 37, "host1")]
+    public void Certificates_hold_for_twice_the_time_a_move_may_take(int sourceMinutes, int targetMinutes, string? shortOne)
+    {
+        var move = GoodMove with { Limits = new MoveLimits(300, 1 << 20) };
+        var target = GoodTarget with
+        {
+            Host = GoodTarget.Host with { Certificate = new CertificateFacts(Now.AddDays(-20), Now.AddMinutes(targetMinutes), "") },
+        };
+        var reasons = Compatibility.Check(GoodVm, move, GoodSource with { CertificateEnds = Now.AddMinutes(sourceMinutes) }, target);
+        if (shortOne is null) Assert.Empty(reasons);
+        else
+        {
+            var reason = Assert.Single(reasons);
+            Assert.Equal("certificate-short", reason.Code);
+            Assert.StartsWith($"the certificate of {shortOne} holds until ", reason.Cause);
+            Assert.Contains("its clock says 2026-01-01 00:00:00Z", reason.Cause);
+        }
+        Assert.Empty(Compatibility.Check(GoodVm, move with { Mode = MoveMode.Refresh, Target = GoodMove.Source },
+            GoodSource with { CertificateEnds = Now }, target)); // It opens no link.
+    }
 }

@@ -21,7 +21,7 @@ public sealed class ClusterCaTests : IDisposable
     public async Task A_host_bundle_proves_the_host_to_the_control_plane_and_the_other_way_round()
     {
         var ca = await OpenAsync("here", seed: 1);
-        var host = IdentityBundle.Parse(ca.IssueHostBundle(new("h1")), "h1.pem");
+        var host = Joined.Host(ca, "h1");
         var plane = ca.IssueControlPlane();
 
         Assert.Equal(new PeerVerdict.Accepted(new CertificateRole.Host(ca.Cluster, new("h1"))), plane.Check(host.Own, Now));
@@ -36,7 +36,7 @@ public sealed class ClusterCaTests : IDisposable
         var second = await OpenAsync("here", seed: 2);
 
         Assert.Equal(first.Cluster, second.Cluster);
-        var host = IdentityBundle.Parse(first.IssueHostBundle(new("h1")), "h1.pem");
+        var host = Joined.Host(first, "h1");
         Assert.IsType<PeerVerdict.Accepted>(second.IssueControlPlane().Check(host.Own, Now));
     }
 
@@ -65,7 +65,7 @@ public sealed class ClusterCaTests : IDisposable
     {
         var here = await OpenAsync("here", seed: 1);
         var elsewhere = await OpenAsync("elsewhere", seed: 2);
-        var stranger = IdentityBundle.Parse(elsewhere.IssueHostBundle(new("h1")), "h1.pem");
+        var stranger = Joined.Host(elsewhere, "h1");
 
         var refused = Assert.IsType<PeerVerdict.Refused>(here.IssueControlPlane().Check(stranger.Own, Now));
         Assert.Contains("not valid in this cluster", refused.Reason);
@@ -75,14 +75,13 @@ public sealed class ClusterCaTests : IDisposable
     public async Task A_certificate_is_refused_after_thirty_days_and_before_it_began()
     {
         var ca = await OpenAsync("here", seed: 1);
-        var host = IdentityBundle.Parse(ca.IssueHostBundle(new("h1")), "h1.pem");
+        var host = Joined.Host(ca, "h1");
         var plane = ca.IssueControlPlane();
 
         Assert.IsType<PeerVerdict.Accepted>(plane.Check(host.Own, Now.AddDays(29)));
         Assert.IsType<PeerVerdict.Refused>(plane.Check(host.Own, Now.AddDays(31)));
         Assert.IsType<PeerVerdict.Refused>(plane.Check(host.Own, Now.AddDays(-1)));
-        Assert.False(host.NeedsRenewal(Now.AddDays(19)));
-        Assert.True(host.NeedsRenewal(Now.AddDays(21)));
+        Assert.InRange(host.Life.RenewAt, Now.AddDays(19), Now.AddDays(21));
     }
 
     [Fact]
@@ -98,7 +97,7 @@ public sealed class ClusterCaTests : IDisposable
     public async Task A_host_cannot_sign_a_certificate_for_the_control_plane()
     {
         var ca = await OpenAsync("here", seed: 1);
-        var host = IdentityBundle.Parse(ca.IssueHostBundle(new("h1")), "h1.pem");
+        var host = Joined.Host(ca, "h1");
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest("CN=control-plane", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(SubjectUri.ToExtension(new CertificateRole.ControlPlane(ca.Cluster).ToUri()));
@@ -131,7 +130,7 @@ public sealed class ClusterCaTests : IDisposable
     public async Task A_bundle_is_one_file_of_certificate_key_and_CA()
     {
         var ca = await OpenAsync("here", seed: 1);
-        byte[] pem = ca.IssueHostBundle(new("h1"));
+        byte[] pem = Joined.File(ca, "h1");
         var bundle = IdentityBundle.Parse(pem, "h1.pem");
 
         Assert.True(bundle.Own.HasPrivateKey);
@@ -156,7 +155,7 @@ public sealed class ClusterCaTests : IDisposable
     {
         var ca = await OpenAsync("here", seed: 1);
 
-        Assert.Throws<RefusedException>(() => ca.IssueHostBundle(new("h1/../control-plane")));
+        Assert.Throws<RefusedException>(() => Joined.Host(ca, "h1/../control-plane"));
     }
 
     private DateTimeOffset Now => _time.GetUtcNow();

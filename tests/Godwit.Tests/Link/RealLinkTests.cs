@@ -166,7 +166,7 @@ public sealed class RealLinkTests : IAsyncLifetime
 
     private static RealNetwork Network(ClusterCa ca, string host)
     {
-        var bundle = IdentityBundle.Parse(ca.IssueHostBundle(new(host)), host);
+        var bundle = Joined.Host(ca, host);
         return new(() => bundle, NullLogger<RealNetwork>.Instance);
     }
 }

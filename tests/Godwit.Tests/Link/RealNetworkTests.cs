@@ -74,7 +74,7 @@ public sealed class RealNetworkTests : IAsyncLifetime
     public async Task A_host_of_another_cluster_is_refused_by_either_side()
     {
         await using var listener = await ListenAsync("h2");
-        var stranger = Network(IdentityBundle.Parse(_otherCa.IssueHostBundle(new("h1")), "h1"));
+        var stranger = Network(Joined.Host(_otherCa, "h1"));
 
         var error = await Assert.ThrowsAsync<IOException>(() => stranger.ConnectPeerAsync(listener.Endpoint, new("h2"), Never));
 
@@ -216,7 +216,7 @@ public sealed class RealNetworkTests : IAsyncLifetime
     private Task<IPeerListener> ListenAsync(string host) => Network(host).ListenPeersAsync("127.0.0.1:0", Never);
     private RealNetwork Network(string host) => Network(Bundle(host));
     private static RealNetwork Network(IdentityBundle bundle) => new(() => bundle, NullLogger<RealNetwork>.Instance);
-    private IdentityBundle Bundle(string host) => IdentityBundle.Parse(_ca.IssueHostBundle(new(host)), host);
+    private IdentityBundle Bundle(string host) => Joined.Host(_ca, host);
 
     private Task<ClusterCa> OpenCaAsync(string place, int seed) => ClusterCa.OpenOrCreateAsync(
         Path.Combine(_directory, place), new RealDisk(), new SeededRandomness(seed), TimeProvider.System, Never);

@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
+using Godwit.Agent.Identity;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -21,6 +23,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     /// <summary>By name of the call: awaited before it does anything.</summary>
     public ConcurrentDictionary<string, Task> Waits { get; } = new();
     public HostFacts Facts { get; set; } = FakeCluster.Facts();
+    /// <summary>Where a test gives the host a certificate.</summary>
+    public HostIdentity? Identity { get; set; }
     /// <summary>The directory behind each pool: hosts with the same name of it share it.</summary>
     public Dictionary<string, string> Directories { get; } = new() { ["default"] = "nfs" };
     public bool Silent { get; set; }
@@ -31,7 +35,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     public int Count(string call) => Calls.Count(c => c == call);
 
-    public Task<HostFacts> DescribeAsync(CancellationToken cancel) => DoAsync("Describe", () => Facts, cancel);
+    public Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
+        DoAsync("Describe", () => Facts with { Certificate = Identity?.Facts }, cancel);
 
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) =>
         DoAsync<IReadOnlyList<VmReport>>("ListVms", () => [.. Vms.Values], cancel);
@@ -161,6 +166,14 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         DoAsync("SettleOutgoing", () => Now(move), cancel);
 
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => DoAsync("CleanMove", () => true, cancel);
+
+    public Task<string> NewKeyAsync(CancellationToken cancel) => DoAsync("NewKey", () => Identity!.NewKey(), cancel);
+
+    public async Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
+        await await DoAsync("InstallCertificate", () => Identity!.InstallAsync(certificatePem, serverClock, cancel), cancel);
+
+    public async Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
+        await await DoAsync("SetDenied", () => Identity!.DenyAsync(denied, cancel), cancel);
 
     public MoveStatus Now(MoveId move) => Moves.GetValueOrDefault(move) ?? Status(move, MoveStanding.Nothing, default);
 

@@ -23,6 +23,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     private ServerApp _app = null!;
     private IPEndPoint? _listen;
     private TimeProvider _time = TimeProvider.System;
+    private bool _dials;
 
     public FakeCluster Cluster { get; } = new();
     public HttpClient Http { get; private set; } = null!;
@@ -44,6 +45,16 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public static async Task<ServerUnderTest> StartRemoteAsync(TimeProvider? time = null)
     {
         var server = new ServerUnderTest { _listen = new IPEndPoint(IPAddress.Loopback, 0), _time = time ?? TimeProvider.System };
+        await server.StartAgainAsync();
+        return server;
+    }
+
+    /// <summary>As that; and it reaches its hosts over real TLS, where the cluster's are fakes else.</summary>
+    public static async Task<ServerUnderTest> StartDialingAsync(TimeProvider? time = null)
+    {
+        var server = new ServerUnderTest
+        { _listen = new IPEndPoint(IPAddress.Loopback, 0), _time = time ?? TimeProvider.System, _dials = true };
+        await Rpc.AgentUnderTest.OtherClusterAsync(server._directory); // An old CA: what it signed may have expired.
         await server.StartAgainAsync();
         return server;
     }
@@ -72,7 +83,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
 
     public async Task StartAgainAsync()
     {
-        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, Cluster);
+        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster);
         _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen), ports, CancellationToken.None);
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
