@@ -43,7 +43,8 @@ internal static class MigrationEndpoints
     {
         using var held = place;
         using var either = leave;
-        await using var words = control.Live.WatchAsync(stored, leave.Token).GetAsyncEnumerator(leave.Token);
+        await using var words = control.Live.WatchAsync(stored.Id, () => FindAsync(control, stored.Id.Value), leave.Token)
+            .GetAsyncEnumerator(leave.Token);
         while (await NextAsync(words))
             yield return new SseItem<Migration>(words.Current, words.Current.End is null ? "move" : "end");
     }

@@ -32,11 +32,13 @@ public sealed class LiveMoves
             ? latest.Move with { CancelRequested = stored.CancelRequested || latest.Move.CancelRequested } : stored;
 
     /// <summary>Now and at each change until it has ended; once where nobody runs it.</summary>
-    public async IAsyncEnumerable<Migration> WatchAsync(Migration stored, [EnumeratorCancellation] CancellationToken leave)
+    /// <param name="stored">Reads the store. Asked after it is known that nobody runs the move: what was read before may lack its end.</param>
+    public async IAsyncEnumerable<Migration> WatchAsync(
+        MoveId id, Func<Task<Migration>> stored, [EnumeratorCancellation] CancellationToken leave)
     {
-        if (!_moves.TryGetValue(stored.Id, out var latest))
+        if (!_moves.TryGetValue(id, out var latest))
         {
-            yield return stored;
+            yield return await stored();
             yield break;
         }
         while (true)
