@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Access;
 using Godwit.Core.Identity;
 using Godwit.Core.Ports;
+using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
@@ -15,6 +16,8 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.IdentityModel.Protocols;
+using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 
 namespace Godwit.Server;
 
@@ -27,6 +30,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
 {
     /// <summary>More host names for the TLS certificate; the machine's own and its addresses are in it always.</summary>
     public IReadOnlyList<string> Names { get; init; } = [];
+    /// <summary>Whose people may log in; null: only users made here.</summary>
+    public OidcSettings? Oidc { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -84,7 +89,8 @@ public sealed class ServerApp : IAsyncDisposable
                 web.Services.GetRequiredService<ILoggerFactory>(), identity);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
-            Map(web, control, ca, anchor, new GatePorts(ports.Randomness, ports.Time));
+            var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
+            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time));
             ((IEndpointRouteBuilder)web).DataSources.SelectMany(source => source.Endpoints).CheckNeeds();
             await control.StartAsync();
             await web.StartAsync(stopping);
@@ -112,6 +118,18 @@ public sealed class ServerApp : IAsyncDisposable
         await _web.DisposeAsync();
         _stopping.Dispose();
         foreach (var owned in _owned) owned.Dispose();
+    }
+
+    /// <summary>Nothing is fetched before somebody logs in: a server starts, and lets local users in, while the issuer is away.</summary>
+    private static OidcLogIn Oidc(OidcSettings settings, ControlPlane control, ServerPorts ports)
+    {
+        settings.Check();
+        var http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false })
+        { Timeout = TimeSpan.FromSeconds(10), MaxResponseContentBufferSize = 1 << 20 };
+        var documents = new HttpDocumentRetriever(http) { RequireHttps = settings.Issuer.StartsWith("https:", StringComparison.Ordinal) };
+        var issuer = new ConfigurationManager<OpenIdConnectConfiguration>(
+            settings.Discovery, new OpenIdConnectConfigurationRetriever(), documents);
+        return new OidcLogIn(settings, issuer, control.Access, ports.Randomness, ports.Time);
     }
 
     private static SqliteDatabase OpenStore(string path)
@@ -158,7 +176,7 @@ public sealed class ServerApp : IAsyncDisposable
         return builder;
     }
 
-    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, GatePorts gate)
+    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, OidcLogIn? oidc, GatePorts gate)
     {
         var stopping = web.Lifetime.ApplicationStopping;
         var streams = new Streams();
@@ -177,6 +195,7 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapEvents(control, streams, stopping);
         api.MapConsole(control, streams, stopping);
         api.MapAccess(control);
+        api.MapOidc(oidc);
         api.MapAudit(control, anchor);
     }
 

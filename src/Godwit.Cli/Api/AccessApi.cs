@@ -17,6 +17,11 @@ internal sealed class AccessApi(ApiClient client)
     public Task<NewTokenView> LogInAsync(string name, string password, CancellationToken cancel) =>
         client.SendAsync<NewTokenView>(HttpMethod.Post, "login", new LogInRequest(name, password), ApiClient.AnswerTimeMax, cancel);
 
+    public Task<OidcBeginView> BeginOidcAsync(CancellationToken cancel) => client.GetAsync<OidcBeginView>("login/oidc", cancel);
+
+    public Task<NewTokenView> LogInOidcAsync(string idToken, CancellationToken cancel) =>
+        client.SendAsync<NewTokenView>(HttpMethod.Post, "login/oidc", new OidcLogInRequest(idToken), ApiClient.AnswerTimeMax, cancel);
+
     public Task LogOutAsync(CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Post, "logout", null, ApiClient.AnswerTimeMax, cancel);
 

@@ -19,16 +19,17 @@ internal static class ServiceCommands
         var listen = ApiEndpoint();
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
+        var oidc = new OidcOptions();
         return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
-            { Names = parsed.GetValue(names) ?? [] };
+            { Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed) };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, state, socket, listen, names);
+        }, [state, socket, listen, names, .. oidc.All]);
     }
 
     public static Command Up(Verbs verbs)
@@ -43,12 +44,13 @@ internal static class ServiceCommands
         };
         var pools = Pools();
         var listen = ApiEndpoint();
+        var oidc = new OidcOptions();
         return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
             new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
             {
                 StateDirectory = ServiceDefaults.AgentState, RunDirectory = ServiceDefaults.AgentRun,
                 Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(null),
-            }, EndPoint(parsed.GetValue(listen))).RunAsync(cancel), name, address, pools, listen);
+            }, EndPoint(parsed.GetValue(listen)), oidc.Of(parsed)).RunAsync(cancel), [name, address, pools, listen, .. oidc.All]);
 
         static IPAddress? Wrong(ArgumentResult result)
         {

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Security.Cryptography.X509Certificates;
 using Godwit.Cli.Api;
 using Godwit.Cli.Screens;
+using Godwit.Cli.Services;
 using Godwit.Core.Identity;
+using Godwit.Server.Api;
 
 namespace Godwit.Cli.Commands;
 
@@ -11,19 +13,34 @@ internal static class SessionCommands
 {
     public static Command LogIn(Verbs verbs)
     {
-        var name = new Argument<string>("NAME") { Description = "A user's name." };
-        return verbs.Verb("login", "Exchange a name and password for a token that lives 8 hours.", async (session, parsed, cancel) =>
+        var name = new Argument<string?>("NAME") { Description = "A user's name; none with --oidc.", Arity = ArgumentArity.ZeroOrOne };
+        var oidc = new Option<bool>("--oidc") { Description = "Log in at the issuer the server trusts, in a browser on this machine." };
+        var login = verbs.Verb("login", "Exchange a name and password, or a log-in elsewhere, for a token that lives 8 hours.",
+            async (session, parsed, cancel) =>
+            {
+                var made = parsed.GetValue(name) is { } user
+                    ? await session.Access.LogInAsync(user, Secret(session, $"Password of {user}: "), cancel)
+                    : await LogInAtIssuerAsync(session, cancel);
+                session.Remote.SaveToken(made.Text);
+                if (session.Screen.IsJson) session.Screen.Document(made.Token);
+                session.Screen.Line($"{made.Token.User} is logged in as {Words.Of(made.Token.Role)} until {Moment(made.Token.ExpiresAt)}; "
+                    + $"the token is in {session.Remote.TokenFile}.");
+                if (session.Remote.Token is not null)
+                    session.Screen.Note($"{RemoteSettings.TokenVariable} is set and goes before that file: unset it.");
+                return ExitCode.All;
+            }, name, oidc);
+        login.Validators.Add(result =>
         {
-            var user = parsed.GetValue(name)!;
-            var made = await session.Access.LogInAsync(user, Secret(session, $"Password of {user}: "), cancel);
-            session.Remote.SaveToken(made.Text);
-            if (session.Screen.IsJson) session.Screen.Document(made.Token);
-            session.Screen.Line($"{user} is logged in as {Words.Of(made.Token.Role)} until {Moment(made.Token.ExpiresAt)}; "
-                + $"the token is in {session.Remote.TokenFile}.");
-            if (session.Remote.Token is not null)
-                session.Screen.Note($"{RemoteSettings.TokenVariable} is set and goes before that file: unset it.");
-            return ExitCode.All;
-        }, name);
+            if (result.GetValue(oidc) == (result.GetValue(name) is not null)) result.AddError("Give a user's NAME, or --oidc.");
+        });
+        return login;
+    }
+
+    private static async Task<NewTokenView> LogInAtIssuerAsync(Session session, CancellationToken cancel)
+    {
+        var issuer = await session.Access.BeginOidcAsync(cancel);
+        var idToken = await new BrowserLogIn(issuer, session.Screen.Note, session.Time).RunAsync(cancel);
+        return await session.Access.LogInOidcAsync(idToken, cancel);
     }
 
     public static Command LogOut(Verbs verbs) =>

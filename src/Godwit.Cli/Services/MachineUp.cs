@@ -7,6 +7,7 @@ using Godwit.Cli.Api;
 using Godwit.Core;
 using Godwit.Core.Identity;
 using Godwit.Server;
+using Godwit.Server.Access;
 using Godwit.Server.Api;
 
 namespace Godwit.Cli.Services;
@@ -16,7 +17,9 @@ namespace Godwit.Cli.Services;
 /// their own: they live on when this one ends, and the next `up` finds them.
 /// </summary>
 /// <param name="listen">Where the API listens for people elsewhere; null: nowhere.</param>
-internal sealed class MachineUp(Session session, string name, string address, HostLayout layout, IPEndPoint? listen = null)
+/// <param name="oidc">Whose people may log in; null: only users made here.</param>
+internal sealed class MachineUp(Session session, string name, string address, HostLayout layout, IPEndPoint? listen = null,
+    OidcSettings? oidc = null)
 {
     private static readonly TimeSpan agentStartMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan between = TimeSpan.FromMilliseconds(200);
@@ -25,7 +28,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     {
         FileModes.AsAsked();
         CoreDumps.Refuse();
-        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen);
+        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen) { Oidc = oidc };
         MakePrivate(Path.GetDirectoryName(server.Socket)!);
         Directory.CreateDirectory(layout.StateDirectory);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);

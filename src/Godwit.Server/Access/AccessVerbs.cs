@@ -20,7 +20,11 @@ public sealed class AccessVerbs(AccessStore store, IRandomness randomness, TimeP
     public async Task<Actor?> IdentifyAsync(string text, string source)
     {
         if (TokenText.HashOf(text) is not { } hash || await store.UseTokenAsync(hash) is not { } token) return null;
-        return new Actor(token.User ?? token.Name!, token.Role, source, token.Id, token.User) { ExpiresAt = token.ExpiresAt };
+        return new Actor(token.User ?? token.Subject ?? token.Name!, token.Role, source, token.Id, token.User)
+        {
+            ExpiresAt = token.ExpiresAt,
+            IsLogIn = token.Name is null,
+        };
     }
 
     /// <summary>Asked again while a long answer goes on.</summary>
@@ -94,9 +98,16 @@ public sealed class AccessVerbs(AccessStore store, IRandomness randomness, TimeP
         return await InsertAsync(new ApiToken(NewId(), null, user.Name, user.Role, now, user.Name) { ExpiresAt = now + LoginLife });
     }
 
+    /// <summary>Somebody an issuer vouches for: no user of ours, and of this role until the token expires.</summary>
+    public Task<NewTokenView> LogInSubjectAsync(string subject, Role role)
+    {
+        var now = time.GetUtcNow();
+        return InsertAsync(new ApiToken(NewId(), null, null, role, now, subject) { Subject = subject, ExpiresAt = now + LoginLife });
+    }
+
     public async Task LogOutAsync(Actor actor)
     {
-        if (actor.User is null)
+        if (!actor.IsLogIn)
             throw new RefusedException("bad-actor", $"{actor.Name} did not log in",
                 "a token that was created is taken back with 'godwit token revoke'");
         await store.RemoveTokenAsync(actor.Token!);
@@ -129,7 +140,8 @@ public sealed class AccessVerbs(AccessStore store, IRandomness randomness, TimeP
         new("user-not-found", $"there is no user {name}", "see 'godwit user list'");
 
     private static TokenView View(ApiToken token) =>
-        new(token.Id, token.Name, token.User, token.Role, token.CreatedAt, token.CreatedBy, token.ExpiresAt, token.LastUsedAt);
+        new(token.Id, token.Name, token.User ?? token.Subject, token.Role, token.CreatedAt, token.CreatedBy,
+            token.ExpiresAt, token.LastUsedAt);
 
     private static UserView View(User user) => new(user.Name, user.Role, user.CreatedAt, user.CreatedBy);
 }

@@ -10,6 +10,8 @@ namespace Godwit.Server.Access;
 public sealed record Actor(string Name, Role Role, string Source, string? Token = null, string? User = null)
 {
     public DateTimeOffset? ExpiresAt { get; init; }
+    /// <summary>It came by logging in, here or at an issuer, and can log out.</summary>
+    public bool IsLogIn { get; init; }
 }
 
 /// <summary>
@@ -26,6 +28,8 @@ public sealed record LocalPeer(int Uid, int Pid);
 public sealed record ApiToken(string Id, string? Name, string? User, Role Role, DateTimeOffset CreatedAt, string CreatedBy)
 {
     public DateTimeOffset? ExpiresAt { get; init; }
+    /// <summary>Who logged in through an issuer: <c>oidc:</c>, the issuer's number for them, and their name there in brackets.</summary>
+    public string? Subject { get; init; }
     /// <summary>To the minute.</summary>
     public DateTimeOffset? LastUsedAt { get; init; }
 }

@@ -30,13 +30,13 @@ public sealed class AccessStore(Database database, TimeProvider time)
     /// <summary>Null, or why not. Of a user's log-ins the oldest give way.</summary>
     public Task<Refusal?> AddTokenAsync(ApiToken token, string hash) => database.RunAsync<Refusal?>(work =>
     {
-        work.Execute("DELETE FROM tokens WHERE user_name IS NOT NULL AND expires_at <= @now", ("@now", Fields.Time(time.GetUtcNow())));
-        if (token.User is not null)
+        work.Execute("DELETE FROM tokens WHERE name IS NULL AND expires_at <= @now", ("@now", Fields.Time(time.GetUtcNow())));
+        if (token.Name is null)
             work.Execute(
                 $"""
-                DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE user_name = @user
+                DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE user_name = @user OR subject = @subject
                 ORDER BY created_at DESC, id LIMIT {TokensMax} OFFSET {LoginsPerUserMax - 1})
-                """, ("@user", token.User));
+                """, ("@user", token.User), ("@subject", token.Subject));
         if (work.Number("SELECT COUNT(*) FROM tokens") >= TokensMax)
             return new Refusal("too-many-tokens", $"there are {TokensMax} tokens", "revoke some: 'godwit token list'");
         if (token.Name is not null && work.Number("SELECT COUNT(*) FROM tokens WHERE name = @name", ("@name", token.Name)) > 0)
@@ -44,10 +44,10 @@ public sealed class AccessStore(Database database, TimeProvider time)
                 $"'godwit token revoke {token.Name}', or take another name");
         work.Execute(
             """
-            INSERT INTO tokens (id, hash, name, user_name, role, created_at, created_by, expires_at)
-            VALUES (@id, @hash, @name, @user, @role, @created, @by, @expires)
+            INSERT INTO tokens (id, hash, name, user_name, subject, role, created_at, created_by, expires_at)
+            VALUES (@id, @hash, @name, @user, @subject, @role, @created, @by, @expires)
             """,
-            ("@id", token.Id), ("@hash", hash), ("@name", token.Name), ("@user", token.User),
+            ("@id", token.Id), ("@hash", hash), ("@name", token.Name), ("@user", token.User), ("@subject", token.Subject),
             ("@role", token.User is null ? Fields.Word(token.Role) : null), ("@created", Fields.Time(token.CreatedAt)),
             ("@by", token.CreatedBy), ("@expires", token.ExpiresAt is { } at ? Fields.Time(at) : null));
         return null;
@@ -91,7 +91,7 @@ public sealed class AccessStore(Database database, TimeProvider time)
 
     private const string Select =
         """
-        SELECT t.id, t.name, t.user_name, COALESCE(u.role, t.role), t.created_at, t.created_by, t.expires_at, t.last_used_at
+        SELECT t.id, t.name, t.user_name, COALESCE(u.role, t.role), t.created_at, t.created_by, t.expires_at, t.last_used_at, t.subject
         FROM tokens t LEFT JOIN users u ON u.name = t.user_name
         """;
 
@@ -104,6 +104,7 @@ public sealed class AccessStore(Database database, TimeProvider time)
     {
         ExpiresAt = row.IsDBNull(6) ? null : row.Time(6),
         LastUsedAt = row.IsDBNull(7) ? null : row.Time(7),
+        Subject = row.TextOrNull(8),
     };
 
     private static User ReadUser(DbDataReader row) =>

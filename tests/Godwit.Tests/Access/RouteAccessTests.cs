@@ -25,6 +25,8 @@ public sealed class RouteAccessTests
         ["GET /ca.pem"] = Anyone,
         ["GET /openapi/{documentName}.json"] = Everyone,
         ["POST /api/v1/login"] = Anyone,
+        ["GET /api/v1/login/oidc"] = Anyone,
+        ["POST /api/v1/login/oidc"] = Anyone,
         ["POST /api/v1/logout"] = Everyone,
         ["POST /api/v1/password"] = Everyone,
         ["GET /api/v1/whoami"] = Everyone,

@@ -19,9 +19,11 @@ internal sealed record GodwitRun(int ExitCode, string Output, string Error)
         OfAsync(new ServerAddress("/nowhere/godwit.sock", IsChosen: false), line, isTerminal: false, default);
 
     public static async Task<GodwitRun> OfAsync(
-        ServerAddress server, string line, bool isTerminal, CancellationToken cancel, RemoteSettings? remote = null, string? secret = null)
+        ServerAddress server, string line, bool isTerminal, CancellationToken cancel, RemoteSettings? remote = null, string? secret = null,
+        StringWriter? error = null)
     {
-        var (output, error) = (new StringWriter(), new StringWriter());
+        var output = new StringWriter();
+        error ??= new StringWriter();
         var around = new Surroundings
         {
             Output = TextWriter.Synchronized(output), Error = TextWriter.Synchronized(error),

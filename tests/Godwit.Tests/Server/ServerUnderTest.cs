@@ -11,6 +11,7 @@ using Godwit.Core.Access;
 using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Server;
+using Godwit.Server.Access;
 using Godwit.Server.Api;
 using Xunit;
 
@@ -24,6 +25,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     private IPEndPoint? _listen;
     private TimeProvider _time = TimeProvider.System;
     private bool _dials;
+    private OidcSettings? _oidc;
 
     public FakeCluster Cluster { get; } = new();
     public HttpClient Http { get; private set; } = null!;
@@ -42,9 +44,10 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     }
 
     /// <summary>Listens on TLS too, at a free port of loopback.</summary>
-    public static async Task<ServerUnderTest> StartRemoteAsync(TimeProvider? time = null)
+    public static async Task<ServerUnderTest> StartRemoteAsync(TimeProvider? time = null, OidcSettings? oidc = null)
     {
-        var server = new ServerUnderTest { _listen = new IPEndPoint(IPAddress.Loopback, 0), _time = time ?? TimeProvider.System };
+        var server = new ServerUnderTest
+        { _listen = new IPEndPoint(IPAddress.Loopback, 0), _time = time ?? TimeProvider.System, _oidc = oidc };
         await server.StartAgainAsync();
         return server;
     }
@@ -84,7 +87,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public async Task StartAgainAsync()
     {
         var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster);
-        _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen), ports, CancellationToken.None);
+        _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc }, ports, CancellationToken.None);
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
 
