@@ -58,7 +58,7 @@ public sealed class HostAgent : IHostAgent
         checks = new MoveChecks(machines, facts, time);
         var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
         {
-            FailPoints = new FailPoints(failPoints, time),
+            FailPoints = new FailPoints(failPoints, time, disk),
         };
         moves = new MoveDesk(tools, CanonicalDevices.ListAsync);
         save = new SaveVm(tools, disk, layout);

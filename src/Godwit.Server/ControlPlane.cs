@@ -29,7 +29,7 @@ public sealed class ControlPlane
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        ControlPlaneIdentity? identity = null)
+        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
@@ -41,7 +41,7 @@ public sealed class ControlPlane
         Operations = new OperationRunner(Stores, new VmStory(Stores, Agents), logs.CreateLogger<OperationRunner>());
         Vms = new VmVerbs(Stores, Operations, Agents, numbers, time);
         Live = new LiveMoves();
-        Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>());
+        Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
         Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
         Events = new EventFeed(Stores);

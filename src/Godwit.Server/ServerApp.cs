@@ -86,7 +86,8 @@ public sealed class ServerApp : IAsyncDisposable
             var builder = Builder(options, ports, ca);
             var web = builder.Build();
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
-                web.Services.GetRequiredService<ILoggerFactory>(), identity);
+                web.Services.GetRequiredService<ILoggerFactory>(), identity,
+                new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk));
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;

@@ -65,6 +65,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             await tools.Journal.WriteAsync(record);
             signals = new QemuSignals(qemu.Qmp);
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
+            await tools.FailPoints.HitAsync("incoming.prepared");
             ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu));
             tools.Tickets.Expect(order.Move, ticket, order.Source);
             _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
@@ -181,6 +182,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                 await signals.Resumed.Joinable().WaitAsync(QmpMoves.Deadline, tools.Time);
             }
             var resumed = order.StayPaused ? 0 : await signals.Resumed;
+            await tools.FailPoints.HitAsync("incoming.after-cont");
             await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed), CancellationToken.None);
             await SettleAsOwnerAsync();
             return null;

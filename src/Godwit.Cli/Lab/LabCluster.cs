@@ -12,6 +12,8 @@ public sealed record LabOptions(IReadOnlyList<string>? Qemus = null)
     public bool WithNewerQemu { get; init; }
     /// <summary>Environment of every agent, <c>NAME=value</c>.</summary>
     public IReadOnlyList<string> AgentSettings { get; init; } = [];
+    /// <summary>Environment of the server, likewise.</summary>
+    public IReadOnlyList<string> ServerSettings { get; init; } = [];
     /// <summary>Told in words what is being done, for people who wait.</summary>
     public Action<string> Tell { get; init; } = static _ => { };
 }
@@ -114,7 +116,7 @@ public sealed class LabCluster : IAsyncDisposable
         if (_options.WithNewerQemu) NewerQemu = await Folder.NewerQemuAsync(Plan.DataDirectory, cancel);
 
         _options.Tell("Starting the server");
-        await Server.StartAsync(cancel);
+        await Server.StartAsync(cancel, _options.ServerSettings);
         await Server.WaitUntilAsync<object, ApiException>(async () => await Api.HostsAsync(cancel), StartMax, cancel);
         _options.Tell("Starting the agents");
         foreach (var host in Plan.Hosts) _agents.Add(await StartAgentAsync(host, cancel));

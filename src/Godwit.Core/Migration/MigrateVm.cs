@@ -20,7 +20,8 @@ namespace Godwit.Core.Migration;
 /// memory phase; from there on <see cref="Recovery"/> decides, by what both hosts can prove, and never by a clock.
 /// </summary>
 public sealed class MigrateVm(
-    Func<HostId, IHostAgent> agents, IMigrationJournal journal, TimeProvider time, Action<Migration> published)
+    Func<HostId, IHostAgent> agents, IMigrationJournal journal, TimeProvider time, Action<Migration> published,
+    FailPoints? failPoints = null)
 {
     /// <summary>The plan: every reason why this move would be refused now; nothing is changed.</summary>
     public async Task<IReadOnlyList<Refusal>> CheckAsync(Migration wished, CancellationToken cancel)
@@ -31,7 +32,8 @@ public sealed class MigrateVm(
 
     public async Task<Migration> RunAsync(MoveId id, CancellationToken cancelRequested, CancellationToken serverStopping)
     {
-        var story = new MoveStory(agents, journal, time, published, await journal.ReadAsync(id), serverStopping);
+        var story = new MoveStory(agents, journal, time, published, await journal.ReadAsync(id), serverStopping)
+            { FailPoints = failPoints };
         if (story.Move.End is not null) return story.Move;
         if (story.Move.Mode == MoveMode.Cold) return await new MoveCold(agents, journal, story).RunAsync(cancelRequested, serverStopping);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancelRequested, serverStopping);

@@ -13,7 +13,7 @@ internal sealed class MoveStory(
     private static readonly TimeSpan SilenceMax = TimeSpan.FromMinutes(5);
     /// <summary>The same for a move that is repaired: somebody waits for the answer.</summary>
     private static readonly TimeSpan RepairMax = TimeSpan.FromSeconds(20);
-    /// <summary>How long a finished move waits for a source that does not answer, before it ends with a warning.</summary>
+    /// <summary>How long a move that is over waits for a host that does not answer, before it ends with a warning.</summary>
     private static readonly TimeSpan LeftoversMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(200);
 
@@ -23,6 +23,10 @@ internal sealed class MoveStory(
     private long heardOf;
 
     public Migration Move { get; private set; } = begun;
+    public FailPoints? FailPoints { get; init; }
+
+    /// <summary>Where a test can hold the server: in this phase, before its first step.</summary>
+    public static string PlaceIn(Phase phase) => $"move.{phase.ToString().ToLowerInvariant()}";
 
     private IHostAgent Source => agents(Move.Source);
     private IHostAgent Target => agents(Move.Target);
@@ -33,6 +37,7 @@ internal sealed class MoveStory(
         if (Move.Phase > phase) return; // A later phase was journaled before a crash: the step is repeated, not the label.
         CountPhase();
         await SaveAsync(Move with { Phase = phase });
+        if (FailPoints is not null) await FailPoints.HitAsync(PlaceIn(phase));
     }
 
     public async Task<IReadOnlyList<Refusal>> CheckAsync(CancellationToken cancel)
@@ -145,8 +150,8 @@ internal sealed class MoveStory(
     /// <summary>Nothing has left the source yet: take back what was made at the target, in reverse order.</summary>
     public async Task<Migration> UndoAsync(Exception reason, bool cancelled)
     {
-        if (!IsRefresh && Move.Phase >= Phase.Preparing)
-            await TellAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
+        if (!IsRefresh && Move.Phase >= Phase.Preparing && !await TakeBackCandidateAsync())
+            await SaveAsync(Warned("the target did not answer; what it prepared is taken back by itself within 5 minutes"));
         await journal.ReleaseReservationAsync(Move.Id);
         var refused = reason as RefusedException;
         return await FinishAsync(Move with
@@ -156,6 +161,19 @@ internal sealed class MoveStory(
             Reason = cancelled ? "cancelled before any memory was sent"
                 : refused is null ? $"{Move.Phase}: {reason.Message}" : $"refused: {reason.Message}",
         });
+    }
+
+    /// <summary>
+    /// The order to prepare may have arrived although its answer did not: told until it is heard, for a bounded time. A
+    /// candidate that nobody takes back would be in the next move's way.
+    /// </summary>
+    private async Task<bool> TakeBackCandidateAsync()
+    {
+        for (var since = time.GetTimestamp(); ; await Task.Delay(AskEvery, time, serverStopping))
+        {
+            if (await TellAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target)) return true;
+            if (time.GetElapsedTime(since) > LeftoversMax) return false;
+        }
     }
 
     public async Task<Migration> EndAsync(Settlement where)

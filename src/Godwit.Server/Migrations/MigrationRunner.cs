@@ -12,10 +12,11 @@ namespace Godwit.Server.Migrations;
 /// goes on at once where it had begun, whatever the limits: its guest is on the way.
 /// </summary>
 public sealed class MigrationRunner(
-    Func<HostId, IHostAgent> agents, Stores stores, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log)
+    Func<HostId, IHostAgent> agents, Stores stores, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log,
+    FailPoints? failPoints = null)
 {
     private readonly MoveStore moves = stores.Moves;
-    private readonly MigrateVm _story = new(agents, stores.Moves, time, live.Publish);
+    private readonly MigrateVm _story = new(agents, stores.Moves, time, live.Publish, failPoints);
     private readonly Lock _one = new();
     private readonly Dictionary<MoveId, Running> _running = [];
     private readonly SortedDictionary<long, Migration> _waiting = [];
@@ -165,6 +166,7 @@ public sealed class MigrationRunner(
         await Task.Yield(); // The caller holds the lock, and its client waits for an answer.
         try
         {
+            if (failPoints is not null && running.Move.Phase == Phase.Queued) await failPoints.HitAsync("move.queued");
             // Asked to stop after it was queued and before it was known here: only the store knows.
             if ((await moves.ReadAsync(running.Move.Id)).CancelRequested) running.Cancel.Cancel();
             live.End(await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token));
