@@ -10,8 +10,9 @@ lab_packages=(
     qemu-system-x86 qemu-utils iproute2 nftables busybox-static syslinux syslinux-common
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
-# What the lab tests need beside them: the model checker of docs/design/handover.pml, and the client of the guest's database.
-test_packages=(spin postgresql-client e2fsprogs)
+# What the lab tests need beside them: the model checker of docs/design/handover.pml, the client of the guest's database,
+# and clocks that jump.
+test_packages=(spin postgresql-client e2fsprogs libfaketime)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2

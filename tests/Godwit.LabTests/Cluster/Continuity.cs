@@ -7,17 +7,19 @@ namespace Godwit.LabTests.Cluster;
 internal sealed class Continuity
 {
     private static int count;
-    private readonly LabFixture _lab;
+    private readonly LabCluster _cluster;
     private readonly string _guest;
     private readonly string _mark = $"continuity-{Interlocked.Increment(ref count)}";
     private readonly GuestStatus _before;
 
-    private Continuity(LabFixture lab, string guest, GuestStatus before) => (_lab, _guest, _before) = (lab, guest, before);
+    private Continuity(LabCluster cluster, string guest, GuestStatus before) => (_cluster, _guest, _before) = (cluster, guest, before);
 
-    public static async Task<Continuity> BeginAsync(LabFixture lab, string guest)
+    public static Task<Continuity> BeginAsync(LabFixture lab, string guest) => BeginAsync(lab.Cluster, guest);
+
+    public static async Task<Continuity> BeginAsync(LabCluster cluster, string guest)
     {
-        var watch = new Continuity(lab, guest, await lab.Cluster.Guests.PingAsync(guest));
-        await lab.Cluster.Prober.MarkAsync(watch._mark);
+        var watch = new Continuity(cluster, guest, await cluster.Guests.PingAsync(guest));
+        await cluster.Prober.MarkAsync(watch._mark);
         return watch;
     }
 
@@ -49,9 +51,9 @@ internal sealed class Continuity
 
     private async Task<(GuestStatus After, GuestTally Heard)> EndAsync()
     {
-        var after = await _lab.Cluster.Guests.WaitUntilUpAsync(_guest);
-        var report = await _lab.Cluster.Prober.ReportAsync(_mark);
-        await _lab.Cluster.Prober.ForgetAsync(_mark);
+        var after = await _cluster.Guests.WaitUntilUpAsync(_guest);
+        var report = await _cluster.Prober.ReportAsync(_mark);
+        await _cluster.Prober.ForgetAsync(_mark);
         Assert.Equal(0, report.ProberDrops);
         return (after, report.Of(_guest));
     }

@@ -16,7 +16,7 @@ namespace Godwit.LabTests.Cluster;
 /// bandwidth. The ends are those of docs/design/handover.md; the guest proves by itself that it is there, once.
 /// </summary>
 [Collection(LabCollection.Name)]
-public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
+public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
     private const long SlowBytesPerSecond = 4 << 20; // 256 MiB of mostly zero pages: some ten seconds of memory phase.
     private static readonly TimeSpan RecoveryMax = TimeSpan.FromSeconds(60);
@@ -24,6 +24,10 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output)
     private int reachedBefore;
 
     public enum Victim { Server, SourceAgent, TargetAgent, TargetQemu }
+
+    public Task InitializeAsync() => lab.BeginTestAsync(output);
+
+    public Task DisposeAsync() => Task.CompletedTask;
 
     [RealQemuTheory]
     [InlineData(Victim.Server, MoveEnd.Done)]

@@ -5,6 +5,7 @@ using Godwit.Core.Vms;
 using Godwit.LabTests.Machines;
 using Godwit.Server.Api;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Godwit.LabTests.Cluster;
 
@@ -41,16 +42,25 @@ public sealed class LabFixture : IAsyncLifetime
         if (Cluster is not null) await Cluster.DisposeAsync();
     }
 
+    /// <summary>Every test begins with the VM running, and tells what that took (<see cref="KnownGood"/>).</summary>
+    internal async Task BeginTestAsync(ITestOutputHelper output)
+    {
+        if (Cluster is not null) Guest = await new KnownGood(Cluster, VmName, Wish(VmName, "host1"), output).RestoreAsync();
+    }
+
     /// <summary>A running clone of the lab template whose guest answers. Returns its address.</summary>
     internal async Task<string> StartVmAsync(string name, string host, long memoryBytes = 256L << 20)
     {
-        var wish = new CreateVmRequest(name)
-        { Template = LabCluster.TemplateName, Host = host, MemoryBytes = memoryBytes, Start = true };
-        var vm = await Cluster.Api.CreateVmAsync(wish, default);
+        var vm = await Cluster.Api.CreateVmAsync(Wish(name, host, memoryBytes), default);
         var address = LabCluster.AddressOf(vm);
         await Cluster.Guests.WaitUntilUpAsync(address);
         return address;
     }
+
+    private static CreateVmRequest Wish(string name, string host, long memoryBytes = 256L << 20) => new(name)
+    {
+        Template = LabCluster.TemplateName, Host = host, MemoryBytes = memoryBytes, Start = true,
+    };
 
     internal Task<VmView> VmAsync(string name = VmName) => Cluster.Api.VmAsync(name, default);
 

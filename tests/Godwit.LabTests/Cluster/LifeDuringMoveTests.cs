@@ -4,15 +4,20 @@ using Godwit.Core.Vms;
 using Godwit.LabTests.Machines;
 using Godwit.Server.Api;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Godwit.LabTests.Cluster;
 
 /// <summary>What guests and people do while a move goes on, and what is refused before one begins.</summary>
 [Collection(LabCollection.Name)]
-public sealed class LifeDuringMoveTests(LabFixture lab)
+public sealed class LifeDuringMoveTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
     private const long SlowBytesPerSecond = 4 << 20;
     private static readonly TimeSpan WaitMax = TimeSpan.FromMinutes(1);
+
+    public Task InitializeAsync() => lab.BeginTestAsync(output);
+
+    public Task DisposeAsync() => Task.CompletedTask;
 
     [RealQemuFact]
     public async Task A_guest_that_reboots_during_a_move_arrives()

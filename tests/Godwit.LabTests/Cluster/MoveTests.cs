@@ -8,8 +8,12 @@ using Xunit.Abstractions;
 namespace Godwit.LabTests.Cluster;
 
 [Collection(LabCollection.Name)]
-public sealed class MoveTests(LabFixture lab, ITestOutputHelper output)
+public sealed class MoveTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
+    public Task InitializeAsync() => lab.BeginTestAsync(output);
+
+    public Task DisposeAsync() => Task.CompletedTask;
+
     [RealQemuFact]
     public async Task Migrate_on_the_command_line_moves_a_running_guest_and_it_does_not_notice()
     {
