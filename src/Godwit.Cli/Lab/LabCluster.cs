@@ -30,7 +30,7 @@ public sealed class LabCluster : IAsyncDisposable
     public const string LocalPoolName = "local";
     private const int AgentPort = 7443;
     private const int LinkPort = 7444;
-    private static readonly TimeSpan StartMax = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan StartMax = TimeSpan.FromMinutes(4);
 
     private readonly LabOptions _options;
     private readonly ApiClient _client;
