@@ -32,7 +32,9 @@ public sealed class LiveMoves
             ? latest.Move with { CancelRequested = stored.CancelRequested || latest.Move.CancelRequested } : stored;
 
     /// <summary>Now and at each change until it has ended; once where nobody runs it.</summary>
-    /// <param name="stored">Reads the store. Asked after it is known that nobody runs the move: what was read before may lack its end.</param>
+    /// <param name="stored">
+    /// Reads the store. Asked after it is known that nobody runs the move: what was read before may lack its end.
+    /// </param>
     public async IAsyncEnumerable<Migration> WatchAsync(
         MoveId id, Func<Task<Migration>> stored, [EnumeratorCancellation] CancellationToken leave)
     {
