@@ -99,8 +99,44 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         catch (Exception e) when (e is QmpException or IOException or TimeoutException)
         {
             if (!contSent) await GoOnWithOldAsync(fresh, oldSignals, e.Message);
-            else Board.Stand(MoveStanding.SourceDoubt, $"the new QEMU was told to run and did not answer: {e.Message}");
+            else await AskFreshAsync(fresh, oldSignals, e.Message);
         }
+    }
+
+    /// <summary>It was told to run and did not answer. Its own word, or the proof that it is gone, ends the doubt.</summary>
+    private async Task AskFreshAsync(QemuInstance fresh, QemuSignals oldSignals, string trouble)
+    {
+        Board.Stand(MoveStanding.SourceDoubt, $"the new QEMU was told to run and did not answer: {trouble}");
+        switch (await new MoveAdoption(tools).ArrivesAsync(vm, fresh.Incarnation, paused))
+        {
+            case Arrival.Up:
+                await SettleAsync(fresh, await ReceiptAsync(oldSignals, null));
+                break;
+            case Arrival.NeverRan:
+                await GoOnWithOldAsync(fresh, oldSignals, trouble);
+                break;
+            case Arrival.Gone:
+                await LoseAsync(fresh, $"the new QEMU died after it was told to run: {trouble}");
+                break;
+            case Arrival.Silent: // It lives: both are left alone, and the doubt stays.
+                break;
+        }
+    }
+
+    /// <summary>The new one may have run before it died, and both wrote the same memory: the old one must not go on.</summary>
+    private async Task LoseAsync(QemuInstance fresh, string reason)
+    {
+        await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm.EnterAsync())
+            {
+                await tools.Machines.DropAsync(vm, fresh);
+                await tools.Machines.EndAsCrashedAsync(vm, old, reason);
+            }
+        });
+        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.SourceLost, Reason = reason }));
+        Board.Stand(MoveStanding.SourceLost, reason);
+        await tools.Machines.ReleaseAsync(vm, order.Move);
     }
 
     private async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
@@ -152,9 +188,10 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     /// <summary>Too short to be cancelled half-way: the answer is how it ended.</summary>
     public Task CancelAsync() => Completion;
 
-    private async Task<Receipt> ReceiptAsync(QemuSignals oldSignals, QemuSignals freshSignals)
+    /// <param name="freshSignals">Null where RESUME was not heard: the pause is not known then.</param>
+    private async Task<Receipt> ReceiptAsync(QemuSignals oldSignals, QemuSignals? freshSignals)
     {
-        double? pauseMs = paused ? null : (await freshSignals.Resumed - await oldSignals.Stopped) / 1000.0;
+        double? pauseMs = paused || freshSignals is null ? null : (await freshSignals.Resumed - await oldSignals.Stopped) / 1000.0;
         var info = await old.Qmp.TryQueryMigrateAsync();
         return new Receipt
         {
