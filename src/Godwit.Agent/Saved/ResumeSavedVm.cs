@@ -18,12 +18,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         StartVm order, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
         var path = PathOf(order);
-        var existing = tools.Machines.Find(order.Spec.Id);
-        if (existing?.Current is { } here && existing.Epoch == order.Epoch && existing.Record.Wanted != VmState.Saved)
-        {
-            await GoAsync(here, existing.Record.Wanted == VmState.Paused, path); // Repeated after a lost answer.
-            return;
-        }
+        if (tools.Machines.Find(order.Spec.Id) is { } existing && await IsBackAsync(existing, order, path)) return;
 
         await using var file = await disk.OpenLargeAsync(path, cancel);
         await SavedStateFile.VerifyAsync(file, order.SavedFile!, cancel);
@@ -48,6 +43,26 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
             throw;
         }
         await GoAsync(qemu, stamp.WasPaused, path);
+    }
+
+    /// <summary>
+    /// The order comes again: it was carried out before, or broke off between the owner record and the first instruction,
+    /// which is made good. It may come so late that a move holds the VM: then the guest may run in another QEMU by now,
+    /// and this one must not be told to.
+    /// </summary>
+    private async Task<bool> IsBackAsync(Machine vm, StartVm order, string path)
+    {
+        using (await vm.EnterAsync())
+        {
+            if (vm.Current is not { } here || vm.Epoch != order.Epoch || vm.Record.Wanted == VmState.Saved) return false;
+            HostMachines.RefuseIfHeld(vm);
+            var state = (await here.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None)).Status;
+            HostMachines.RefuseIfHeld(vm);
+            if (vm.Record.Wanted == VmState.Running && state is (QmpRunStatus.Paused or QmpRunStatus.Prelaunch))
+                await here.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
+            disk.DeleteFile(path);
+            return true;
+        }
     }
 
     private async Task LoadAsync(QemuInstance qemu, Stream file, SavedStateStamp stamp,
