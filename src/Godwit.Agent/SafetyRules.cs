@@ -44,4 +44,6 @@ internal enum SafetyRule
     MayHaveRunIsLost,
     /// <summary>Orders of an older epoch are refused.</summary>
     EpochChecked,
+    /// <summary>An order to start is carried out once: arriving again after that guest has ended, it boots no other.</summary>
+    BootedOnce,
 }

@@ -98,7 +98,7 @@ public sealed partial class HostMachines(
         Invariant.Holds(machine.Record.Instances.Any(i => i.Incarnation == instance.Incarnation));
         await ChangeAsync(machine, r => r with
         {
-            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null,
+            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null, RanUnder = epoch,
         });
     }
 

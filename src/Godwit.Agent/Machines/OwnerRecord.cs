@@ -30,6 +30,11 @@ public sealed record OwnerRecord
     public int? Current { get; init; }
     /// <summary>The highest incarnation ever used here.</summary>
     public int LastIncarnation { get; init; }
+    /// <summary>
+    /// The last epoch under which the guest was set going here; null before the first. An order to start it that arrives
+    /// once more, after that guest has ended, finds its own epoch here.
+    /// </summary>
+    public Epoch? RanUnder { get; init; }
     /// <summary>One sentence for people: why it stands so.</summary>
     public string? Note { get; init; }
 

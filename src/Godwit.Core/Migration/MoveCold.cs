@@ -36,8 +36,8 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
             await agents(story.Move.Source).ForgetVmAsync(vm.Spec.Id, vm.Epoch, serverStopping);
             if (story.Move.WasRunning == true)
             {
-                await agents(story.Move.Target).StartVmAsync(new StartVm(vm.Spec, vm.Epoch), serverStopping);
-                await journal.RecordOwnerAsync(vm.Spec.Id, vm.Owner, vm.Epoch, VmState.Running);
+                var report = await agents(story.Move.Target).StartVmAsync(new StartVm(vm.Spec, vm.Epoch), serverStopping);
+                await journal.RecordOwnerAsync(vm.Spec.Id, vm.Owner, vm.Epoch, report.State);
             }
             await story.EnterAsync(Phase.Cleaning);
             await journal.ReleaseReservationAsync(story.Move.Id);
