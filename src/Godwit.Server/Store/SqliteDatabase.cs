@@ -17,8 +17,8 @@ public sealed class SqliteDatabase : Database
     private readonly Action<Exception>? _broken;
 
     /// <param name="path">The file; made where it is not there.</param>
-    /// <param name="broken">Called when the file cannot be trusted any more (an fsync failed, it is damaged): the process
-    /// must end, because after a failed fsync the same handle would lie about what is on the disk.</param>
+    /// <param name="broken">Called when a commit was not to be had (an fsync failed, the disk is full, the file is damaged):
+    /// the process must end, because after a failed fsync the same handle would lie about what is on the disk.</param>
     public SqliteDatabase(string path, Action<Exception> broken)
     {
         _connection = new SqliteConnection(new SqliteConnectionStringBuilder
@@ -37,6 +37,9 @@ public sealed class SqliteDatabase : Database
             Pragma("PRAGMA cache_size = -4096");
             Pragma("PRAGMA journal_size_limit = 16777216");
             Prepare(path);
+            // A former process may have ended at a failed sync, with pages in the kernel's cache that never reached the disk:
+            // what is seen is written anew and synced before anything is built on it.
+            Pragma("PRAGMA wal_checkpoint(TRUNCATE)");
         }
         catch (Exception reason)
         {
@@ -63,14 +66,14 @@ public sealed class SqliteDatabase : Database
             Announce(work);
             return Task.FromResult(result);
         }
-        catch (SqliteException error) when (error.SqliteErrorCode is IoError or Corrupt or NotADatabase)
+        catch (SqliteException error) when (error.SqliteErrorCode is IoError or Corrupt or NotADatabase or Full)
         {
-            _broken?.Invoke(error);
-            throw new StoreFailedException($"the store cannot be trusted any more: {error.Message}", error);
-        }
-        catch (SqliteException error) when (error.SqliteErrorCode == Full)
-        {
-            throw new StoreFailedException("the disk that holds the store is full: nothing was changed", error);
+            // Full, too: who called may be in the middle of a story, and a story goes on from its record at the next start.
+            var failed = new StoreFailedException(error.SqliteErrorCode == Full
+                ? "the disk that holds the store is full: nothing was changed"
+                : $"the store cannot be trusted any more: {error.Message}", error);
+            _broken?.Invoke(failed);
+            throw failed;
         }
     }
 
