@@ -19,7 +19,7 @@ public sealed class AgentChannels(Func<IdentityBundle> identity, TimeProvider ti
 {
     /// <summary>Trailers carry every reason of a refusal.</summary>
     private const int HeadersKilobytesMax = 128;
-    private const int MessageBytesMax = 16 << 20;
+    public const int MessageBytesMax = 16 << 20;
 
     private readonly ConcurrentDictionary<HostId, GrpcChannel> _channels = new();
 

@@ -13,6 +13,9 @@ public sealed class EveryMigrationEnds : IChecker
         if (moves.Count > 0)
             throw new BrokenPromiseException("R6, every operation ends",
                 string.Join("; ", moves.Select(m => $"{m.Id} of {m.VmName} is still {m.Phase}")));
+        foreach (var promised in world.Promised)
+            if (await world.Server.AskAsync(c => c.Stores.Moves.FindAsync(promised)) is null)
+                throw new BrokenPromiseException("R6, every operation ends", $"{promised} was promised, and the store knows nothing of it");
         var operations = await world.Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync());
         if (operations.Count > 0)
             throw new BrokenPromiseException("R6, every operation ends",

@@ -7,16 +7,18 @@ using Godwit.Server.Agents;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
 using Godwit.Simulator.Network;
+using Grpc.Core;
 
 namespace Godwit.Simulator.Cluster;
 
 /// <summary>
-/// Orders from the server to agents, and answers: delayed, lost, doubled, cut off, as calls over TCP are. An order that
-/// the server has given up may still arrive after a cut heals.
+/// The wires that calls from the server to agents take: delayed, lost, doubled, cut off, as calls over TCP are. An order
+/// that the server has given up may still arrive after a cut heals. What crosses are the bytes of the shipped messages.
 /// </summary>
 internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<string, SimAgent> agents)
 {
-    private const int MessageBytes = 400;
+    /// <summary>HTTP/2 frames and headers around a message.</summary>
+    private const int FramingBytes = 300;
     private static readonly TimeSpan PingEvery = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LateMax = TimeSpan.FromSeconds(20);
     private readonly SimRandom _random = SimRandom.Fork(loop.Seed, "rpc");
@@ -26,42 +28,36 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
     public bool IsCalm => Calm > 0;
     internal int Calm { get; set; }
 
-    /// <summary>Sends one order; <paramref name="answered"/> is called as the world, at most once, when the server would hear.</summary>
+    /// <summary>Sends one order; <paramref name="heard"/> is called as the world for each frame that comes back.</summary>
+    /// <param name="limit">As the header grpc-timeout; null for a call without a deadline.</param>
     /// <returns>What the server calls when it no longer waits.</returns>
-    public Action Send<T>(
-        SimProcess server, HostId host, TimeSpan limit, Func<IHostAgent, CancellationToken, Task<T>> order, Action<Answer<T>> answered)
+    public Action Send(SimProcess server, HostId host, SimRequest request, TimeSpan? limit, Action<SimFrame> heard)
     {
         var (there, back) = (net.Link(server.Host.Name, host.Value), net.Link(host.Value, server.Host.Name));
         var (orders, answers) = (there.NewFlow(), back.NewFlow());
-        var over = false;
-        void Answered(Answer<T> answer)
-        {
-            if (over) return;
-            over = true;
-            answered(answer);
-        }
+        var bytes = request.Message.Length + FramingBytes;
 
-        var call = new AgentCall<T>(this, agents(host.Value), limit, order, (bytes, answer) =>
+        var call = new SimAgentCall(this, agents(host.Value), request, limit, frame =>
         {
-            if (!IsCalm && _random.Chance(knobs.LostAnswers)) answer = new Answer<T>(default, "the connection was reset");
-            answers.Send(bytes, () => Answered(answer));
+            if (frame.IsEnd && !IsCalm && _random.Chance(knobs.LostAnswers))
+                frame = SimFrame.Failed(StatusCode.Unavailable, "the connection was reset");
+            answers.Send((frame.Message?.Length ?? 0) + FramingBytes, () => heard(frame));
         });
         if (!IsCalm && _random.Chance(knobs.LateOrders))
         {
             loop.Trace("network", $"an order to {host} is held up");
-            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(MessageBytes, call.Arrive));
+            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(bytes, call.Arrive));
         }
-        else orders.Send(MessageBytes, call.Arrive);
+        else orders.Send(bytes, call.Arrive);
         if (!IsCalm && _random.Chance(knobs.DuplicateOrders))
         {
             loop.Trace("network", $"an order to {host} is doubled");
-            var twin = new AgentCall<T>(this, agents(host.Value), limit, order, (_, _) => { });
-            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(MessageBytes, twin.Arrive));
+            var twin = new SimAgentCall(this, agents(host.Value), request, limit, _ => { });
+            loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(bytes, twin.Arrive));
         }
         return () =>
         {
-            over = true;
-            orders.Send(MessageBytes, call.HangUp);
+            orders.Send(FramingBytes, call.HangUp);
             loop.After(TimeSpan.FromMinutes(5), () =>
             {
                 there.Forget(orders);
@@ -74,7 +70,7 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
     /// As HTTP/2 pings do (every 10 s, 10 s for the answer; the real client's settings): a connection whose other end is
     /// cut off, or lost power since, is given up long before a long deadline.
     /// </summary>
-    public IDisposable? KeepAlive(SimProcess server, HostId host, TimeSpan limit, Action gone)
+    public IDisposable? KeepAlive(SimProcess server, HostId host, TimeSpan? limit, Action gone)
     {
         if (limit <= 2 * PingEvery) return null;
         var (there, back) = (net.Link(server.Host.Name, host.Value), net.Link(host.Value, server.Host.Name));
@@ -91,64 +87,25 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
     public static void FailIfBug(SimLoop loop, Exception reason)
     {
         if (reason is RefusedException or IOException or QmpException or OperationCanceledException or TimeoutException
-            or SocketException or AuthenticationException or AgentUnreachableException) return;
+            or SocketException or AuthenticationException or AgentUnreachableException or InvalidDataException) return;
         loop.Fail(new SimFailedException($"the agent met a bug: {reason}", reason));
     }
 }
 
-/// <param name="Failure">A <see cref="RefusedException"/>, or a sentence why nobody knows; null for a result.</param>
-internal readonly record struct Answer<T>(T? Result, object? Failure);
+/// <param name="Method">gRPC's full name: <c>/godwit.agent.v1.HostAgentRpc/StartVm</c>.</param>
+internal sealed record SimRequest(string Method, byte[] Message);
 
-/// <summary>One order at the agent's side.</summary>
-internal sealed class AgentCall<T>(
-    SimRpc rpc, SimAgent agent, TimeSpan limit, Func<IHostAgent, CancellationToken, Task<T>> order, Action<int, Answer<T>> reply)
+/// <summary>One piece of an answer: a message, or the end with its status; of a call with one answer both at once.</summary>
+internal sealed record SimFrame(byte[]? Message, RpcException? Failure, bool IsEnd)
 {
-    private const int ReplyBytes = 2000;
-    private readonly CancellationTokenSource _cancel = new();
-    private SimProcess? _process;
-
-    public void Arrive()
-    {
-        if (!agent.Host.IsUp) return;
-        if (agent.Serving is not { } serving)
-        {
-            reply(0, new Answer<T>(default, $"Connection refused ({agent.Host.Address}:7443)"));
-            return;
-        }
-        _process = agent.Process!;
-        _ = RunAsync(serving, _process);
-    }
-
-    /// <summary>The caller left: the order is told so, as gRPC tells it.</summary>
-    public void HangUp()
-    {
-        if (_process is { HasExited: false }) _process.Context.Post(_ => _cancel.Cancel(), null);
-    }
-
-    private async Task RunAsync(IHostAgent serving, SimProcess process)
-    {
-        rpc.Loop.After(limit, HangUp);
-        var work = process.Context.CallAsync(() => order(serving, _cancel.Token));
-        await Joining.AnyAsync(work, process.Exited);
-        _process = null; // Nothing of it is left to be told.
-        if (!work.IsCompleted)
-        {
-            if (agent.Host.IsUp) reply(0, new Answer<T>(default, "the agent ended during the call"));
-            return;
-        }
-        try { reply(ReplyBytes, new Answer<T>(await work, null)); }
-        catch (RefusedException refused) { reply(ReplyBytes, new Answer<T>(default, refused)); }
-        catch (Exception failed)
-        {
-            SimRpc.FailIfBug(rpc.Loop, failed);
-            reply(ReplyBytes, new Answer<T>(default, $"it failed: {failed.Message}"));
-        }
-    }
+    public static SimFrame Failed(StatusCode code, string detail) => new(null, new RpcException(new Status(code, detail)), IsEnd: true);
 }
 
-/// <summary>Where the server gets its agents from.</summary>
+/// <summary>Where the server gets its agents from: the shipped client, over the simulated wires.</summary>
 internal sealed class SimConnector(SimRpc rpc, SimProcess server) : IAgentConnector
 {
-    public IHostAgent Connect(HostId host, string endpoint) => new SimAgentClient(host, rpc, server);
+    public IHostAgent Connect(HostId host, string endpoint) => new GrpcHostAgent(
+        host, new Contracts.HostAgentRpc.HostAgentRpcClient(new SimCallInvoker(host, rpc, server)), server.Host.Clock,
+        new AgentDeadlines());
     public void Disconnect(HostId host) { }
 }

@@ -3,46 +3,76 @@ using Godwit.Server;
 using Godwit.Server.Store;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
+using Godwit.Simulator.Store;
 
 namespace Godwit.Simulator.Cluster;
 
-/// <summary>The shipped control plane over its real SQLite file, as a process that can be killed.</summary>
+/// <summary>
+/// The shipped control plane over its real SQLite store, as a process that can be killed, on a machine that can lose power.
+/// The service manager starts it again when it ends by itself, as it does when its disk fails.
+/// </summary>
 public sealed class SimServer
 {
-    private readonly string _storePath;
+    private static readonly TimeSpan RestartAfter = TimeSpan.FromSeconds(1);
+    private readonly StoreDisk _disk;
     private readonly SimRpc _rpc;
-    private SqliteDatabase? _database;
+    private SimStore? _store;
     private int _starts;
 
-    internal SimServer(SimHost host, string storePath, SimRpc rpc) => (Host, _storePath, _rpc) = (host, storePath, rpc);
+    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc) => (Host, _disk, _rpc) = (host, disk, rpc);
 
     public SimHost Host { get; }
     public SimProcess? Process { get; private set; }
     /// <summary>Null while it is down.</summary>
     public ControlPlane? Serving { get; private set; }
 
-    /// <summary>Returns once it serves, or is killed before it does.</summary>
+    /// <summary>Returns once it serves, or ends before it does.</summary>
     public async Task StartAsync()
     {
-        if (Process is { HasExited: false }) return;
+        if (!Host.IsUp || Process is { HasExited: false }) return;
         var process = Process = Host.Start("server");
-        process.OnExit = _ => Ended();
+        process.OnExit = Ended;
         var starting = process.Context.CallAsync(async () =>
         {
-            _database = new SqliteDatabase(_storePath, Host.Loop.Fail);
+            _store = new SimStore(new SqliteDatabase(_disk.DataSource, why => Failed(process, why)), process);
             var control = new ControlPlane(
-                _database, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
+                _store, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
                 Host.Clock, new SimLogs(Host.Loop, "server"));
             await control.StartAsync();
             return control;
         });
         await Joining.AnyAsync(starting, process.Exited);
         if (process.HasExited) return;
-        Serving = await starting;
+        try { Serving = await starting; }
+        catch (StoreFailedException unusable)
+        {
+            Failed(process, unusable);
+            return;
+        }
         Host.Loop.Trace("server", "serves");
     }
 
     public void Kill() => Process?.Exit(ProcessEnd.Injected);
+
+    /// <summary>Dies in the middle of the next transaction: at the so manieth write or sync of it, counted from 1.</summary>
+    internal void KillAtDiskCall(int number) => (_disk.DeadlyCall, _disk.Deadly) = (number, Kill);
+
+    /// <summary>Dies between the next commit and what it would do because of it.</summary>
+    internal void KillAfterCommit()
+    {
+        if (_store is { } store) store.DiesAfterCommit = true;
+    }
+
+    /// <summary>The machine goes dark: of the store comes back what was synced, and some of what was not.</summary>
+    internal void LosePower()
+    {
+        Host.PowerOff();
+        _disk.LosePower();
+    }
+
+    internal void FailDiskCalls(int count) => _disk.FailingCalls = count;
+
+    internal void FillDisk(bool full) => _disk.IsFull = full;
 
     /// <summary>What a person's request does. Throws <see cref="ServerGoneException"/>: then nobody knows whether it did.</summary>
     public async Task<T> AskAsync<T>(Func<ControlPlane, Task<T>> request)
@@ -53,11 +83,21 @@ public sealed class SimServer
         return answer.IsCompleted ? await answer : throw new ServerGoneException();
     }
 
-    private void Ended()
+    /// <summary>As the shipped composition does: the process ends at once, and the next one recovers what was committed.</summary>
+    private void Failed(SimProcess process, Exception why)
+    {
+        if (process.HasExited) return;
+        Host.Loop.Trace("server", $"its store failed: {why.Message}");
+        process.Exit(ProcessEnd.Exited);
+        Host.Loop.After(RestartAfter, () => _ = StartAsync());
+    }
+
+    private void Ended(ProcessEnd end)
     {
         Serving = null;
-        _database?.Dispose();
-        _database = null;
+        _disk.Abandon(); // What it has open is closed by the kernel, not by SQLite: no checkpoint, no last write.
+        if (_store is { } left) Host.Loop.After(TimeSpan.Zero, left.Dispose); // Not now: SQLite may be in the middle of a call.
+        _store = null;
     }
 }
 

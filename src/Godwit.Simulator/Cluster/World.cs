@@ -7,6 +7,7 @@ using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
 using Godwit.Simulator.Network;
 using Godwit.Simulator.Qemu;
+using Godwit.Simulator.Store;
 
 namespace Godwit.Simulator.Cluster;
 
@@ -20,9 +21,10 @@ public sealed class World
     private readonly List<IChecker> _checkers;
     private readonly Dictionary<string, SimAgent> _agents = [];
     private readonly Dictionary<string, int> _letGo = [];
+    private readonly HashSet<MoveId> _promised = [];
     private readonly SimRpc _rpc;
 
-    private World(SimLoop loop, WorldKnobs knobs, string storePath)
+    private World(SimLoop loop, WorldKnobs knobs, StoreDisk store)
     {
         (Loop, Knobs) = (loop, knobs);
         Net = new SimNet(loop) { LinkDefaults = Wire };
@@ -37,9 +39,12 @@ public sealed class World
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
-        Server = new SimServer(machine, storePath, _rpc);
+        Server = new SimServer(machine, store, _rpc);
         _checkers =
-            [new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new EveryMigrationEnds(), new NoLeaks()];
+        [
+            new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
+            new NoLeaks(),
+        ];
         loop.AfterStep = Check;
     }
 
@@ -58,27 +63,16 @@ public sealed class World
     public static LoopResult Run(ulong seed, Func<World, Task> story, WorldKnobs? knobs = null, Action<string>? onEvent = null)
     {
         var limits = new LoopLimits(StepsMax: 50_000_000);
-        var directory = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
-        var number = Interlocked.Increment(ref _worlds);
-        var store = Directory.CreateDirectory(Path.Combine(directory, $"godwit-sim-{Environment.ProcessId}-{number}"));
-        try
+        using var store = new StoreDisk(SimRandom.Fork(seed, "store"));
+        return SimLoop.Run(seed, async loop =>
         {
-            return SimLoop.Run(seed, async loop =>
-            {
-                loop.OnEvent += onEvent;
-                var world = new World(loop, knobs ?? new WorldKnobs(), Path.Combine(store.FullName, "godwit.db"));
-                await world.StartAsync();
-                await story(world);
-                await world.EndAsync();
-            }, limits);
-        }
-        finally
-        {
-            store.Delete(recursive: true);
-        }
+            loop.OnEvent += onEvent;
+            var world = new World(loop, knobs ?? new WorldKnobs(), store);
+            await world.StartAsync();
+            await story(world);
+            await world.EndAsync();
+        }, limits);
     }
-
-    private static int _worlds;
 
     /// <summary>A running VM with a disk on the shared pool.</summary>
     public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
@@ -120,7 +114,13 @@ public sealed class World
     /// A person lets go of the VM's memory, as it is now: stops it, saves it, deletes it. The last copy of this life may
     /// be ended; of a later one not, for an order that comes late must not touch it (R7).
     /// </summary>
-    public void LetGo(string vm) => _letGo[vm] = Ledger.LifeOf(vm);
+    /// <param name="beingBooted">The next life has been ordered already: it is that one the person lets go of, too.</param>
+    public void LetGo(string vm, bool beingBooted = false) => _letGo[vm] = Ledger.LifeOf(vm) + (beingBooted ? 1 : 0);
+
+    /// <summary>A person was told that this move was taken: from then on no server may know nothing of it.</summary>
+    public void Promise(MoveId move) => _promised.Add(move);
+
+    internal IReadOnlySet<MoveId> Promised => _promised;
 
     /// <summary>It came back from its file, the same life: nobody lets go of it any more.</summary>
     public void WantBack(string vm) => _letGo.Remove(vm);
@@ -147,6 +147,9 @@ public sealed class World
             agent.FailPoints = null;
             agent.Start();
         }
+        Server.Host.PowerOn();
+        Server.FailDiskCalls(0);
+        Server.FillDisk(false);
         Server.Process!.Continue();
         await Server.StartAsync();
         await Loop.Until(() => Server.Serving is not null && _agents.Values.All(a => a.Serving is not null));

@@ -168,6 +168,9 @@ public sealed class SimDisk(SimHost host) : IDisk
         _seen[path] = Encoding.ASCII.GetBytes(content);
     }
 
+    /// <summary>What is seen there, for a look from above.</summary>
+    internal byte[]? Look(string path) => Find(path);
+
     internal void DemandDirectoryOf(string path)
     {
         var directory = path[..path.LastIndexOf('/')];

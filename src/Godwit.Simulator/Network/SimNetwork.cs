@@ -12,7 +12,8 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
 {
     private const int UnixBytes = 208 << 10, TcpBytes = 512 << 10;
     private const string Tls = "TLS 1.3, TLS_AES_128_GCM_SHA256";
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(130);
+    /// <summary>The real one's limit.</summary>
+    private static readonly TimeSpan ConnectMax = TimeSpan.FromSeconds(10);
 
     private SimHost Host => owner.Host;
 
@@ -21,12 +22,12 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
         Host.Loop.DemandLoopThread();
         await Task.Yield();
         cancel.ThrowIfCancellationRequested();
-        if (!Host.UnixSockets.TryGetValue(path, out var listener)) throw new SocketException((int)SocketError.AddressNotAvailable);
+        if (!Host.UnixSockets.TryGetValue(path, out var listener)) throw Refused(path, SocketError.AddressNotAvailable);
         var (client, server) = net.Connect(owner, listener.Owner, UnixBytes, path);
         if (!listener.TryQueue(new PeerConnection(new SimStream(server), new HostId(Host.Name), "")))
         {
             client.Close();
-            throw new SocketException((int)SocketError.ConnectionRefused);
+            throw Refused(path, SocketError.ConnectionRefused);
         }
         return new SimStream(client);
     }
@@ -45,7 +46,7 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
     {
         Host.Loop.DemandLoopThread();
         var (address, port) = Parse(endpoint);
-        var there = net.HostAt(address) ?? throw new SocketException((int)SocketError.HostUnreachable);
+        var there = net.HostAt(address) ?? throw Refused(endpoint, SocketError.HostUnreachable);
         var answer = new TaskCompletionSource<PeerConnection>(TaskCreationOptions.RunContinuationsAsynchronously);
         var (hello, reply) = (net.Link(Host.Name, there.Name).NewFlow(), net.Link(there.Name, Host.Name).NewFlow());
         try
@@ -54,11 +55,11 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
             {
                 if (there.IsUp) Arrive(there, port, peer, action => reply.Send(0, action), answer);
             });
-            return await answer.Task.Joinable().WaitAsync(ConnectTimeout, Host.Clock, cancel);
+            return await answer.Task.Joinable().WaitAsync(ConnectMax, Host.Clock, cancel);
         }
         catch (TimeoutException)
         {
-            throw new SocketException((int)SocketError.TimedOut);
+            throw Refused(endpoint, SocketError.TimedOut);
         }
         finally
         {
@@ -74,7 +75,7 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
         var (_, port) = Parse(endpoint);
         if (port == 0) port = Host.NextPort();
         if (Host.PeerListeners.TryGetValue(port, out var other) && other.IsOpen)
-            throw new SocketException((int)SocketError.AddressAlreadyInUse);
+            throw Refused(endpoint, SocketError.AddressAlreadyInUse);
         var listener = new SimListener(owner, string.Create(CultureInfo.InvariantCulture, $"{Host.Address}:{port}"));
         Host.PeerListeners[port] = listener;
         owner.Own(listener);
@@ -87,13 +88,13 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
     {
         if (!there.PeerListeners.TryGetValue(port, out var listener) || !listener.IsOpen)
         {
-            reply(() => answer.TrySetException(new SocketException((int)SocketError.ConnectionRefused)));
+            reply(() => answer.TrySetException(Refused($"{there.Address}:{port}", SocketError.ConnectionRefused)));
             return;
         }
         if (there.Name != wanted.Value)
         {
-            reply(() => answer.TrySetException(
-                new AuthenticationException($"the peer at {there.Address} proved to be {there.Name}, not {wanted}")));
+            var stranger = new AuthenticationException($"the peer at {there.Address} proved to be {there.Name}, not {wanted}");
+            reply(() => answer.TrySetException(new IOException(stranger.Message, stranger)));
             return;
         }
         var (client, server) = net.Connect(owner, listener.Owner, TcpBytes, $"{Host.Name}-{there.Name}");
@@ -102,6 +103,13 @@ public sealed class SimNetwork(SimNet net, SimProcess owner) : INetwork
         {
             if (!answer.TrySetResult(new PeerConnection(new SimStream(client), wanted, Tls))) client.Close();
         });
+    }
+
+    /// <summary>As the real adapter says it: one kind of failure, and the system's words.</summary>
+    private static IOException Refused(string place, SocketError error)
+    {
+        var reason = new SocketException((int)error);
+        return new IOException($"{place} does not take connections: {reason.Message}", reason);
     }
 
     private static (string Address, int Port) Parse(string endpoint)

@@ -9,6 +9,14 @@ public enum Fault
     AgentHang,
     ServerCrash,
     ServerHang,
+    /// <summary>kill -9 of the server in the middle of a commit, or between a commit and what it would do because of it.</summary>
+    ServerCrashAtCommit,
+    /// <summary>The server's machine loses power: of its store only what was synced comes back for certain.</summary>
+    ServerPowerCut,
+    /// <summary>Writes or syncs of the store fail with EIO: the server ends itself and is started again.</summary>
+    StoreErrors,
+    /// <summary>No room for the store: the same.</summary>
+    StoreFull,
     QemuDeath,
     QemuHang,
     /// <summary>The next incoming stream does not load: a device only the source has.</summary>

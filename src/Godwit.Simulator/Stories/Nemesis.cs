@@ -1,3 +1,4 @@
+using Godwit.Core;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
@@ -13,6 +14,7 @@ internal sealed class Nemesis(World world, RunCounts counts)
     private static readonly (Fault Fault, int Weight)[] Weights =
     [
         (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 6), (Fault.ServerHang, 2), (Fault.QemuDeath, 8),
+        (Fault.ServerCrashAtCommit, 5), (Fault.ServerPowerCut, 3), (Fault.StoreErrors, 3), (Fault.StoreFull, 2),
         (Fault.QemuHang, 4), (Fault.QemuWillNotLoad, 4), (Fault.QemuWillNotDie, 3), (Fault.PowerCut, 6), (Fault.Cut, 8),
         (Fault.OneWayCut, 6), (Fault.Reset, 5), (Fault.SlowLink, 4), (Fault.LossyLink, 3), (Fault.DiskErrors, 6),
         (Fault.DiskFull, 2), (Fault.DiskReadOnly, 2), (Fault.SlowDisk, 3), (Fault.BitFlip, 3), (Fault.ClockJump, 2),
@@ -21,7 +23,8 @@ internal sealed class Nemesis(World world, RunCounts counts)
 
     private static readonly (Fault Fault, int Weight)[] HandOverWeights =
     [
-        (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 3), (Fault.QemuDeath, 12), (Fault.QemuHang, 6),
+        (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 3), (Fault.ServerCrashAtCommit, 3),
+        (Fault.QemuDeath, 12), (Fault.QemuHang, 6),
         (Fault.QemuWillNotLoad, 5), (Fault.PowerCut, 8), (Fault.Cut, 12), (Fault.OneWayCut, 10), (Fault.Reset, 8),
         (Fault.SlowLink, 2), (Fault.LossyLink, 2), (Fault.DiskErrors, 6), (Fault.SlowDisk, 2), (Fault.BitFlip, 8),
         (Fault.GuestPowersOff, 2),
@@ -76,6 +79,10 @@ internal sealed class Nemesis(World world, RunCounts counts)
             case Fault.AgentCrash: agent.Kill(); break;
             case Fault.AgentHang: await StallAsync(agent.Process, seconds); break;
             case Fault.ServerCrash: await CrashServerAsync(seconds); break;
+            case Fault.ServerCrashAtCommit: await CrashServerAtCommitAsync(random, seconds); break;
+            case Fault.ServerPowerCut: await CutServersPowerAsync(seconds); break;
+            case Fault.StoreErrors: world.Server.FailDiskCalls(1 + random.Next(3)); break;
+            case Fault.StoreFull: await WhileAsync(seconds, world.Server.FillDisk); break;
             case Fault.ServerHang: await StallAsync(world.Server.Process, seconds); break;
             case Fault.QemuDeath: Guest(host, random)?.Process.Exit(ProcessEnd.Injected); break;
             case Fault.QemuHang: await StallAsync(Guest(host, random)?.Process, 3 * seconds); break;
@@ -124,6 +131,22 @@ internal sealed class Nemesis(World world, RunCounts counts)
         world.Server.Kill();
         await world.SleepAsync(seconds);
         if (world.Server.Process is not { HasExited: false }) await world.Server.StartAsync();
+    }
+
+    private async Task CrashServerAtCommitAsync(SimRandom random, double seconds)
+    {
+        if (random.Chance(0.5)) world.Server.KillAfterCommit();
+        else world.Server.KillAtDiskCall(1 + random.Next(6));
+        await Joining.AnyAsync(world.Server.Process!.Exited, world.SleepAsync(30));
+        await CrashServerAsync(seconds);
+    }
+
+    private async Task CutServersPowerAsync(double seconds)
+    {
+        world.Server.LosePower();
+        await world.SleepAsync(seconds);
+        world.Server.Host.PowerOn();
+        await world.Server.StartAsync();
     }
 
     private async Task CutPowerAsync(SimAgent agent, double seconds)

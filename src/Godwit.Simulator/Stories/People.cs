@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Server;
 using Godwit.Server.Api;
 using Godwit.Server.Operations;
 using Godwit.Simulator.Checkers;
@@ -54,6 +55,7 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
             c.Wishes.BeginAsync(vm, wish, mode == MoveMode.Refresh ? new RefreshWish(null, null) : null, key));
         if (mode == MoveMode.Cold) world.LetGo(vm);
         var move = await Ask();
+        world.Promise(move.Id);
         counts.CountRequest();
         if (random.Chance(0.15) && world.Server.Serving is not null) DemandSame(move.Id.Value, (await Ask()).Id.Value, key);
         if (random.Chance(0.2)) await CancelSoonAsync(move.Id, random);
@@ -82,14 +84,21 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
             _ => (OperationKind.Save, false),
         };
         counts.CountRequest();
-        if (verb is OperationKind.Stop or OperationKind.Restart or OperationKind.Save) world.LetGo(vm);
         world.Loop.Trace("person", $"{verb} {vm}{(force ? " by force" : "")}");
-        Task<Operation> Ask() =>
-            world.Server.AskAsync(c => c.Vms.DoAsync(verb, vm, o => o with { Force = force }, key, CancellationToken.None));
+        Task<Operation> Ask() => world.Server.AskAsync(async c =>
+        {
+            if (verb is OperationKind.Stop or OperationKind.Restart or OperationKind.Save) world.LetGo(vm, await IsBeingBootedAsync(c, vm));
+            return await c.Vms.DoAsync(verb, vm, o => o with { Force = force }, key, CancellationToken.None);
+        });
         var done = await Ask();
         if (verb == OperationKind.Resume && done.Problem is null) world.WantBack(vm);
         if (random.Chance(0.2) && world.Server.Serving is not null) DemandSame(done.Id, (await Ask()).Id, key);
     }
+
+    /// <summary>Somebody else starts it at this moment: who stops it by force stops that boot.</summary>
+    private static async Task<bool> IsBeingBootedAsync(ControlPlane control, string vm) =>
+        (await control.Stores.Operations.UnfinishedAsync())
+            .Any(o => o.VmName == vm && o.Kind is (OperationKind.Create or OperationKind.Start or OperationKind.Restart));
 
     private static void DemandSame(string first, string second, string key)
     {

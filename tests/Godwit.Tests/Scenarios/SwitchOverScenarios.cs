@@ -130,6 +130,58 @@ public sealed class SwitchOverScenarios
     });
 
     [Fact]
+    public void A_start_that_arrives_again_after_the_vm_was_stopped_boots_nothing() => World.Run(seed: 41, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var late = new StartVm((await world.VmAsync("web")).Spec, (await world.VmAsync("web")).Epoch);
+        world.LetGo("web");
+        await world.Server.AskAsync(c => c.Vms.DoAsync(
+            OperationKind.Stop, "web", o => o with { Force = true }, null, CancellationToken.None));
+
+        var report = await world.Agents["host1"].Process!.Context.CallAsync(
+            () => world.Agents["host1"].Serving!.StartVmAsync(late, CancellationToken.None));
+        Assert.Equal(VmState.Stopped, report.State);
+        Assert.Empty(world.Ledger.Alive);
+    });
+
+    [Fact]
+    public void A_refresh_whose_new_qemu_dies_as_it_is_told_to_run_ends_by_itself_and_leaves_nothing() => World.Run(seed: 42, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var move = await world.RefreshAsync("web");
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "paused"));
+        world.Ledger.Alive.Single(q => q.RunState == "paused").Process.Exit(ProcessEnd.Injected);
+        await EndsAsync(world, move, MoveEnd.NeedsOperator, VmState.Crashed);
+        Assert.Empty(world.Ledger.Alive);
+    });
+
+    [Fact]
+    public void A_resume_that_arrives_again_while_the_guest_is_handed_over_does_not_run_the_source() => World.Run(seed: 43, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Save);
+        var saved = await world.VmAsync("web");
+        await DoAsync(world, OperationKind.Resume);
+        world.WantBack("web");
+        var late = new StartVm(saved.Spec, (await world.VmAsync("web")).Epoch, saved.SavedFile);
+
+        world.Agents["host2"].FailPoints = HeldAfterIntent;
+        world.Agents["host2"].Kill();
+        await world.Loop.Until(() => world.Agents["host2"].Serving is null);
+        await world.Loop.Until(() => world.Agents["host2"].Serving is not null);
+        var move = await world.MigrateAsync("web", to: "host2");
+        await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "postmigrate");
+        var refused = await Assert.ThrowsAsync<RefusedException>(() => world.Agents["host1"].Process!.Context.CallAsync(
+            () => world.Agents["host1"].Serving!.StartVmAsync(late, CancellationToken.None)));
+        Assert.Equal("move-under-way", refused.Reasons[0].Code);
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+    });
+
+    private static Task DoAsync(World world, OperationKind verb) =>
+        world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", o => o, null, CancellationToken.None));
+
+    [Fact]
     public void A_start_that_arrives_after_the_vm_moved_away_cold_is_refused() => World.Run(seed: 32, async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
