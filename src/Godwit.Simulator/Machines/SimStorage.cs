@@ -51,12 +51,12 @@ public sealed class SimImage(string path, long bytes)
     /// <summary>The guest's counter at its last acknowledged write.</summary>
     public long LastWrite { get; internal set; }
 
-    /// <summary>True: <paramref name="qemu"/> holds it now. False: another one does, and locks work.</summary>
-    internal bool TryLock(SimQemu qemu, bool locksWork)
+    /// <summary>Null: <paramref name="qemu"/> holds it now. Otherwise who does, where locks work.</summary>
+    internal SimQemu? TryLock(SimQemu qemu, bool locksWork)
     {
-        if (locksWork && _writers.Any(w => w != qemu)) return false;
+        if (locksWork && _writers.FirstOrDefault(w => w != qemu) is { } other) return other;
         _writers.Add(qemu);
-        return true;
+        return null;
     }
 
     internal void Unlock(SimQemu qemu) => _writers.Remove(qemu);

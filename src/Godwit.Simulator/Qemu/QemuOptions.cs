@@ -25,6 +25,8 @@ public sealed record QemuOptions
     public required IReadOnlyList<string> Taps { get; init; }
     public required IReadOnlyList<JsonObject> Devices { get; init; }
 
+    public IEnumerable<string> DeviceIds => Devices.Select(d => d["id"]!.GetValue<string>());
+
     /// <summary>Started only to be asked what it can do: -machine none.</summary>
     public bool IsProbe => MachineType == "none";
 

@@ -27,7 +27,7 @@ internal sealed class SimIncoming(SimQemu qemu)
         _ = ServeAsync(uri["unix:".Length..]);
     }
 
-    public JsonObject Query() => Status == "none" ? [] : new JsonObject { ["status"] = Status };
+    public JsonObject Query() => Status is "none" or "setup" ? [] : new JsonObject { ["status"] = Status };
 
     private async Task ServeAsync(string path)
     {
@@ -49,32 +49,34 @@ internal sealed class SimIncoming(SimQemu qemu)
         catch (Exception broken) when (broken is IOException or InvalidDataException)
         {
             Say("failed");
-            qemu.Die($"load of migration failed: {broken.Message}");
+            if (broken is InvalidDataException) qemu.Log(broken.Message);
+            qemu.Die($"load of migration failed: {(broken is InvalidDataException ? "Invalid argument" : "Input/output error")}");
         }
     }
 
-    private void Loaded((GuestState State, long DeviceRuns, bool Running) stream)
+    private void Loaded(Guest stream)
     {
+        var runs = stream.GlobalState == "running";
         var sharesMemory = qemu.Capabilities.GetValueOrDefault("x-ignore-shared");
         if (!sharesMemory) qemu.Ram.State = stream.State;
         qemu.DeviceRuns = stream.DeviceRuns;
         qemu.Ledger.Record(qemu, GuestFactKind.Loaded, qemu.Ram.State);
         var late = qemu.Capabilities.GetValueOrDefault("late-block-activate");
-        if ((!late || (qemu.AutoStart && stream.Running)) && qemu.ActivateDisks() is { } refused)
+        if ((!late || (qemu.AutoStart && runs)) && qemu.ActivateDisks() is { } refused)
         {
             qemu.Log(refused);
             qemu.AutoStart = false;
         }
-        if (qemu.AutoStart && stream.Running) qemu.StartVcpus();
-        else qemu.SetRunState("paused");
+        if (qemu.AutoStart && runs) qemu.StartVcpus();
+        else qemu.SetRunState(runs ? "paused" : stream.GlobalState); // As it was at the source.
         Say("completed");
     }
 
-    private async Task<(GuestState State, long DeviceRuns, bool Running)> LoadAsync(Input input)
+    private async Task<Guest> LoadAsync(Input input)
     {
         if (await input.U32() != StreamHeader.Magic || await input.U32() != StreamHeader.VersionKnown)
             throw new InvalidDataException("Not a migration stream");
-        (GuestState, long, bool)? guest = null;
+        Guest? guest = null;
         while (true)
         {
             var element = (StreamElement)await input.U8();
@@ -85,7 +87,7 @@ internal sealed class SimIncoming(SimQemu qemu)
                 case StreamElement.SectionStart or StreamElement.SectionPart or StreamElement.SectionEnd:
                     await RamAsync(input, element);
                     break;
-                case StreamElement.SectionFull: guest = await DevicesAsync(input); break;
+                case StreamElement.SectionFull: guest = await DeviceAsync(input) ?? guest; break;
                 case StreamElement.Eof: return guest ?? throw new InvalidDataException("no device state");
                 default: throw new InvalidDataException($"Unknown savevm section type {(byte)element}");
             }
@@ -135,14 +137,24 @@ internal sealed class SimIncoming(SimQemu qemu)
         else throw new InvalidDataException($"Unknown combination of migration flags: {flags}");
     }
 
-    private static async Task<(GuestState, long, bool)> DevicesAsync(Input input)
+    /// <summary>The guest's own section, or null for another device's: this machine must have that one, too.</summary>
+    private async Task<Guest?> DeviceAsync(Input input)
     {
-        await SectionAsync(input, named: true, SimRamStream.GuestSection);
-        var state = new GuestState((int)await input.U64(), await input.U64(), await input.U64());
-        var rest = await input.U64();
-        await input.SkipAsync(SimRamStream.DeviceBytes - 32);
-        await FooterAsync(input, SimRamStream.GuestSection);
-        return (state, rest >> 1, (rest & 1) == 1);
+        var section = await input.U32();
+        var name = await input.Name();
+        await input.SkipAsync(8);
+        Guest? guest = null;
+        if (section == SimRamStream.GuestSection)
+        {
+            var state = new GuestState((int)await input.U64(), await input.U64(), await input.U64());
+            guest = new Guest(state, await input.U64(), (await input.Text(SimRamStream.GlobalStateBytes)).TrimEnd('\0'));
+            await input.SkipAsync(SimRamStream.DeviceBytes - 32 - SimRamStream.GlobalStateBytes);
+        }
+        else if (!qemu.Options.DeviceIds.Contains(name))
+            throw new InvalidDataException($"Unknown savevm section or instance '{name}' 0");
+        else await input.SkipAsync(SimRamStream.SmallDeviceBytes);
+        await FooterAsync(input, section);
+        return guest;
     }
 
     private static async Task SectionAsync(Input input, bool named, uint section)
@@ -158,6 +170,8 @@ internal sealed class SimIncoming(SimQemu qemu)
         if (await input.U8() != (byte)StreamElement.Footer || await input.U32() != section)
             throw new InvalidDataException("Missing section footer");
     }
+
+    private sealed record Guest(GuestState State, long DeviceRuns, string GlobalState);
 
     private void Say(string status)
     {

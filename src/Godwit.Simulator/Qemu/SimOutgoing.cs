@@ -15,6 +15,8 @@ internal sealed class SimOutgoing(SimQemu qemu)
     private static readonly TimeSpan Slice = TimeSpan.FromMilliseconds(100);
     private const double MemoryBytesPerSecond = 2e9;
 
+    private const string SocketBroke = "Unable to write to socket: Broken pipe";
+
     private SimRamStream _content = new();
     private XxHash64 _hash = new();
     private Stream? _stream;
@@ -93,9 +95,9 @@ internal sealed class SimOutgoing(SimQemu qemu)
             Say("active");
             await IterateAsync();
         }
-        catch (Exception broken) when (broken is IOException or System.Net.Sockets.SocketException)
+        catch (IOException)
         {
-            _error = broken.Message;
+            _error = SocketBroke;
             await EndAsync(Status == "cancelling" ? "cancelled" : "failed", wasRunning: qemu.IsRunning);
             return;
         }
@@ -146,13 +148,13 @@ internal sealed class SimOutgoing(SimQemu qemu)
             }
             await SendPagesAsync(isEnd: true, next, _remaining);
             await SendAsync(_content.Devices(
-                qemu.Ram.State, qemu.DeviceRuns, globalState == "running", !qemu.Options.SuppressDescription), isLast: true);
+                qemu.Ram.State, qemu.DeviceRuns, globalState, qemu.Options.DeviceIds, !qemu.Options.SuppressDescription), isLast: true);
             qemu.InactivateDisks();
             ThrowIfCancelled();
         }
-        catch (IOException broken)
+        catch (IOException)
         {
-            _error = broken.Message;
+            _error = SocketBroke;
             await EndAsync(Status == "cancelling" ? "cancelled" : "failed", wasRunning);
             return;
         }

@@ -17,8 +17,9 @@ public sealed class SimQemu
     private readonly List<SimMonitor> _monitors = [];
     private readonly List<SimImage> _images = [];
     private readonly string _logPath;
+    private readonly SimConsole _console;
     private TimeSpan _ranSince, _busyUntil;
-    private bool _locked;
+    private bool _locked, _hasRun;
 
     private SimQemu(SimProcess process, QemuOptions options, GuestLedger ledger, string logPath)
     {
@@ -26,6 +27,7 @@ public sealed class SimQemu
         Random = SimRandom.Fork(_host.Random.NextUInt64(), "qemu");
         Ram = options.IsProbe ? new SimRam() : _host.MapRam(options.MemoryPath);
         Load = ledger.LoadOf(options.Name);
+        _console = new SimConsole(this);
         Outgoing = new SimOutgoing(this);
         Incoming = new SimIncoming(this);
     }
@@ -80,7 +82,7 @@ public sealed class SimQemu
         if (Options.Incoming) RunState = "inmigrate";
         AutoStart = !Options.StartsStopped;
         if (!OpenDisks() || !OpenTaps()) return;
-        foreach (var path in Options.SocketPaths) _ = SwallowAsync(await Process.Network.ListenUnixAsync(path, 0, default));
+        foreach (var path in Options.SocketPaths) _ = _console.ServeAsync(await Process.Network.ListenUnixAsync(path, 0, default));
         foreach (var path in Options.MonitorPaths)
         {
             var monitor = new SimMonitor(this, commands);
@@ -94,12 +96,16 @@ public sealed class SimQemu
     internal void StartVcpus()
     {
         if (IsRunning) return;
-        if (Ram.State.IsBlank) Ram.State = new GuestState(Ledger.NextLife(Options.Name), 0, LastWrite());
+        if (Ram.State.IsBlank)
+        {
+            Ram.State = new GuestState(Ledger.NextLife(Options.Name), 0, LastWrite());
+            _console.Boot();
+        }
         else if (DeviceRuns != Ram.State.Runs) Ledger.Record(this, GuestFactKind.Torn, Ram.State);
         if (IsCorrupt) Ledger.Record(this, GuestFactKind.Corrupt, Ram.State);
         Ram.State = Ram.State with { Runs = Ram.State.Runs + 1 };
         DeviceRuns = Ram.State.Runs;
-        (RunState, _ranSince) = ("running", _host.Loop.Now);
+        (RunState, _ranSince, _hasRun) = ("running", _host.Loop.Now, true);
         Ledger.Record(this, GuestFactKind.Runs, Ram.State);
         SendEvent("RESUME", null);
     }
@@ -127,9 +133,10 @@ public sealed class SimQemu
         if (_locked) return null;
         foreach (var image in _images)
         {
-            if (image.TryLock(this, _host.Storage.LocksWork)) continue;
+            if (image.TryLock(this, _host.Storage.LocksWork) is not { } holder) continue;
             InactivateDisks();
-            return $"Failed to get \"write\" lock on {image.Path}: Is another process using the image?";
+            // A target that has loaded and never run holds the image and still shares it; a second writer may not share.
+            return holder.Options.Incoming && !holder._hasRun ? "Failed to get shared \"write\" lock" : "Failed to get \"write\" lock";
         }
         _locked = true;
         return null;
@@ -143,6 +150,18 @@ public sealed class SimQemu
 
     /// <summary>The guest ends itself (poweroff inside). With -no-shutdown the process stays, in run state "shutdown".</summary>
     public void GuestPowersOff() => Shutdown("guest-shutdown", guest: true, Options.StaysAfterShutdown);
+
+    /// <summary>
+    /// A reboot inside: the same QEMU, the same life as far as the world counts lives. The firmware, woken up in memory it
+    /// has used before, resets once more by itself.
+    /// </summary>
+    public void GuestResets()
+    {
+        var reset = new JsonObject { ["guest"] = true, ["reason"] = "guest-reset" };
+        SendEvent("RESET", reset);
+        SendEvent("RESET", reset);
+        _console.Boot();
+    }
 
     /// <summary>A fault: the incoming stream will not load, as with a device that only the source has.</summary>
     public void RefuseToLoad() => Incoming.RefusesToLoad = true;
@@ -230,22 +249,5 @@ public sealed class SimQemu
         InactivateDisks();
         Ledger.Record(this, GuestFactKind.Gone, last, end);
         RunState = "gone";
-    }
-
-    private static async Task SwallowAsync(IListener console)
-    {
-        while (true)
-        {
-            var client = await console.AcceptAsync(CancellationToken.None);
-            _ = DrainAsync(client);
-        }
-    }
-
-    private static async Task DrainAsync(Stream client)
-    {
-        var buffer = new byte[256];
-        try { while (await client.ReadAsync(buffer) > 0) { } }
-        catch (IOException) { } // Whoever watched the console is gone.
-        client.Dispose();
     }
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using System.Text;
 using Godwit.Wire;
 
 namespace Godwit.Simulator.Qemu;
@@ -16,6 +17,7 @@ internal sealed class SimRamStream
     public const string Block = "ram0", Guest = "sim-guest";
     /// <summary>A guest with a handful of virtio devices has some 30 KB of device state.</summary>
     public const int DeviceBytes = 24 << 10;
+    public const int SmallDeviceBytes = 16, GlobalStateBytes = 32;
     private const string IgnoreShared = "x-ignore-shared";
 
     private readonly ArrayBufferWriter<byte> _bytes = new();
@@ -55,15 +57,20 @@ internal sealed class SimRamStream
     }
 
     /// <summary>All device state and the end of the stream.</summary>
-    /// <param name="running">QEMU's globalstate: what the guest was before the switch-over.</param>
-    public byte[] Devices(GuestState state, long deviceRuns, bool running, bool describe)
+    /// <param name="globalState">QEMU's word for what the guest was before the switch-over.</param>
+    /// <param name="devices">Each has a section of its own, which the other side must have too.</param>
+    public byte[] Devices(GuestState state, long deviceRuns, string globalState, IEnumerable<string> devices, bool describe)
     {
+        var section = GuestSection;
+        foreach (var name in devices) _writer.WriteDevice(++section, name, new byte[SmallDeviceBytes]);
         var device = new byte[DeviceBytes];
         FillWithNoise(device, state.Life);
         BinaryPrimitives.WriteInt64BigEndian(device, state.Life);
         BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(8), state.Runs);
         BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(16), state.Counter);
-        BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(24), (deviceRuns << 1) | (running ? 1L : 0));
+        BinaryPrimitives.WriteInt64BigEndian(device.AsSpan(24), deviceRuns);
+        device.AsSpan(32, GlobalStateBytes).Clear();
+        Encoding.ASCII.GetBytes(globalState, device.AsSpan(32, GlobalStateBytes));
         _writer.WriteDevice(GuestSection, Guest, device);
         _writer.WriteEof();
         if (describe) _writer.WriteDescription("{}"u8);
