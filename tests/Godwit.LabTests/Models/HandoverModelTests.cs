@@ -1,3 +1,4 @@
+using Godwit.Tests;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -64,7 +65,8 @@ public sealed class HandoverModelTests(ITestOutputHelper output)
         });
         var figure = $"seeded mistakes found / total: {found} / {Mistakes.Length}";
         output.WriteLine(figure);
-        Console.WriteLine(figure);
+        TestFigures.Write("handover-model",
+            $"seeded-mistakes-found {found}", $"seeded-mistakes-total {Mistakes.Length}");
         Assert.Empty(missed);
     }
 }

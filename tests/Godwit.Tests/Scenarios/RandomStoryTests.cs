@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Stories;
 using Xunit;
@@ -5,21 +7,40 @@ using Xunit.Abstractions;
 
 namespace Godwit.Tests.Scenarios;
 
-/// <summary>Random stories, as many as fit into some 40 s of one core. More: godwit-sim --hours 1.</summary>
+/// <summary>
+/// Random stories from seed 1 on: a number that always is told, and more while a minute of this process's time lasts.
+/// More: godwit-sim --hours 1.
+/// </summary>
 public sealed class RandomStoryTests(ITestOutputHelper output)
 {
-    private const ulong Stories = 60;
+    private const ulong StoriesMin = 60, StoriesMax = 2000;
+    private const int ToldTwiceEvery = 100;
+    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(30);
 
     [Fact]
     public void No_promise_is_broken_whatever_goes_wrong()
     {
-        var (counts, broken) = (new RunCounts(), new List<string>());
-        for (ulong seed = 1; seed <= Stories; seed++)
+        var (counts, broken, twice) = (new RunCounts(), new List<string>(), 0);
+        var began = Stopwatch.GetTimestamp();
+        ulong seed = 1;
+        for (; seed <= StoriesMin || (seed <= StoriesMax && Stopwatch.GetElapsedTime(began) < Budget); seed++)
         {
-            try { RandomStory.Run(seed, counts); }
+            try
+            {
+                var told = RandomStory.Run(seed, counts);
+                if (seed % ToldTwiceEvery != 1) continue;
+                twice++;
+                var again = RandomStory.Run(seed, new RunCounts());
+                if ((told.Hash, told.Steps) != (again.Hash, again.Steps)) broken.Add($"seed {seed} told another story the second time");
+            }
             catch (SimFailedException failure) { broken.Add(failure.Message); }
         }
-        output.WriteLine($"{Stories} stories, {counts}, {broken.Count} violations");
+        var took = Stopwatch.GetElapsedTime(began);
+        output.WriteLine($"{seed - 1} stories, {counts}, {broken.Count} violations, {twice} told twice");
+        TestFigures.Write("simulation",
+            $"simulated-stories {seed - 1}", $"simulated-moves {counts.Moves}", $"simulated-faults {counts.Faults}",
+            $"simulated-violations {broken.Count}", $"simulated-seeds-told-twice {twice}",
+            string.Create(CultureInfo.InvariantCulture, $"simulated-moves-per-second {counts.Moves / took.TotalSeconds:0.#}"));
         Assert.True(counts.Moves > 100 && counts.Faults > 150, $"too little happened: {counts}");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }

@@ -14,6 +14,7 @@ namespace Godwit.Tests.Scenarios;
 public sealed class SafetyRuleTests(ITestOutputHelper output)
 {
     private const ulong SeedsMax = 150;
+    private static readonly HashSet<string> Found = [];
 
     public static TheoryData<string> Rules() => [.. Enum.GetNames<SafetyRule>()];
 
@@ -26,6 +27,12 @@ public sealed class SafetyRuleTests(ITestOutputHelper output)
             var knobs = Drill.Against(Enum.Parse<SafetyRule>(rule), WorldKnobs.FromSeed(seed, focused: true));
             if (Broken(seed, knobs) is not { } found || Broken(seed, knobs with { Without = null }) is not null) continue;
             output.WriteLine($"without {rule}: {found}");
+            lock (Found)
+            {
+                Found.Add(rule);
+                TestFigures.Write("safety-rules",
+                    $"safety-rules-left-out-and-found {Found.Count}", $"safety-rules-total {Enum.GetNames<SafetyRule>().Length}");
+            }
             return;
         }
         Assert.Fail($"no seed up to {SeedsMax} shows that {rule} is not kept");
