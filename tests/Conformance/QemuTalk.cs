@@ -191,7 +191,7 @@ internal sealed class QemuTalk(IQemuWorld world)
     }
 
     /// <summary>Run state and migration status, once QEMU is through with the tail of a migration.</summary>
-    private async Task<string> StateAsync(TalkingQemu qemu)
+    private static async Task<string> StateAsync(TalkingQemu qemu)
     {
         try
         {

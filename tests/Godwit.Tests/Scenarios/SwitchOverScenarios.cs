@@ -178,7 +178,7 @@ public sealed class SwitchOverScenarios
         await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
     });
 
-    private static Task DoAsync(World world, OperationKind verb) =>
+    private static Task<Operation> DoAsync(World world, OperationKind verb) =>
         world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", o => o, null, CancellationToken.None));
 
     [Fact]
