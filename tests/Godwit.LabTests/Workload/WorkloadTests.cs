@@ -22,6 +22,7 @@ public sealed class WorkloadTests(LabFixture lab, ITestOutputHelper output)
     {
         var (moves, seed) = (Setting("GODWIT_WORKLOAD_MOVES", MovesShort), Setting("GODWIT_WORKLOAD_SEED", SeedUsual));
         output.WriteLine($"{moves} moves, seed {seed}");
+        await lab.BeginTestAsync(output);
         await using var database = await DatabaseVm.StartAsync(lab);
         var boot = (await lab.Cluster.Guests.PingAsync(database.Address)).BootId;
         var clients = Enumerable.Range(1, Clients).Select(n => DatabaseClient.Begin(lab.Cluster.Plan, database.Address, n)).ToList();
@@ -81,10 +82,20 @@ public sealed class WorkloadTests(LabFixture lab, ITestOutputHelper output)
             output.WriteLine($"{way.Key}: {way.Count()} moves, {way.Count(e => e.Leg.Fault != Fault.None)} of them disturbed, "
                 + $"{way.Count(e => e.Move.End == MoveEnd.Done)} done, {way.Count(e => e.Move.End == MoveEnd.RolledBack)} rolled back");
         var answers = clients.SelectMany(c => c.AnswersMs).Order().ToList();
-        if (answers.Count > 0) output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{answers.Count} commits acknowledged; an answer took {answers[answers.Count / 2]:0} ms (median), "
-            + $"{answers[answers.Count * 99 / 100]:0} ms (99 of 100), {answers[^1]:0} ms (longest)"));
+        if (answers.Count == 0) return;
+        List<string> figures =
+        [
+            Figure("workload-moves", ends.Count), Figure("workload-moves-disturbed", ends.Count(e => e.Leg.Fault != Fault.None)),
+            Figure("workload-commits-acknowledged", answers.Count), Figure("workload-answer-ms-median", answers[answers.Count / 2]),
+            Figure("workload-answer-ms-99-of-100", answers[answers.Count * 99 / 100]), Figure("workload-answer-ms-longest", answers[^1]),
+        ];
+        figures.ForEach(output.WriteLine);
+        var directory = Path.Combine(lab.Cluster.Folder.Path, "..", "artifacts", "test-figures"); // Where ./test looks for them.
+        Directory.CreateDirectory(directory);
+        File.WriteAllLines(Path.Combine(directory, "workload.txt"), figures);
     }
+
+    private static string Figure(string name, double value) => string.Create(CultureInfo.InvariantCulture, $"{name} {value:0}");
 
     private static int Setting(string name, int usual) =>
         Environment.GetEnvironmentVariable(name) is { Length: > 0 } text ? int.Parse(text, CultureInfo.InvariantCulture) : usual;
