@@ -130,9 +130,10 @@ internal sealed class QemuTalk(IQemuWorld world)
 
     public async Task GuestIsUpAsync(TalkingQemu qemu, int times = 1)
     {
-        if (!await WaitAsync(() => qemu.GuestUps >= times)) Write($"{qemu.Name}'s guest does not come up");
-        else Write(string.Create(CultureInfo.InvariantCulture, $"{qemu.Name}'s guest is up, boot {times}"));
-        await RestAsync();
+        var up = await WaitAsync(() => qemu.GuestUps >= times);
+        await RestAsync(); // What was said on the way up is written first: when in the boot it was said differs from run to run.
+        Write(up ? string.Create(CultureInfo.InvariantCulture, $"{qemu.Name}'s guest is up, boot {times}")
+            : $"{qemu.Name}'s guest does not come up");
     }
 
     /// <summary>Listens where the source connects; whatever comes goes to <paramref name="target"/>, or into the file.</summary>

@@ -76,7 +76,7 @@ public sealed class WorkloadTests(LabFixture lab, ITestOutputHelper output)
             Assert.Equal(client.Acknowledged, await client.FoundAsync(lab.Cluster.Plan, database.Address));
     }
 
-    private void Tell(IReadOnlyList<DatabaseClient> clients, IReadOnlyList<(Leg Leg, Migration Move)> ends)
+    private void Tell(IReadOnlyList<DatabaseClient> clients, List<(Leg Leg, Migration Move)> ends)
     {
         foreach (var way in ends.GroupBy(e => e.Leg.Way))
             output.WriteLine($"{way.Key}: {way.Count()} moves, {way.Count(e => e.Leg.Fault != Fault.None)} of them disturbed, "
