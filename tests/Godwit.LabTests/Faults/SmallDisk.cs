@@ -1,0 +1,65 @@
+using Godwit.Cli.Lab;
+
+namespace Godwit.LabTests.Faults;
+
+/// <summary>
+/// One directory of a process on a small file system of its own for the time of a test, so that it can be full or
+/// read-only. The process is killed and started again around the change.
+/// </summary>
+internal sealed class SmallDisk : IAsyncDisposable
+{
+    private const int BlockBytes = 4096;
+    private readonly FaultLab lab;
+    private readonly LabService service;
+    private readonly string directory;
+
+    private SmallDisk(FaultLab lab, LabService service, string directory) =>
+        (this.lab, this.service, this.directory) = (lab, service, directory);
+
+    private string Filler => Path.Combine(directory, "filler");
+
+    /// <param name="size">As tmpfs writes it: <c>4m</c>.</param>
+    public static async Task<SmallDisk> UnderAsync(FaultLab lab, LabService service, string directory, string size)
+    {
+        var disk = new SmallDisk(lab, service, directory);
+        await disk.ExchangeAsync(["mount", "-t", "tmpfs", "-o", $"size={size},mode=711", "tmpfs", directory]);
+        return disk;
+    }
+
+    /// <summary>Not one more block fits.</summary>
+    public void Fill()
+    {
+        using var filler = new FileStream(Filler, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+        var block = new byte[BlockBytes];
+        try
+        {
+            while (true) filler.Write(block);
+        }
+        catch (IOException) { } // Full.
+    }
+
+    public void Free() => File.Delete(Filler);
+
+    public Task MakeReadOnlyAsync() => LabShell.RunAsync(["mount", "-o", "remount,ro", directory]);
+
+    public Task MakeWritableAsync() => LabShell.RunAsync(["mount", "-o", "remount,rw", directory]);
+
+    public async ValueTask DisposeAsync()
+    {
+        await MakeWritableAsync();
+        Free();
+        await ExchangeAsync(["umount", directory]);
+    }
+
+    /// <summary>What is in the directory stays in it.</summary>
+    private async Task ExchangeAsync(IReadOnlyList<string> mounting)
+    {
+        await service.KillAsync();
+        var aside = $"{directory}.aside";
+        await LabShell.RunAsync(["cp", "-a", directory, aside]);
+        await LabShell.RunAsync(mounting);
+        await LabShell.RunAsync(["cp", "-a", $"{aside}/.", directory]);
+        await LabShell.RunAsync(["rm", "-rf", aside]);
+        await lab.StartAsync(service);
+    }
+}
