@@ -29,7 +29,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
         foreach (var host in lab.Cluster.Plan.Hosts) await Wires.HealAsync(host.Name);
     }
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData("source", Fault.Cut)]
     [InlineData("source", Fault.AnswersLost)]
     [InlineData("source", Fault.Reset)]
@@ -51,7 +51,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
             return (move, MoveEnd.Done);
         });
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData("source")]
     [InlineData("target")]
     public Task A_server_cut_off_in_the_switch_over_learns_of_the_end_later(string side) => WatchedAsync(async () =>
@@ -66,7 +66,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
         return (move, MoveEnd.Done);
     });
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData(Fault.Cut)] // The order does not arrive.
     [InlineData(Fault.AnswersLost)] // It arrives, and a candidate waits for a source that is never told of it.
     [InlineData(Fault.Reset)]
@@ -84,7 +84,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
         return (move, MoveEnd.RolledBack);
     });
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData(Fault.Cut, MoveEnd.RolledBack)] // No byte for 15 s.
     [InlineData(Fault.AnswersLost, MoveEnd.RolledBack)]
     [InlineData(Fault.Reset, MoveEnd.RolledBack)]
@@ -100,7 +100,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
         return (ended, end);
     });
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData("incoming.after-intent", Fault.Cut, MoveEnd.Done)] // The target runs; the server relays the proof.
     [InlineData("incoming.after-intent", Fault.AnswersLost, MoveEnd.Done)]
     [InlineData("incoming.after-cont", Fault.Reset, MoveEnd.Done)]

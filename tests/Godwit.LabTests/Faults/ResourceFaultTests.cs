@@ -21,7 +21,7 @@ public sealed class ResourceFaultTests(FaultLab lab, ITestOutputHelper output) :
 
     public Task DisposeAsync() => Task.CompletedTask;
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData(Trouble.Full)]
     [InlineData(Trouble.ReadOnly)]
     public Task A_target_that_cannot_write_its_intent_down_gives_the_guest_back(Trouble trouble) => FaultFigures.CountAsync(async () =>
@@ -46,7 +46,7 @@ public sealed class ResourceFaultTests(FaultLab lab, ITestOutputHelper output) :
         await watch.HoldsAsync();
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_server_whose_disk_is_full_ends_and_the_move_goes_on_without_it() => FaultFigures.CountAsync(async () =>
     {
         var server = lab.Cluster.Server;
@@ -66,7 +66,7 @@ public sealed class ResourceFaultTests(FaultLab lab, ITestOutputHelper output) :
         await watch.HoldsAsync();
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_target_without_room_for_the_guests_memory_is_refused_with_figures() => FaultFigures.CountAsync(async () =>
     {
         var target = await lab.OtherHostAsync();
@@ -77,7 +77,7 @@ public sealed class ResourceFaultTests(FaultLab lab, ITestOutputHelper output) :
         await IsRefusedAsync("ram-file-space-short");
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_target_that_lost_its_bridge_is_refused_by_name() => FaultFigures.CountAsync(async () =>
     {
         var target = lab.NamespaceOf(await lab.OtherHostAsync());

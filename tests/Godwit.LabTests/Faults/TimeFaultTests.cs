@@ -21,7 +21,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
 
     public Task DisposeAsync() => Task.CompletedTask;
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_server_that_stands_still_during_a_move_finds_it_done() => WatchedAsync(async () =>
     {
         var move = await BeginInMemoryAsync();
@@ -31,7 +31,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (move, [MoveEnd.Done]);
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_source_agent_that_stands_still_while_memory_crosses_is_waited_for() => WatchedAsync(async () =>
     {
         var move = await BeginInMemoryAsync();
@@ -41,7 +41,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (move, [MoveEnd.RolledBack, MoveEnd.Done]); // Whether the link outlived it.
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_target_agent_that_stands_still_while_memory_crosses_loses_the_move() => WatchedAsync(async () =>
     {
         var move = await BeginInMemoryAsync();
@@ -51,7 +51,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (move, [MoveEnd.RolledBack]);
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_source_agent_that_wakes_up_after_its_token_left_lets_the_guest_go() => WatchedAsync(async () =>
     {
         lab.Holds.Arm("outgoing.after-token");
@@ -68,7 +68,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (move, [MoveEnd.Done]);
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_target_agent_that_stands_still_when_the_token_comes_is_waited_for() => WatchedAsync(async () =>
     {
         lab.Holds.Arm("outgoing.before-token");
@@ -84,7 +84,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (move, [MoveEnd.Done, MoveEnd.RolledBack]); // Its intent, or the server's question, whichever is first.
     });
 
-    [RealQemuTheory]
+    [FaultTheory]
     [InlineData("source", 365)]
     [InlineData("source", -365)]
     [InlineData("target", 365)]
@@ -107,7 +107,7 @@ public sealed class TimeFaultTests(FaultLab lab, ITestOutputHelper output) : IAs
         return (ended, [MoveEnd.Done]);
     });
 
-    [RealQemuFact]
+    [FaultFact]
     public Task A_cancel_said_twice_is_one_cancel_and_quick() => WatchedAsync(async () =>
     {
         var move = await BeginInMemoryAsync();
