@@ -183,8 +183,15 @@ public sealed class LinkSender : IAsyncDisposable
                 tokenWait = _window.TokenWaitMicros(NowMicros);
             }
             // Delays are cut to whole milliseconds: rounding down would spin.
-            if (tokenWait > 0) await Task.Delay(TimeSpan.FromMilliseconds(1 + tokenWait / 1000), _time, cancel);
-            else await _roomSignal.WaitAsync();
+            if (tokenWait > 0)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(1 + tokenWait / 1000), _time, cancel);
+                continue;
+            }
+            // The window may have shrunk since the last frame. What is on the way can then be too much for the window and too
+            // little for the target to acknowledge by itself: both would wait for ever.
+            await AskForAckAsync(cancel);
+            await _roomSignal.WaitAsync();
         }
     }
 
