@@ -5,7 +5,18 @@ using Xunit;
 
 namespace Godwit.Tests.Simulation;
 
+/// <summary>
+/// Tests that catch work on the thread pool need one that answers: beside stories that keep its threads busy they would
+/// wait for what comes too late.
+/// </summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class CalmThreadPool
+{
+    public const string Name = "a calm thread pool";
+}
+
 /// <summary>The loop everything else stands on: what stays on it, what is caught leaving it, what a seed promises.</summary>
+[Collection(CalmThreadPool.Name)]
 public sealed class SimLoopTests
 {
     [Fact]
