@@ -81,7 +81,7 @@ public sealed class RealMachineTests
         Assert.Equal(VmState.Crashed, report.State);
         Assert.Contains("terminating on signal 15", report.Note, StringComparison.Ordinal);
         Assert.False(File.Exists(instance.RamPath));
-        Assert.Equal(VmState.Running, (await again.StartAsync(spec, First, default)).State);
+        Assert.Equal(VmState.Running, (await again.StartAsync(spec, First.Next(), default)).State);
     }
 
     [RealQemuFact]
