@@ -336,8 +336,8 @@ public sealed partial class HostMachines(
             if (!exit.IsCompleted && !instance.PoweredOff.IsCompleted && instance.IsAlive)
             {
                 MonitorLost(machine.Id.Value, instance.Process.Pid, await instance.Qmp.Closed);
-                await MachineAdoption.ReconnectAsync(this, machine, instance.Record);
-                return true;
+                if (await MachineAdoption.ReconnectAsync(this, machine, instance.Record) is not null) return true; // It is watched anew.
+                await exit; // A killed QEMU's monitor closes before the kernel is through with its memory: it may just be ending.
             }
             using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
             if (machine.HeldBy is not null || !instance.PoweredOff.IsCompleted) return true;

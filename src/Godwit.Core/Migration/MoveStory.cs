@@ -45,8 +45,13 @@ internal sealed class MoveStory(
         var vm = await journal.ReadVmAsync(Move.Vm);
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var target = await Target.CheckTargetAsync(vm.Spec, cancel);
+        if (target.AlreadyHere && await IsCandidateAsync(cancel)) target = target with { AlreadyHere = false };
         return Compatibility.Check(vm, Move, source, target);
     }
+
+    /// <summary>What a server before this one had prepared for this very move: a phase repeated after a crash finds it.</summary>
+    private async Task<bool> IsCandidateAsync(CancellationToken cancel) => Move.Phase >= Phase.Preparing
+        && (await Target.QueryMoveAsync(Move.Id, cancel)).Standing == MoveStanding.TargetCandidate;
 
     /// <summary>A stopped guest has no state to be compatible with: only its new home is asked.</summary>
     public async Task<IReadOnlyList<Refusal>> CheckColdAsync(CancellationToken cancel)

@@ -43,9 +43,9 @@ public sealed class CertificateKeeper(
                 await Task.Delay(Every, time, stopping);
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
-            catch (StoreFailedException error)
+            catch (Exception error) // A loop that ends would let every certificate run out.
             {
-                log.LogError(error, "The store refused what was done for hosts' certificates; tried again in {Every}", Every);
+                log.LogError(error, "What was to be done for hosts' certificates failed; tried again in {Every}", Every);
                 await Task.Delay(Every, time, CancellationToken.None);
             }
         }
@@ -90,7 +90,7 @@ public sealed class CertificateKeeper(
             if (shown.DenyList != denied.Digest) await agents.Of(host).SetDeniedAsync(denied, stopping);
             if (now >= shown.Life.RenewAt) await RenewAsync(host, shown, now, stopping);
         }
-        catch (Exception not) when (not is AgentUnreachableException or RefusedException)
+        catch (Exception not) when (not is not StoreFailedException && !stopping.IsCancellationRequested) // The others go on.
         {
             _notBefore[host] = now + AfterFailure;
             log.LogWarning("{Host} keeps its certificate until {NotAfter} and its list of denied hosts for now: {Why}",

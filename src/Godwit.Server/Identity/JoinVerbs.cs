@@ -68,7 +68,7 @@ public sealed class JoinVerbs(
             await hosts.AddAsync(host.Host, host.Endpoint, stopping);
             await store.JoinedAsync(host);
         }
-        catch (Exception not) when (not is AgentUnreachableException or RefusedException)
+        catch (Exception not) when (not is not StoreFailedException && !stopping.IsCancellationRequested) // The others go on.
         {
             if (time.GetUtcNow() >= host.Until) await store.GiveUpAsync(host, (not as AgentUnreachableException)?.Why ?? not.Message);
         }

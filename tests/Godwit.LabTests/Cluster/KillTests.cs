@@ -23,6 +23,8 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
 
     private int reachedBefore;
 
+    private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "kill-tests-fail-points");
+
     public enum Victim { Server, SourceAgent, TargetAgent, TargetQemu }
 
     public Task InitializeAsync() => lab.BeginTestAsync(output);
@@ -58,7 +60,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
         var source = (await lab.VmAsync()).Owner.Value;
         var holder = victim == Victim.SourceAgent ? source : await lab.OtherHostAsync();
-        await ArmAsync(holder, $"{heldAt}=hang");
+        await ArmAsync(holder, $"{heldAt}=hold");
         var move = await BeginAsync(0);
         await UntilHeldAsync(holder);
 
@@ -75,11 +77,12 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
     {
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
         var target = await lab.OtherHostAsync();
-        await ArmAsync(target, "incoming.after-intent=delay:1000");
+        await ArmAsync(target, "incoming.after-intent=hold");
         var move = await BeginAsync(0);
         await UntilHeldAsync(target);
 
         await KillAsync(Victim.Server, move);
+        LetGo();
         var ended = await EndOfAsync(move);
 
         Assert.Equal(MoveEnd.Done, ended.End);
@@ -93,11 +96,12 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
     {
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
         var target = await lab.OtherHostAsync();
-        await ArmAsync(target, "incoming.after-intent=delay:1500");
+        await ArmAsync(target, "incoming.after-intent=hold");
         var move = await BeginAsync(0);
         await UntilHeldAsync(target);
 
         await KillAsync(Victim.TargetQemu, move);
+        LetGo();
         var ended = await EndOfAsync(move);
 
         Assert.Equal(MoveEnd.RolledBack, ended.End);
@@ -111,11 +115,12 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
     {
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
         var target = await lab.OtherHostAsync();
-        await ArmAsync(target, "incoming.after-intent=delay:1500");
+        await ArmAsync(target, "incoming.after-intent=hold");
         var move = await BeginAsync(0);
         await UntilHeldAsync(target);
 
         KillQemu(move.Source.Value);
+        LetGo();
         var ended = await EndOfAsync(move);
 
         Assert.Equal(MoveEnd.Done, ended.End);
@@ -195,10 +200,13 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
     /// <summary>A new start with a hold in it; returns once the server hears the agent again.</summary>
     private async Task ArmAsync(string host, string failPoint)
     {
-        await RestartAgentAsync(host, $"GODWIT_FAILPOINTS={failPoint}");
+        await File.WriteAllTextAsync(FailPointFile, failPoint);
+        await RestartAgentAsync(host, $"GODWIT_FAILPOINTS=@{FailPointFile}");
         reachedBefore = Reached(AgentOf(host).LogPath);
         await UntilBothAnswerAsync();
     }
+
+    private void LetGo() => File.WriteAllText(FailPointFile, "");
 
     /// <summary>The agent told in its log that it stands at the fail-point it was armed with.</summary>
     private async Task UntilHeldAsync(string host)

@@ -14,6 +14,7 @@ internal sealed class LabHost : IAsyncDisposable
     public const int Uid = 20_001;
     private readonly string _home = Directory.CreateTempSubdirectory("gw").FullName;
     private UnixNetwork _network = new();
+    private WatchingEnds? _watching;
     private readonly string _run = Directory.CreateDirectory($"/dev/shm/gw{Environment.ProcessId}").FullName;
 
     public RealProcesses Processes { get; } = new();
@@ -48,16 +49,20 @@ internal sealed class LabHost : IAsyncDisposable
     public async Task<(HostMachines Machines, MachineLife Life, MachineAdoption Adoption)> AgentAsync()
     {
         KillAgent();
-        _network = new UnixNetwork();
+        (_network, _watching) = (new UnixNetwork(), new WatchingEnds(Processes));
         var machines = new HostMachines(
-            Layout, Disk, Processes, _network, TimeProvider.System, NullLogger<HostMachines>.Instance);
+            Layout, Disk, _watching, _network, TimeProvider.System, NullLogger<HostMachines>.Instance);
         var adoption = new MachineAdoption(machines);
         await adoption.FindAllAsync(default);
         await adoption.SettleAllAsync(default);
         return (machines, new MachineLife(machines), adoption);
     }
 
-    public void KillAgent() => _network.Kill();
+    public void KillAgent()
+    {
+        _network.Kill();
+        _watching?.Kill();
+    }
 
     public INetwork Network => _network;
 
@@ -95,6 +100,30 @@ internal sealed class LabHost : IAsyncDisposable
         await ShellAsync($"ip link del {Bridge} 2>/dev/null || true");
         Directory.Delete(_home, recursive: true);
         Directory.Delete(_run, recursive: true);
+    }
+
+    /// <summary>The host's processes as one agent sees them: once it is killed, it learns of no end any more.</summary>
+    private sealed class WatchingEnds(IProcesses real) : IProcesses
+    {
+        private readonly TaskCompletionSource _killed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public void Kill() => _killed.TrySetResult();
+
+        public async Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel)
+        {
+            var exit = real.WaitForExitAsync(process, cancel);
+            if (await Task.WhenAny(exit, _killed.Task) == exit) await exit;
+            else await Task.Delay(Timeout.Infinite, cancel);
+        }
+
+        public Task<CommandResult> RunAsync(Command command, TimeSpan timeout, CancellationToken cancel) =>
+            real.RunAsync(command, timeout, cancel);
+        public Task<ProcessHandle> StartDetachedAsync(Command command, string logPath, CancellationToken cancel) =>
+            real.StartDetachedAsync(command, logPath, cancel);
+        public bool IsAlive(ProcessHandle process) => real.IsAlive(process);
+        public Task<bool> KillAsync(ProcessHandle process, TimeSpan timeout) => real.KillAsync(process, timeout);
+        public string? WhyNoShares => real.WhyNoShares;
+        public void RemoveShare(string name) => real.RemoveShare(name);
     }
 
     private sealed class UnixNetwork : INetwork

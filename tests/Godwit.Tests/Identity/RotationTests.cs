@@ -52,6 +52,21 @@ public sealed class RotationTests : IDisposable
     }
 
     [Fact]
+    public async Task A_host_that_answers_nonsense_does_not_keep_those_out_that_are_seen_to_beside_it()
+    {
+        await using var server = await ServerUnderTest.StartRemoteAsync();
+        server.Cluster["h1"].Fails["Describe"] = new InvalidDataException("nonsense");
+        await using var strange = new HostUnderTest("h1", TimeProvider.System);
+        await using var good = new HostUnderTest("h2", TimeProvider.System);
+        await strange.JoinAsync(server, await HostUnderTest.TokenAsync(server));
+        await good.JoinAsync(server, await HostUnderTest.TokenAsync(server));
+
+        await server.Control.Certificates.RoundAsync(Never);
+
+        Assert.Equal(["h2"], (await server.Control.Stores.Hosts.ListAsync()).Select(h => h.Id.Value));
+    }
+
+    [Fact]
     public async Task The_servers_own_certificate_is_made_anew_while_it_runs_and_remembers_who_is_denied()
     {
         var time = new ShiftedTime();

@@ -26,6 +26,27 @@ public sealed class MoveRunnerTests
         Assert.Equal(new HostId("h2"), (await server.OkAsync<VmView>("GET", "vms/web")).Owner);
     }
 
+    /// <summary>What the server before it had prepared is this move's own, not a reason to take the move back.</summary>
+    [Fact]
+    public async Task A_restarted_server_takes_up_the_candidate_its_predecessor_had_prepared()
+    {
+        await using var server = await TwoHostsAsync("web");
+        var target = server.Cluster["h2"];
+        var answer = new TaskCompletionSource();
+        target.Waits["PrepareIncoming"] = answer.Task;
+        var move = await MoveAsync(server, "web");
+        while (target.Count("PrepareIncoming") == 0) await Task.Yield();
+        await server.StopAsync();
+        target.Moves[move.Id] = new MoveStatus { Move = move.Id, Standing = MoveStanding.TargetCandidate, Epoch = move.Epoch.Next() };
+        server.Cluster.Moving[move.Id] = move.Vm; // The order arrived, its answer did not.
+
+        answer.SetResult();
+        _memory.SetResult();
+        await server.StartAgainAsync();
+        var ended = await server.EndOfAsync(move.Id);
+        Assert.True(ended.End == MoveEnd.Done, $"{ended.End}: {ended.Reason}");
+    }
+
     [Fact]
     public async Task A_restarted_server_does_not_forget_the_moves_that_wait_nor_their_order()
     {
