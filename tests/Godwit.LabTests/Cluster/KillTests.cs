@@ -101,6 +101,7 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
         await UntilHeldAsync(target);
 
         await KillAsync(Victim.TargetQemu, move);
+        await Task.Delay(500); // The agent reads the end of its monitor: had it said 'cont' to a dying QEMU, it could not know.
         LetGo();
         var ended = await EndOfAsync(move);
 
@@ -251,7 +252,12 @@ public sealed class KillTests(LabFixture lab, ITestOutputHelper output) : IAsync
             .Where(pid => CommandLine(pid!).Contains($"{run}/vms/{vm}/qmp-", StringComparison.Ordinal)
                 && CommandLine(pid!).Contains("qemu-system", StringComparison.Ordinal)).ToList();
         Assert.NotEmpty(pids);
-        foreach (var pid in pids) Process.GetProcessById(int.Parse(pid!, System.Globalization.CultureInfo.InvariantCulture)).Kill();
+        foreach (var pid in pids)
+        {
+            using var qemu = Process.GetProcessById(int.Parse(pid!, System.Globalization.CultureInfo.InvariantCulture));
+            qemu.Kill();
+            Assert.True(qemu.WaitForExit(RecoveryMax));
+        }
     }
 
     private static string CommandLine(string pid)
