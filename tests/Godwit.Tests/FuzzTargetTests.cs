@@ -17,12 +17,14 @@ public sealed class FuzzTargetTests
         var target = FuzzTarget.Of(name);
         var seeds = target.Seeds().ToList();
         foreach (var seed in seeds) target.Try((byte[])seed.Clone());
-        for (var round = 0; round < (name == "vhdx" ? HugeRounds : Rounds); round++)
+        var rounds = name == "vhdx" ? HugeRounds : Rounds;
+        for (var round = 0; round < rounds; round++)
         {
             var input = new Mutation(round).Of(seeds[round % seeds.Count]);
             try { target.Try(input); }
             catch (Exception broken) { throw new InvalidOperationException($"{name}, round {round}: {broken.Message}", broken); }
         }
+        BadInputFigures.Damaged(rounds);
     }
 
     [Theory]

@@ -68,6 +68,7 @@ public sealed class HostileRequestTests
             var (what, body) = ((string)row[0], (string)row[1]);
             using var answer = await server.SendAsync("POST", "vms", body);
             var text = await answer.Content.ReadAsStringAsync();
+            BadInputFigures.Tried(wasRefused: (int)answer.StatusCode is >= 400 and < 500);
             Assert.True((int)answer.StatusCode is >= 400 and < 500, $"{what}: {answer.StatusCode} {text[..Math.Min(text.Length, 300)]}");
             Assert.True(text.Length < AnswerBytesMax, $"{what}: the answer has {text.Length} characters");
             var problem = await ServerUnderTest.ReadProblemAsync(answer);
@@ -90,6 +91,7 @@ public sealed class HostileRequestTests
             using var content = new ByteArrayContent(body);
             content.Headers.ContentType = new("application/json");
             using var answer = await server.Http.PostAsync("vms", content);
+            BadInputFigures.Tried(wasRefused: (int)answer.StatusCode is 400 or 422);
             Assert.True((int)answer.StatusCode is 400 or 422, $"seed {seed}: {answer.StatusCode}");
             await ServerUnderTest.ReadProblemAsync(answer);
         }
