@@ -4,6 +4,7 @@ using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
+using Godwit.Server.Draining;
 using Godwit.Server.Hosts;
 using Godwit.Server.Identity;
 using Godwit.Server.Migrations;
@@ -43,6 +44,8 @@ public sealed class ControlPlane
         Live = new LiveMoves();
         Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
         Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
+        var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
+        Drains = new DrainVerbs(Stores, drainRunner, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
@@ -63,6 +66,7 @@ public sealed class ControlPlane
     public LiveMoves Live { get; }
     public MigrationRunner Migrations { get; }
     public MoveWishes Wishes { get; }
+    public DrainVerbs Drains { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
@@ -77,6 +81,7 @@ public sealed class ControlPlane
         Agents.PutAll(await Stores.Hosts.ListAsync());
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
+        await Drains.ResumeAsync();
         _watching = Watcher.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
@@ -85,7 +90,7 @@ public sealed class ControlPlane
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, _keeping, Operations.StopAsync(), Migrations.StopAsync()]);
+        await Task.WhenAll([_watching, _keeping, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
     }
 
     private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");

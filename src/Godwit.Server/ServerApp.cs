@@ -189,6 +189,7 @@ public sealed class ServerApp : IAsyncDisposable
         web.MapCa(ca);
         var api = web.MapGroup("/api/v1");
         api.MapHosts(control);
+        api.MapDrains(control, gate.Time);
         api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Server.Api;
+using Godwit.Server.Draining;
 
 namespace Godwit.Cli.Api;
 
@@ -23,6 +24,21 @@ internal sealed class GodwitApi(ApiClient client)
     /// <param name="act">cordon, uncordon, revoke.</param>
     public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<Drain> DrainAsync(string host, CancellationToken cancel) =>
+        client.GetAsync<Drain>($"hosts/{Safe(host)}/drain", cancel);
+
+    public Task<DrainPlan> PlanDrainAsync(string host, DrainRequest wish, CancellationToken cancel) =>
+        client.SendAsync<DrainPlan>(HttpMethod.Post, $"hosts/{Safe(host)}/drain", wish with { DryRun = true }, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<Drain> BeginDrainAsync(string host, DrainRequest wish, CancellationToken cancel) =>
+        client.SendAsync<Drain>(HttpMethod.Post, $"hosts/{Safe(host)}/drain", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<Drain> CancelDrainAsync(string host, CancellationToken cancel) =>
+        client.SendAsync<Drain>(HttpMethod.Post, $"hosts/{Safe(host)}/drain/cancel", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<Drain> RestoreHostAsync(string host, RestoreHostRequest wish, CancellationToken cancel) =>
+        client.SendAsync<Drain>(HttpMethod.Post, $"hosts/{Safe(host)}/restore", wish, ApiClient.AnswerTimeMax, cancel);
 
     public Task RemoveHostAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);

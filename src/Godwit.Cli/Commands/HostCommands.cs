@@ -35,6 +35,8 @@ internal static class HostCommands
             }, name),
             Cordon(verbs, "cordon", "Place no new VMs on hosts; what runs there goes on."),
             Cordon(verbs, "uncordon", "Let hosts take new VMs again."),
+            DrainCommands.Drain(verbs),
+            DrainCommands.Restore(verbs),
             verbs.Verb("remove", "Take an empty host out of the cluster.", async (session, parsed, cancel) =>
             {
                 await session.Api.RemoveHostAsync(parsed.GetValue(name)!, cancel);
@@ -114,7 +116,8 @@ internal static class HostSheet
     public static IEnumerable<(string Title, string Value)> Facts(HostView host)
     {
         yield return ("name", host.Id.ToString());
-        yield return ("state", Words.Of(host.State));
+        yield return ("state", DrainText.StateOf(host));
+        if (host.Drain is { Reason: { } reason }) yield return ("drain", reason);
         yield return ("agent", host.Endpoint + (host.Facts is null ? "" : $", version {host.Facts.AgentVersion}"));
         if (host.Facts is not { } facts) yield break;
         if (facts.Certificate is { } certificate)
@@ -138,7 +141,7 @@ internal static class HostSheet
 
     private static IReadOnlyList<Cell> Row(HostView host)
     {
-        var state = new Cell(Words.Of(host.State), host.State == HostState.Ready ? Tone.Good
+        var state = new Cell(DrainText.StateOf(host), host.State == HostState.Ready ? Tone.Good
             : host.State == HostState.Cordoned ? Tone.Warn : Tone.Bad);
         Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Amounts.Count(host.Vms)];
         if (host.Facts is not { } facts)

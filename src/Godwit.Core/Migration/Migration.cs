@@ -34,6 +34,8 @@ public sealed record Migration
     public int Repairs { get; init; }
     /// <summary>A person's word that this host is off and stays off until it has been looked at; source or target.</summary>
     public HostId? Fenced { get; init; }
+    /// <summary>What asked for it where that was no person: a drain's id. Null: a person.</summary>
+    public string? Because { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
 }

@@ -225,7 +225,8 @@ internal sealed class MoveStory(
             {
                 last = status;
                 if (status.Standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) heardOf = time.GetTimestamp();
-                if (status.Standing == MoveStanding.SourceSwitching) await EnterAsync(Phase.Switching);
+                // A source tells of the switch-over once the pause is over; one in doubt is in the middle of it.
+                if (status.Standing is MoveStanding.SourceSwitching or MoveStanding.SourceDoubt) await EnterAsync(Phase.Switching);
                 if (status.Progress is { } progress) Publish(Move with { Progress = progress });
             }
         }

@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Vms;
+using Godwit.Server.Draining;
 using Godwit.Server.Hosts;
 using Godwit.Server.Operations;
 using Godwit.Server.Store;
@@ -14,13 +15,14 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
     public async Task<IReadOnlyList<HostView>> HostsAsync()
     {
         var rooms = await stores.Hosts.RoomsAsync();
-        return [.. rooms.Select(room => View(room, rooms))];
+        var drains = (await stores.Drains.LatestOfAllAsync()).ToDictionary(d => d.Host);
+        return [.. rooms.Select(room => View(room, rooms, drains.GetValueOrDefault(room.Host.Id)))];
     }
 
     public async Task<HostView> HostAsync(HostId id)
     {
         var rooms = await stores.Hosts.RoomsAsync();
-        return View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms);
+        return View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms, await stores.Drains.LatestAsync(id));
     }
 
     public async Task<IReadOnlyList<VmView>> VmsAsync(HostId? owner)
@@ -50,7 +52,7 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         return View(template, await stores.Hosts.RoomsAsync());
     }
 
-    private HostView View(HostRoom room, IReadOnlyList<HostRoom> rooms)
+    private HostView View(HostRoom room, IReadOnlyList<HostRoom> rooms, Drain? drain)
     {
         var sharing = room.Shares.ToDictionary(
             mine => mine.Key,
@@ -60,7 +62,11 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         var facts = watcher.Live(room.Host.Id) ?? room.Host.Facts!;
         return new HostView(
             room.Host.Id, room.Host.Endpoint, room.Host.State, facts, room.Vms, room.PromisedBytes,
-            Admission.OfferedBytes(facts.MemoryBytes), sharing);
+            Admission.OfferedBytes(facts.MemoryBytes), sharing)
+        {
+            Drain = drain is { HasEnded: false } || (drain is { Kind: DrainKind.Away, End: not DrainEnd.Cancelled }
+                && room.Host.State == HostState.Cordoned) ? drain : null,
+        };
     }
 
     private static VmView View(Vm vm, Dictionary<HostId, HostState> hosts, Operation? doing) => new(

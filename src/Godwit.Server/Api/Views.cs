@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
+using Godwit.Server.Draining;
 
 namespace Godwit.Server.Api;
 
@@ -12,7 +13,11 @@ namespace Godwit.Server.Api;
 /// <param name="SharedPools">Pools proved to be the same directory on other hosts, with those hosts.</param>
 public sealed record HostView(
     HostId Id, string Endpoint, HostState State, HostFacts? Facts, int Vms, long MemoryAssignedBytes,
-    long MemoryOfferedBytes, IReadOnlyDictionary<string, IReadOnlyList<HostId>> SharedPools);
+    long MemoryOfferedBytes, IReadOnlyDictionary<string, IReadOnlyList<HostId>> SharedPools)
+{
+    /// <summary>The job that empties it or brings back its VMs, or that emptied it and keeps it closed; null without.</summary>
+    public Drain? Drain { get; init; }
+}
 
 /// <summary>A VM as the API shows it: its record (<see cref="Vm"/>), its host's state and what is being done with it.</summary>
 /// <param name="OwnerState">While its host is unreachable, <paramref name="State"/> is only what was last known.</param>

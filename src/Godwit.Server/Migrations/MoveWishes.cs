@@ -16,12 +16,15 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
 {
     private const string Auto = "auto";
 
-    public async Task<Migration> BeginAsync(string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey)
+    /// <param name="because">What asked for it where that was no person: a drain's id.</param>
+    public async Task<Migration> BeginAsync(
+        string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey, string? because = null)
     {
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
             return await stores.Moves.ReadAsync(new MoveId(earlier.Id));
         var (vm, move, reasons) = await DraftAsync(vmName, wish, refresh);
         if (reasons.Count > 0) throw new RefusedException(reasons);
+        move = move with { Because = because };
 
         var operation = new Operation
         {

@@ -55,14 +55,20 @@ public sealed class HostStore(Database database, TimeProvider time)
     public Task<bool> SetCordonedAsync(HostId id, bool cordoned) => database.RunAsync(work =>
     {
         if (Find(work, id) is null) return false;
-        var changed = work.Execute("UPDATE hosts SET cordoned = @now WHERE id = @id AND cordoned <> @now",
-            ("@now", cordoned ? 1 : 0), ("@id", id.Value));
-        if (changed > 0)
-            Say(work, cordoned
-                ? new Happening("host-cordoned", $"{id} takes no new VMs", Host: id.Value)
-                : new Happening("host-uncordoned", $"{id} takes VMs again", Host: id.Value));
+        if (SetCordoned(work, id, cordoned) == cordoned) return true;
+        Say(work, cordoned
+            ? new Happening("host-cordoned", $"{id} takes no new VMs", Host: id.Value)
+            : new Happening("host-uncordoned", $"{id} takes VMs again", Host: id.Value));
         return true;
     });
+
+    /// <returns>Whether it was cordoned before.</returns>
+    internal static bool SetCordoned(Work work, HostId id, bool cordoned)
+    {
+        var changed = work.Execute("UPDATE hosts SET cordoned = @now WHERE id = @id AND cordoned <> @now",
+            ("@now", cordoned ? 1 : 0), ("@id", id.Value));
+        return changed > 0 ? !cordoned : cordoned;
+    }
 
     /// <summary>Null, or why it stays. Once it is gone its certificates let nobody in.</summary>
     public Task<Refusal?> RemoveAsync(HostId id, DeniedHost denied, DateTimeOffset forgetAt) => database.RunAsync<Refusal?>(work =>
@@ -75,6 +81,7 @@ public sealed class HostStore(Database database, TimeProvider time)
                 $"move them away or delete them: 'godwit vm list --host {id}'");
         if (work.Number("SELECT COUNT(*) FROM reservations WHERE host = @id", ("@id", id.Value)) > 0)
             return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
+        work.Execute("DELETE FROM drains WHERE host = @id", ("@id", id.Value));
         work.Execute("DELETE FROM pool_shares WHERE host = @id", ("@id", id.Value));
         work.Execute("DELETE FROM hosts WHERE id = @id", ("@id", id.Value));
         work.Execute("DELETE FROM joining_hosts WHERE host = @id", ("@id", id.Value));

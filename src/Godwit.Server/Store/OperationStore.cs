@@ -76,6 +76,16 @@ public sealed class OperationStore(Database database, TimeProvider time)
             return (MoveStore.Reopen(work, id, fenced), null);
         });
 
+    /// <summary>The request is answered by what somebody else's began, now and whenever it comes again.</summary>
+    public Task JoinAsync(Operation operation, string requestKey) => database.RunAsync(work =>
+    {
+        if (FindByRequest(work, requestKey) is not null) return;
+        var seq = work.Number("SELECT MAX(seq) FROM joined_requests") + 1;
+        work.Execute("INSERT INTO joined_requests (request_key, seq, operation) VALUES (@key, @seq, @op)",
+            ("@key", requestKey), ("@seq", seq), ("@op", operation.Id));
+        if (seq % DropEvery == 0) work.Execute("DELETE FROM joined_requests WHERE seq <= @last", ("@last", seq - RequestsKeptMax));
+    });
+
     public Task<Operation?> FindAsync(string id) => database.RunAsync(work =>
         work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id)).FirstOrDefault());
 
@@ -88,7 +98,9 @@ public sealed class OperationStore(Database database, TimeProvider time)
     public Task SaveAsync(Operation operation) => database.RunAsync(work => Save(work, operation));
 
     public Task<Refusal?> ReserveAsync(Operation operation, HostId host, long bytes) =>
-        database.RunAsync(work => Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
+        database.RunAsync(work =>
+            (operation.Kind is OperationKind.Start or OperationKind.Resume ? DrainStore.WhyNoStart(work, host) : null)
+            ?? Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
 
     /// <summary>A saved VM's owner and next epoch, in one transaction with the operation that brings it back.</summary>
     public Task<Vm> RecordResumeAsync(Operation operation, Vm vm, HostId owner, string savedFile) => database.RunAsync(work =>
@@ -160,8 +172,11 @@ public sealed class OperationStore(Database database, TimeProvider time)
         "UPDATE operations SET ended = @ended, doc = @doc WHERE id = @id",
         ("@ended", operation.HasEnded ? 1 : 0), ("@doc", Fields.Doc(operation)), ("@id", operation.Id));
 
-    private static Operation? FindByRequest(Work work, string key) =>
-        work.Query("SELECT doc FROM operations WHERE request_key = @key", Read, ("@key", key)).FirstOrDefault();
+    private static Operation? FindByRequest(Work work, string key) => work.Query(
+        """
+        SELECT doc FROM operations WHERE request_key = @key
+        UNION ALL SELECT doc FROM operations WHERE id = (SELECT operation FROM joined_requests WHERE request_key = @key)
+        """, Read, ("@key", key)).FirstOrDefault();
 
     private static Operation Read(DbDataReader row) => row.Doc<Operation>(0);
 }

@@ -34,15 +34,18 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
     public async Task<Operation> DoAsync(
         OperationKind kind, string vmName, Func<Operation, Operation> with, string? requestKey, CancellationToken leave)
     {
-        if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
-            return await EndedAsync(new Begun.Earlier(earlier), leave);
+        if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { HasEnded: true } earlier)
+            return earlier;
         var vm = await FindAsync(vmName);
         var wished = with(Make(kind, vm));
         var begun = await stores.Operations.BeginAsync(wished, requestKey);
-        if (begun is Begun.Busy { Holder: { Force: false, Kind: OperationKind.Stop or OperationKind.Restart } holder }
-            && wished is { Kind: OperationKind.Stop, Force: true })
+        var holder = (begun as Begun.Busy)?.Holder ?? (begun as Begun.Earlier)?.Operation;
+        if (wished is { Kind: OperationKind.Stop, Force: true }
+            && holder is { HasEnded: false, Force: false, Kind: OperationKind.Stop or OperationKind.Restart })
         {
-            // Someone lost patience with a guest that does not react to its power button.
+            // Someone lost patience with a guest that does not react to its power button. The request has become part of what
+            // it hurries, durably: arriving again when the VM runs again, it must not stop that.
+            if (requestKey is not null) await stores.Operations.JoinAsync(holder, requestKey);
             await agents.Of(vm.Owner).StopVmAsync(vm.Spec.Id, vm.Epoch, force: true, leave);
             begun = new Begun.Earlier(holder);
         }

@@ -12,6 +12,7 @@ internal sealed class SmallDisk : IAsyncDisposable
     private readonly FaultLab lab;
     private readonly LabService service;
     private readonly string directory;
+    private bool isReadOnly;
 
     private SmallDisk(FaultLab lab, LabService service, string directory) =>
         (this.lab, this.service, this.directory) = (lab, service, directory);
@@ -40,9 +41,26 @@ internal sealed class SmallDisk : IAsyncDisposable
 
     public void Free() => File.Delete(Filler);
 
-    public Task MakeReadOnlyAsync() => LabShell.RunAsync(["mount", "-o", "remount,ro", directory]);
+    /// <summary>
+    /// Also where files are open for writing, which a remount refuses: a read-only view of the directory is laid over it,
+    /// where the process is.
+    /// </summary>
+    public async Task MakeReadOnlyAsync()
+    {
+        await InsideAsync("mount", "--bind", directory, directory);
+        await InsideAsync("mount", "-o", "remount,bind,ro", directory);
+        isReadOnly = true;
+    }
 
-    public Task MakeWritableAsync() => LabShell.RunAsync(["mount", "-o", "remount,rw", directory]);
+    public async Task MakeWritableAsync()
+    {
+        if (!isReadOnly) return;
+        await InsideAsync("umount", directory);
+        isReadOnly = false;
+    }
+
+    private Task InsideAsync(params IReadOnlyList<string> command) =>
+        LabShell.RunAsync(["nsenter", "-t", $"{service.Pid}", "-m", .. command]);
 
     public async ValueTask DisposeAsync()
     {

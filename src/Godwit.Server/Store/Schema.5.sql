@@ -1,0 +1,16 @@
+-- Version 5: hosts being emptied, and getting back what was theirs; requests that became part of another's operation.
+CREATE TABLE drains (
+  id    TEXT PRIMARY KEY,
+  seq   BIGINT NOT NULL UNIQUE,
+  host  TEXT NOT NULL,
+  ended INTEGER NOT NULL,
+  doc   TEXT NOT NULL
+);
+CREATE INDEX drains_by_host ON drains (host, seq);
+CREATE UNIQUE INDEX drains_one_active ON drains (host) WHERE ended = 0;
+
+CREATE TABLE joined_requests (
+  request_key TEXT PRIMARY KEY,
+  seq         BIGINT NOT NULL UNIQUE,
+  operation   TEXT NOT NULL
+);
