@@ -29,7 +29,8 @@ internal sealed class GodwitApi(ApiClient client)
         client.GetAsync<Drain>($"hosts/{Safe(host)}/drain", cancel);
 
     public Task<DrainPlan> PlanDrainAsync(string host, DrainRequest wish, CancellationToken cancel) =>
-        client.SendAsync<DrainPlan>(HttpMethod.Post, $"hosts/{Safe(host)}/drain", wish with { DryRun = true }, ApiClient.AnswerTimeMax, cancel);
+        client.SendAsync<DrainPlan>(
+            HttpMethod.Post, $"hosts/{Safe(host)}/drain", wish with { DryRun = true }, ApiClient.AnswerTimeMax, cancel);
 
     public Task<Drain> BeginDrainAsync(string host, DrainRequest wish, CancellationToken cancel) =>
         client.SendAsync<Drain>(HttpMethod.Post, $"hosts/{Safe(host)}/drain", wish, ApiClient.AnswerTimeMax, cancel);

@@ -18,12 +18,14 @@ internal static class DrainCommands
         var name = new Argument<string>("NAME");
         var mode = new Option<string>("--mode")
         {
-            Description = "How running VMs leave: live, or quick (paused meanwhile, each page crosses once).", DefaultValueFactory = _ => "live",
+            Description = "How running VMs leave: live, or quick (paused meanwhile, each page crosses once).",
+            DefaultValueFactory = _ => "live",
         };
         mode.AcceptOnlyFromAmong("live", "quick");
         var onBlocked = new Option<string>("--on-blocked")
         {
-            Description = "A VM that does not move live: skip leaves it running here, quick moves it paused.", DefaultValueFactory = _ => "skip",
+            Description = "A VM that does not move live: skip leaves it running here, quick moves it paused.",
+            DefaultValueFactory = _ => "skip",
         };
         onBlocked.AcceptOnlyFromAmong("skip", "quick");
         var deadline = new Option<int?>("--deadline")
@@ -97,7 +99,8 @@ internal static class DrainCommands
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {
-            session.Screen.Note($"{host}: goes on without this window. See it: godwit host show {host}; stop it: godwit host drain {host} --cancel");
+            session.Screen.Note($"{host}: goes on without this window. See it: godwit host show {host}; "
+                + $"stop it: godwit host drain {host} --cancel");
             throw;
         }
         if (session.Screen.IsJson) session.Screen.Document(drain);

@@ -34,7 +34,8 @@ internal static class DrainText
         var moving = plan.Steps.Count(s => s.Mode is not null);
         var bytes = plan.Steps.Sum(s => s.MemoryBytes);
         return moving == 0 ? null : $"{Words.Counted(moving, "VM")} with {Amounts.Bytes(bytes)} of memory would leave {plan.Host}"
-            + (plan.EtaSeconds is { } eta ? $", one after the other in about {Amounts.Age(TimeSpan.FromSeconds(eta))}" : "; the link's speed is not known")
+            + (plan.EtaSeconds is { } eta ? $", one after the other in about {Amounts.Age(TimeSpan.FromSeconds(eta))}"
+                : "; the link's speed is not known")
             + ".";
     }
 

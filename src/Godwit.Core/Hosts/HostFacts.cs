@@ -51,6 +51,8 @@ public sealed record Host
     public required string Endpoint { get; init; }
     public required HostState State { get; init; }
     public HostFacts? Facts { get; init; }
+    /// <summary>Not asked yet, or a host that was to be asked did not answer: it may share more pools than is known.</summary>
+    public bool PoolsUnproved { get; init; }
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }

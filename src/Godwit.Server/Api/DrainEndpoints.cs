@@ -37,7 +37,8 @@ internal static class DrainEndpoints
     private static DrainLimits Limits(DrainRequest wish, TimeProvider time)
     {
         if (wish.DeadlineSeconds is < 1 or > DeadlineSecondsMax)
-            throw new RefusedException("bad-deadline", $"a deadline in {wish.DeadlineSeconds} s", $"1 to {DeadlineSecondsMax} s are possible");
+            throw new RefusedException("bad-deadline", $"a deadline in {wish.DeadlineSeconds} s",
+                $"1 to {DeadlineSecondsMax} s are possible");
         return new DrainLimits(wish.Mode, wish.QuickWhereBlocked, wish.AllowPartial,
             wish.DeadlineSeconds is { } seconds ? time.GetUtcNow().AddSeconds(seconds) : null);
     }

@@ -72,7 +72,8 @@ public static class DrainPlanner
         var blocked = steps.Where(s => s.Blocks).ToList();
         if (blocked.Count > 0 && !limits.AllowPartial)
             reasons.Add(new("drain-incomplete",
-                $"{Names(blocked)} cannot leave {host}" + (shortBytes > 0 ? $"; {shortBytes >> 20} MiB of memory are missing elsewhere" : "")
+                $"{Names(blocked)} cannot leave {host}"
+                + (shortBytes > 0 ? $"; {shortBytes >> 20} MiB of memory are missing elsewhere" : "")
                 + $": {blocked[0].Why.FirstOrDefault()?.Cause ?? "no host takes it"}",
                 "make room, or drain what can leave: 'godwit host drain " + host + " --allow-partial'"));
         return reasons;
@@ -98,5 +99,6 @@ public static class DrainPlanner
         return speed == 0 ? null : bytes * 8 / (speed * LinkShare);
     }
 
-    private static long BitsPerSecond(HostRoom? room) => room?.Host.Facts?.Links.Select(l => l.SpeedBitsPerSecond).DefaultIfEmpty(0).Max() ?? 0;
+    private static long BitsPerSecond(HostRoom? room) =>
+        room?.Host.Facts?.Links.Select(l => l.SpeedBitsPerSecond).DefaultIfEmpty(0).Max() ?? 0;
 }

@@ -51,8 +51,11 @@ public static class DrainRules
         null => part with { Move = null },
         { End: MoveEnd.Done } => part with { End = DrainVmEnd.Moved, Why = [] },
         // Told so while the drain goes on: that is a person's word about this VM.
-        { End: MoveEnd.Cancelled } when !IsToStop(drain, now) =>
-            part with { End = DrainVmEnd.Blocked, Why = [new("move-cancelled", $"its move {move.Id} was cancelled", "drain again to move it")] },
+        { End: MoveEnd.Cancelled } when !IsToStop(drain, now) => part with
+        {
+            End = DrainVmEnd.Blocked,
+            Why = [new("move-cancelled", $"its move {move.Id} was cancelled", "drain again to move it")],
+        },
         { End: MoveEnd.NeedsOperator } => part with
         {
             End = DrainVmEnd.Blocked,
@@ -96,7 +99,8 @@ public static class DrainRules
         return end switch
         {
             DrainEnd.Drained => $"drained, {moved} VMs moved; no QEMU is left on it: it may be switched off",
-            DrainEnd.Blocked => $"{moved} VMs moved, {blocked.Count} stay: {string.Join(", ", blocked.Take(5))}{(blocked.Count > 5 ? " …" : "")}",
+            DrainEnd.Blocked => $"{moved} VMs moved, {blocked.Count} stay: "
+                + $"{string.Join(", ", blocked.Take(5))}{(blocked.Count > 5 ? " …" : "")}",
             DrainEnd.Cancelled => $"cancelled after {moved} VMs had moved"
                 + (drain is { Kind: DrainKind.Away, WasCordoned: false } ? "; it takes VMs again" : ""),
             DrainEnd.DeadlinePassed => $"its deadline passed with {drain.Vms.Count(v => v.End is null)} VMs left; {moved} moved",

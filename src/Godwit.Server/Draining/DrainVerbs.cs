@@ -22,7 +22,7 @@ public sealed class DrainVerbs(Stores stores, DrainRunner runner, VmNumbers numb
         return DrainPlanner.Plan(host, await stores.Vms.ListAsync(host), rooms, limits);
     }
 
-    /// <summary>The host is closed and its drain durable when this returns. Throws <see cref="RefusedException"/> as the plan says.</summary>
+    /// <summary>The host is closed and its drain durable when this returns. Refused for the plan's reasons.</summary>
     public async Task<Drain> BeginAsync(HostId host, DrainLimits limits)
     {
         if (await stores.Drains.LatestAsync(host) is { HasEnded: false, Kind: DrainKind.Away } goesOn) return goesOn;
@@ -63,7 +63,8 @@ public sealed class DrainVerbs(Stores stores, DrainRunner runner, VmNumbers numb
     private void Check(DrainLimits limits)
     {
         if (limits.Mode is not (MoveMode.Live or MoveMode.Quick))
-            throw new RefusedException("bad-mode", $"a drain moves running VMs live or quick, not {Fields.Word(limits.Mode)}", "use live or quick");
+            throw new RefusedException(
+                "bad-mode", $"a drain moves running VMs live or quick, not {Fields.Word(limits.Mode)}", "use live or quick");
         if (limits.Deadline is { } deadline && deadline <= time.GetUtcNow())
             throw new RefusedException("bad-deadline", "the deadline is over already", "give it more time: --deadline 30m");
     }

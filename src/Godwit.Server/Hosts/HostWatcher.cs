@@ -83,7 +83,7 @@ public sealed class HostWatcher(
         _live[host.Id] = facts;
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
-        if (host.State != HostState.Unreachable && !sharing.IsIncomplete(host.Id)) return;
+        if (host is { State: not HostState.Unreachable, PoolsUnproved: false }) return;
         await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
         if (host.State != HostState.Unreachable) return;
         await stores.Hosts.SetReachableAsync(host.Id, true, "");

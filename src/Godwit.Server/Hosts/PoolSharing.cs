@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Ports;
@@ -15,15 +14,9 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
 {
     public const int PoolsMax = 64;
 
-    /// <summary>Hosts whose last proof met one that did not answer: they may share more than is known.</summary>
-    private readonly ConcurrentDictionary<HostId, bool> _incomplete = new();
-
-    public bool IsIncomplete(HostId host) => _incomplete.ContainsKey(host);
-
     /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>
     public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
     {
-        _incomplete[host] = true;
         var incomplete = false;
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
@@ -37,8 +30,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
             incomplete |= silent && share is null; // One that sees it is enough.
             proved.Add(new PoolShare(host, pool.Name, share ?? OwnShare(pool.Name, mine, candidates)));
         }
-        await hosts.SaveSharesAsync(host, proved);
-        if (!incomplete) _incomplete.TryRemove(host, out _);
+        await hosts.SaveSharesAsync(host, proved, incomplete);
     }
 
     private async Task<string?> SeenByAsync(

@@ -28,7 +28,8 @@ public sealed class DrainStore(Database database, TimeProvider time)
         if (HostStore.Find(work, wished.Host) is null) return (null, HostVerbs.NotFound(wished.Host).Reasons[0]);
         if (Latest(work, wished.Host) is { HasEnded: false } active)
             return active.Kind == wished.Kind ? (active, null)
-                : (null, new Refusal("drain-under-way", $"{wished.Host} is being {(active.Kind == DrainKind.Away ? "drained" : "restored")}",
+                : (null, new Refusal("drain-under-way",
+                    $"{wished.Host} is being {(active.Kind == DrainKind.Away ? "drained" : "restored")}",
                     $"wait for it, or cancel it: 'godwit host drain {wished.Host} --cancel'"));
         var wasCordoned = HostStore.SetCordoned(work, wished.Host, wished.Kind == DrainKind.Away);
         var drain = wished with { WasCordoned = wasCordoned };
@@ -36,7 +37,8 @@ public sealed class DrainStore(Database database, TimeProvider time)
         work.Execute("INSERT INTO drains (id, seq, host, ended, doc) VALUES (@id, @seq, @host, 0, @doc)",
             ("@id", drain.Id), ("@seq", seq), ("@host", drain.Host.Value), ("@doc", Fields.Doc(drain)));
         work.Execute("DELETE FROM drains WHERE ended = 1 AND seq <= @last", ("@last", seq - EndedKeptMax));
-        Say(work, drain, "drain-begun", drain.Kind == DrainKind.Away ? $"{drain.Host} is being drained" : $"{drain.Host} gets its VMs back");
+        Say(work, drain, "drain-begun",
+            drain.Kind == DrainKind.Away ? $"{drain.Host} is being drained" : $"{drain.Host} gets its VMs back");
         return (drain, null);
     });
 

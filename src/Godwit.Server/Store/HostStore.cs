@@ -23,10 +23,11 @@ public sealed class HostStore(Database database, TimeProvider time)
             throw new RefusedException("too-many-hosts", $"the cluster has {HostsMax} hosts", "remove one with 'godwit host remove'");
         work.Execute(
             """
-            INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts)
-            VALUES (@id, @endpoint, 1, 0, @memory, @facts)
+            INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts, pools_unproved)
+            VALUES (@id, @endpoint, 1, 0, @memory, @facts, 1)
             ON CONFLICT (id) DO UPDATE
-            SET endpoint = excluded.endpoint, reachable = 1, memory_bytes = excluded.memory_bytes, facts = excluded.facts
+            SET endpoint = excluded.endpoint, reachable = 1, memory_bytes = excluded.memory_bytes, facts = excluded.facts,
+                pools_unproved = 1
             """,
             ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
         if (isNew)
@@ -103,8 +104,10 @@ public sealed class HostStore(Database database, TimeProvider time)
     public Task<List<PoolShare>> SharesAsync() => database.RunAsync(Shares);
 
     /// <summary>What <paramref name="host"/>'s pools are, all of them: others are forgotten.</summary>
-    public Task SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares) => database.RunAsync(work =>
+    /// <param name="unproved">It may share more: to be proved again, also by the next server.</param>
+    public Task SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares, bool unproved) => database.RunAsync(work =>
     {
+        work.Execute("UPDATE hosts SET pools_unproved = @now WHERE id = @id", ("@now", unproved ? 1 : 0), ("@id", host.Value));
         work.Execute("DELETE FROM pool_shares WHERE host = @host", ("@host", host.Value));
         foreach (var share in shares)
             work.Execute("INSERT INTO pool_shares (host, pool, share) VALUES (@host, @pool, @share)",
@@ -121,7 +124,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, pools_unproved";
 
     private static Host Read(DbDataReader row) => new()
     {
@@ -129,6 +132,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         Endpoint = row.GetString(1),
         State = row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
         Facts = row.Doc<HostFacts>(4),
+        PoolsUnproved = row.GetInt64(5) != 0,
     };
 
     private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());

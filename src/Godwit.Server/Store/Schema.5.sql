@@ -14,3 +14,6 @@ CREATE TABLE joined_requests (
   seq         BIGINT NOT NULL UNIQUE,
   operation   TEXT NOT NULL
 );
+
+-- Known to share at least what pool_shares says; perhaps more. Hosts of older stores are proved once more.
+ALTER TABLE hosts ADD COLUMN pools_unproved INTEGER NOT NULL DEFAULT 1;

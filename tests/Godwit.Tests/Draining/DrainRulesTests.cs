@@ -88,7 +88,8 @@ public sealed class DrainRulesTests
         var drain = Drain("a") with { Limits = new DrainLimits(QuickWhereBlocked: true) };
         var part = drain.Vms[0] with { Tries = DrainRules.TriesMax - 1, Move = new MoveId("mv-1") };
         Assert.Equal(MoveMode.Live, DrainRules.Look(drain, part, Vm("a")).Mode);
-        part = DrainRules.AfterMove(drain, part with { Tries = DrainRules.TriesMax }, Ended(MoveEnd.RolledBack, "would have paused 900 ms"), Now);
+        var tooLong = Ended(MoveEnd.RolledBack, "would have paused 900 ms");
+        part = DrainRules.AfterMove(drain, part with { Tries = DrainRules.TriesMax }, tooLong, Now);
         Assert.Null(part.End);
         Assert.Equal(MoveMode.Quick, DrainRules.Look(drain, part, Vm("a")).Mode);
     }
@@ -152,5 +153,6 @@ public sealed class DrainRulesTests
         Vms = [.. vms.Select(name => new DrainVm(new VmId($"vm-{name}"), name))],
     };
 
-    private static Migration Ended(MoveEnd end, string reason) => StoreUnderTest.MakeMove(Vm("a"), "h2", "mv-1") with { End = end, Reason = reason };
+    private static Migration Ended(MoveEnd end, string reason) =>
+        StoreUnderTest.MakeMove(Vm("a"), "h2", "mv-1") with { End = end, Reason = reason };
 }

@@ -197,6 +197,28 @@ public sealed class MoveRunnerTests
         Assert.True(first.IsSuccessStatusCode);
     }
 
+    /// <summary>Simulator, seed 20566: its key was not kept, and arriving again it stopped the VM's next life.</summary>
+    [Fact]
+    public async Task A_forced_stop_that_hurried_another_is_part_of_that_one_also_when_it_arrives_again()
+    {
+        await using var server = await TwoHostsAsync("web");
+        var patience = new TaskCompletionSource();
+        server.Cluster["h1"].Waits["StopVm"] = patience.Task;
+        var asked = server.SendAsync("POST", "vms/web/stop");
+        while (server.Cluster["h1"].Count("StopVm") == 0) await Task.Yield();
+        Task<VmView> ForceAsync() => server.OkAsync<VmView>("POST", "vms/web/stop", new { force = true }, key: "hurry");
+        var forced = ForceAsync();
+        while (server.Cluster["h1"].Count("StopVmByForce") == 0) await Task.Yield();
+        patience.SetResult();
+        await forced;
+        using (await asked) { }
+
+        await server.OkAsync<VmView>("POST", "vms/web/start");
+        await ForceAsync();
+        Assert.Equal(1, server.Cluster["h1"].Count("StopVmByForce"));
+        Assert.Equal(VmState.Running, (await server.OkAsync<VmView>("GET", "vms/web")).State);
+    }
+
     [Fact]
     public async Task Only_one_server_at_a_time_uses_a_state_directory()
     {

@@ -9,6 +9,21 @@ namespace Godwit.Tests.Control;
 /// <summary>What hosts report changes the record; nothing that a report says changes a host.</summary>
 public sealed class WatcherTests
 {
+    /// <summary>Simulator, seed 21725: that a proof was incomplete was known to the server of that day only.</summary>
+    [Fact]
+    public async Task A_pool_that_could_not_be_proved_shared_is_proved_by_the_next_server()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        server.Cluster["h1"].Silent = true;
+        await server.OkAsync<HostView>("POST", "hosts", new { name = "h2", endpoint = "h2:7443" });
+        await server.StopAsync();
+        server.Cluster["h1"].Silent = false;
+        await server.StartAgainAsync();
+
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal([new HostId("h1")], (await server.OkAsync<HostView>("GET", "hosts/h2")).SharedPools["default"]);
+    }
+
     [Fact]
     public async Task A_host_that_falls_silent_is_marked_and_its_vms_are_neither_changed_nor_touched()
     {
