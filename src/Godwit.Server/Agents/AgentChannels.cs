@@ -30,9 +30,10 @@ public sealed class AgentChannels(Func<IdentityBundle> identity, TimeProvider ti
             HttpHandler = Handler(host),
             DisposeHttpClient = true,
             MaxReceiveMessageSize = MessageBytesMax,
-            // The default waits up to two minutes after failures; an agent that is back should be seen at once.
-            MaxReconnectBackoff = TimeSpan.FromSeconds(2),
-            InitialReconnectBackoff = TimeSpan.FromMilliseconds(200),
+            // The default waits up to two minutes after failures, and calls made meanwhile fail with the last one's words. An agent
+            // that is back should be seen at once: nothing connects unasked, so that a short wait costs nothing.
+            MaxReconnectBackoff = TimeSpan.FromMilliseconds(100),
+            InitialReconnectBackoff = TimeSpan.FromMilliseconds(20),
         });
         _channels[host] = channel;
         return new GrpcHostAgent(host, new HostAgentRpc.HostAgentRpcClient(channel), time, deadlines);

@@ -62,7 +62,7 @@ public static class DrainPlanner
     public static IEnumerable<Vm> InOrder(IEnumerable<Vm> vms) =>
         vms.OrderByDescending(vm => vm.Spec.MemoryBytes).ThenBy(vm => vm.Spec.Name, StringComparer.Ordinal);
 
-    private static IReadOnlyList<Refusal> Objections(
+    private static List<Refusal> Objections(
         HostId host, IReadOnlyList<DrainStep> steps, long shortBytes, HostRoom? home, DrainLimits limits)
     {
         List<Refusal> reasons = [];
@@ -74,7 +74,7 @@ public static class DrainPlanner
             reasons.Add(new("drain-incomplete",
                 $"{Names(blocked)} cannot leave {host}"
                 + (shortBytes > 0 ? $"; {shortBytes >> 20} MiB of memory are missing elsewhere" : "")
-                + $": {blocked[0].Why.FirstOrDefault()?.Cause ?? "no host takes it"}",
+                + $": {(blocked[0].Why.Count > 0 ? blocked[0].Why[0].Cause : "no host takes it")}",
                 "make room, or drain what can leave: 'godwit host drain " + host + " --allow-partial'"));
         return reasons;
     }

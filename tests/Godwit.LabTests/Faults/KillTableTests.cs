@@ -104,6 +104,7 @@ public sealed class KillTableTests(FaultLab lab, ITestOutputHelper output) : IAs
         var host = HostOf(strike.Process, move).Value;
         await lab.StartAsync(lab.AgentOf(host));
         await lab.UntilListensAsync(host);
+        await Task.Delay(500); // A server that has just been refused does not ask again at once.
     }
 
     private async Task KillQemuAsync(string host)

@@ -59,7 +59,7 @@ internal sealed class SmallDisk : IAsyncDisposable
         isReadOnly = false;
     }
 
-    private Task InsideAsync(params IReadOnlyList<string> command) =>
+    private Task<string> InsideAsync(params IReadOnlyList<string> command) =>
         LabShell.RunAsync(["nsenter", "-t", $"{service.Pid}", "-m", .. command]);
 
     public async ValueTask DisposeAsync()

@@ -114,7 +114,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         UnreachableDisks = [],
         MissingBridges = [],
         MissingCpuFeatures = [],
-        AlreadyHere = Vms.ContainsKey(vm.Id) || cluster.Moving.Any(m => m.Value == vm.Id && Now(m.Key).Standing == MoveStanding.TargetCandidate),
+        AlreadyHere = Vms.ContainsKey(vm.Id)
+            || cluster.Moving.Any(m => m.Value == vm.Id && Now(m.Key).Standing == MoveStanding.TargetCandidate),
     }, cancel);
 
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) => DoAsync("PrepareIncoming", () =>
