@@ -149,7 +149,7 @@ public sealed class ServerApp : IAsyncDisposable
     }
 
     /// <summary>It holds hashes of passwords, and its directory may be one that was there before and is open to others.</summary>
-    private static void MakePrivate(string path)
+    internal static void MakePrivate(string path)
     {
         const UnixFileMode ownersOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         // SQLite gives the files beside it the mode of the first.
@@ -198,10 +198,11 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapAccess(control);
         api.MapOidc(oidc);
         api.MapAudit(control, anchor);
+        api.MapChecks(control, anchor);
     }
 
     /// <summary>Two servers on one store would run every move twice.</summary>
-    private static FileStream Alone(string stateDirectory)
+    internal static FileStream Alone(string stateDirectory)
     {
         var path = Path.Combine(stateDirectory, "server.lock");
         try

@@ -161,6 +161,6 @@ public static class Ownership
         $"start the agent there, and it is settled by itself; if that host is gone for good: godwit cluster check --adopt {name} --gone HOST");
 
     /// <summary>An agent notes the file of a saved VM; its name begins with the VM's id.</summary>
-    private static string? SavedFile(VmHolding holding) => holding is { State: VmState.Saved, Note: { } note }
+    internal static string? SavedFile(VmHolding holding) => holding is { State: VmState.Saved, Note: { } note }
         && note.StartsWith($"{holding.Spec.Id}-", StringComparison.Ordinal) ? note : null;
 }

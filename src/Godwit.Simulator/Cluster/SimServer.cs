@@ -19,7 +19,10 @@ public sealed class SimServer
     private SimStore? _store;
     private int _starts;
 
-    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc) => (Host, _disk, _rpc) = (host, disk, rpc);
+    private readonly SafetyRules _rules;
+
+    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc, SafetyRules rules) =>
+        (Host, _disk, _rpc, _rules) = (host, disk, rpc, rules);
 
     public SimHost Host { get; }
     public SimProcess? Process { get; private set; }
@@ -37,7 +40,7 @@ public sealed class SimServer
             _store = new SimStore(new SqliteDatabase(_disk.DataSource, why => Failed(process, why)), process);
             var control = new ControlPlane(
                 _store, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
-                Host.Clock, new SimLogs(Host.Loop, "server"));
+                Host.Clock, new SimLogs(Host.Loop, "server"), _rules);
             await control.StartAsync();
             return control;
         });

@@ -39,7 +39,8 @@ public sealed class World
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
-        Server = new SimServer(machine, store, _rpc);
+        Server = new SimServer(
+            machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),

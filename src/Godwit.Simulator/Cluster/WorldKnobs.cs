@@ -1,5 +1,5 @@
 using System.Globalization;
-using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Qemu;
 using Godwit.Simulator.Stories;
