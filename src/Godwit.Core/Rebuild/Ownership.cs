@@ -26,7 +26,8 @@ public static class Ownership
         var moves = OpenMoves(claims, top, now);
         if (owners.Count == 1) return Owned(claims, owners[0].Host, owners[0].Holding, moves);
         if (owners.Count > 1) return TwoOwners(claims, owners, moves);
-        return moves.FirstOrDefault(m => m.Epoch == top) is { } handingOver ? InHandOver(claims, handingOver, top, moves)
+        // The target may have taken it and not yet said so, while the source has let it go already.
+        return moves.FirstOrDefault(m => m.Epoch == top || m.Epoch.Next() == top) is { } handingOver ? InHandOver(claims, handingOver, moves)
             : claims.HasDisks ? Ownerless(claims, top, moves) : null; // Deleted: only tombstones are left of it.
     }
 
@@ -67,10 +68,10 @@ public static class Ownership
         return new OwnershipVerdict(spec, first.Host, first.Holding.Epoch, VmState.Unknown, null, [reason, .. Unreadable(claims)], moves);
     }
 
-    /// <summary>The source is silent: it may hold the guest, or its target may run it. The move stays in doubt until it answers.</summary>
+    /// <summary>Between two owners: it stands as before its move, which its hosts' proofs end; in doubt while one of them is silent.</summary>
     private static OwnershipVerdict InHandOver(
-        VmClaims claims, Migration.Migration move, Epoch top, IReadOnlyList<Migration.Migration> moves) =>
-        new(Newest(claims).Spec, move.Source, top, VmState.Unknown, null, [.. Unreadable(claims)], moves);
+        VmClaims claims, Migration.Migration move, IReadOnlyList<Migration.Migration> moves) =>
+        new(Newest(claims).Spec, move.Source, move.Epoch, VmState.Unknown, null, [.. Unreadable(claims)], moves);
 
     /// <summary>Nobody says "mine" with the epoch that somebody knows of.</summary>
     private static OwnershipVerdict Ownerless(VmClaims claims, Epoch top, IReadOnlyList<Migration.Migration> moves)

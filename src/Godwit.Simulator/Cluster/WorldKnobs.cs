@@ -33,6 +33,9 @@ public sealed record WorldKnobs
     /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
     internal Drill? Drill { get; init; }
 
+    /// <summary>The story of a store that goes back in time, instead of a random one.</summary>
+    internal bool StoreGoesBack { get; init; }
+
     /// <param name="focused">Null: the seed decides.</param>
     public static WorldKnobs FromSeed(ulong seed, bool? focused = null)
     {

@@ -42,13 +42,11 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) =>
         DoAsync<IReadOnlyList<VmReport>>("ListVms", () => [.. Vms.Values], cancel);
 
-    /// <summary>Beside those of <see cref="Vms"/>: what it knows of VMs that left.</summary>
-    public ConcurrentDictionary<VmId, VmEpoch> Epochs { get; } = new();
-    /// <summary>Told beside what <see cref="Vms"/>, <see cref="Files"/> and <see cref="Epochs"/> say.</summary>
+    /// <summary>Told beside what <see cref="Vms"/> and <see cref="Files"/> say.</summary>
     public HostInventory Lies { get; set; } = new() { Vms = [] };
 
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => DoAsync<IReadOnlyList<VmEpoch>>("ListEpochs", () =>
-        [.. Epochs.Values.Concat(Vms.Values.Select(v => new VmEpoch(v.Spec.Id, v.Epoch, v.IsOwner)))], cancel);
+        [.. Vms.Values.Select(v => new VmEpoch(v.Spec.Id, v.Epoch, v.IsOwner))], cancel);
 
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) => DoAsync("TakeInventory", () => Lies with
     {
