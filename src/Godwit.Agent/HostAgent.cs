@@ -1,12 +1,14 @@
 using Godwit.Agent.Disks;
 using Godwit.Agent.Facts;
 using Godwit.Agent.Identity;
+using Godwit.Agent.Inventory;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
 using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -32,6 +34,8 @@ public sealed class HostAgent : IHostAgent
     private readonly MoveDesk moves;
     private readonly SaveVm save;
     private readonly ResumeSavedVm resume;
+    private readonly InventoryTaking inventory;
+    private readonly LeakSweep sweep;
     private readonly AgentPorts ports;
     private readonly string linkAddress;
     private IReadOnlyList<string> notes = [];
@@ -63,6 +67,9 @@ public sealed class HostAgent : IHostAgent
         moves = new MoveDesk(tools, CanonicalDevices.ListAsync);
         save = new SaveVm(tools, disk, layout);
         resume = new ResumeSavedVm(tools, disk, layout);
+        var look = new HostLook(machines, adoption, tools.Tickets, moves);
+        inventory = new InventoryTaking(machines, life, adoption, moves, look, pools);
+        sweep = new LeakSweep(machines, tools.Tickets, look);
     }
 
     /// <summary>
@@ -88,6 +95,11 @@ public sealed class HostAgent : IHostAgent
             Certificate = ports.Identity?.Facts,
         };
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
+
+    public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => Task.FromResult(inventory.Epochs());
+    public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>
+        inventory.TakeAsync(leaksOnly, ports.Identity?.Denied ?? DenyList.Empty, cancel);
+    public Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel) => sweep.RunAsync(leaks, cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.WriteNonceAsync(pool, nonce, cancel);
     public Task<bool> SeesPoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>

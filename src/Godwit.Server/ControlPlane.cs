@@ -4,11 +4,13 @@ using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
+using Godwit.Server.Checking;
 using Godwit.Server.Draining;
 using Godwit.Server.Hosts;
 using Godwit.Server.Identity;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
+using Godwit.Server.Rebuild;
 using Godwit.Server.Store;
 using Godwit.Server.Templates;
 using Godwit.Server.Vms;
@@ -25,19 +27,24 @@ public sealed class ControlPlane
     private readonly CancellationTokenSource _stopping = new();
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
-    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
         ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
+        : this(database, connector, randomness, time, logs, SafetyRules.All, identity, failPoints) { }
+
+    internal ControlPlane(
+        Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
+        SafetyRules rules, ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
-        Agents = new AgentDirectory(connector);
+        Agents = new AgentDirectory(connector, rules);
         var sharing = new PoolSharing(Stores.Hosts, Agents, randomness);
         Hosts = new HostVerbs(Stores.Hosts, Agents, sharing);
-        Watcher = new HostWatcher(Stores, Agents, sharing, time, logs.CreateLogger<HostWatcher>());
+        Watcher = new HostWatcher(Stores, Agents, sharing, time, logs.CreateLogger<HostWatcher>()) { Rules = rules };
         Templates = new TemplateVerbs(Stores, Agents, time);
         Operations = new OperationRunner(Stores, new VmStory(Stores, Agents), logs.CreateLogger<OperationRunner>());
         Vms = new VmVerbs(Stores, Operations, Agents, numbers, time);
@@ -51,6 +58,9 @@ public sealed class ControlPlane
         Views = new ViewReader(Stores, Watcher);
         Access = new AccessVerbs(Stores.Access, randomness, time);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
+        Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
+        Watcher.Answered += Settling.HearAsync;
+        Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
         if (identity is null) return;
         _joins = new JoinVerbs(identity, Stores.Identity, Hosts, randomness, time);
         _certificates = new CertificateKeeper(identity, Stores, Agents, Watcher, _joins, time, logs.CreateLogger<CertificateKeeper>());
@@ -71,6 +81,8 @@ public sealed class ControlPlane
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
     public AuditTrail Audit { get; }
+    public Settling Settling { get; }
+    public ClusterChecker Checks { get; }
     public CertificateKeeper Certificates => _certificates ?? throw NoCertificates();
     public JoinVerbs Joins => _joins ?? throw NoCertificates();
 
@@ -79,10 +91,12 @@ public sealed class ControlPlane
     {
         if (_certificates is not null) await _certificates.LoadAsync();
         Agents.PutAll(await Stores.Hosts.ListAsync());
+        var first = await Watcher.FirstLookAsync(_stopping.Token); // A store that is older than its hosts must order nothing.
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
         await Drains.ResumeAsync();
-        _watching = Watcher.RunAsync(_stopping.Token);
+        _watching = Watcher.RunAsync(first, _stopping.Token);
+        _checking = Checks.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -90,7 +104,7 @@ public sealed class ControlPlane
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, _keeping, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
+        await Task.WhenAll([_watching, _keeping, _checking, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
     }
 
     private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");

@@ -79,12 +79,17 @@ public sealed class ServerApp : IAsyncDisposable
         try
         {
             var ca = await ClusterCa.OpenOrCreateAsync(options.StateDirectory, ports.Disk, ports.Randomness, ports.Time, stopping);
-            database = OpenStore(Path.Combine(options.StateDirectory, "godwit.db"));
+            var storePath = Path.Combine(options.StateDirectory, "godwit.db");
+            var isFresh = ports.Disk.SizeOf(storePath) is not > 0;
+            database = OpenStore(storePath);
             var identity = new ControlPlaneIdentity(ca, ports.Time);
             if (ports.Connector is null) channels = new AgentChannels(identity.Current, ports.Time, new AgentDeadlines());
 
             var builder = Builder(options, ports, ca);
             var web = builder.Build();
+            if (isFresh)
+                web.Logger.LogWarning("{Store} was not there: an empty one is made. If it was lost, stop this server and run: "
+                    + "godwit server rebuild --host NAME=ADDRESS:PORT", storePath);
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>(), identity,
                 new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk));
@@ -149,7 +154,7 @@ public sealed class ServerApp : IAsyncDisposable
     }
 
     /// <summary>It holds hashes of passwords, and its directory may be one that was there before and is open to others.</summary>
-    private static void MakePrivate(string path)
+    internal static void MakePrivate(string path)
     {
         const UnixFileMode ownersOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         // SQLite gives the files beside it the mode of the first.
@@ -199,10 +204,11 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapAccess(control);
         api.MapOidc(oidc);
         api.MapAudit(control, anchor);
+        api.MapChecks(control, anchor);
     }
 
     /// <summary>Two servers on one store would run every move twice.</summary>
-    private static FileStream Alone(string stateDirectory)
+    internal static FileStream Alone(string stateDirectory)
     {
         var path = Path.Combine(stateDirectory, "server.lock");
         try

@@ -67,6 +67,16 @@ internal sealed class Cgroups(string root = "/sys/fs/cgroup")
         }
     }
 
+    /// <summary>Of the groups made here; those of systemd's scopes go with their last process.</summary>
+    public IReadOnlyList<string> Names
+    {
+        get
+        {
+            try { return [.. Directory.EnumerateDirectories(Path.Combine(root, Branch)).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)]; }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { return []; }
+        }
+    }
+
     /// <summary>The kernel refuses as long as a process is in it.</summary>
     public void Remove(string name)
     {

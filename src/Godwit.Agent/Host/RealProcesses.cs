@@ -97,6 +97,8 @@ public sealed class RealProcesses(
 
     public void RemoveShare(string name) => _cgroups.Remove(name);
 
+    public IReadOnlyList<string> Shares => _cgroups.Names;
+
     private static ProcessStartInfo StartInfo(List<string> words)
     {
         var start = new ProcessStartInfo(words[0], words.Skip(1))

@@ -48,6 +48,8 @@ public sealed class HostIdentity
     /// <summary>To be asked at every connection.</summary>
     public IdentityBundle Current { get { lock (_one) return _bundle; } }
 
+    public DenyList Denied { get { lock (_one) return _denied; } }
+
     public CertificateFacts Facts
     {
         get

@@ -29,6 +29,12 @@ public sealed class LinkTickets
         }
     }
 
+    /// <summary>Moves whose link has not come.</summary>
+    public IReadOnlyList<MoveId> Waiting
+    {
+        get { lock (_gate) return [.. _expected.Keys]; }
+    }
+
     public void Forget(MoveId move)
     {
         lock (_gate) _expected.Remove(move);

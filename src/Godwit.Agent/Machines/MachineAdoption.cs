@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Godwit.Agent.Host;
 using Godwit.Core;
+using Godwit.Core.Inventory;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Qmp;
@@ -26,11 +27,12 @@ public sealed partial class MachineAdoption(HostMachines machines)
     /// <summary>QEMUs that look like ours and belong to no record, one sentence each, as of the last look.</summary>
     public IReadOnlyList<string> Orphans { get; private set; } = [];
     /// <summary>Records that could not be read, one sentence each. Their VMs are left alone.</summary>
-    public IReadOnlyList<string> Unreadable { get; private set; } = [];
+    public IReadOnlyList<string> Unreadable => [.. UnreadableRecords.Select(u => u.Why)];
+    internal IReadOnlyList<UnreadableRecord> UnreadableRecords { get; private set; } = [];
 
     public async Task FindAllAsync(CancellationToken cancel)
     {
-        List<string> unreadable = [];
+        List<UnreadableRecord> unreadable = [];
         foreach (var vm in machines.Records.List())
         {
             try
@@ -39,11 +41,11 @@ public sealed partial class MachineAdoption(HostMachines machines)
             }
             catch (Exception broken) when (broken is IOException or RefusedException)
             {
-                unreadable.Add(broken.Message);
+                unreadable.Add(new UnreadableRecord(vm, broken.Message));
                 RecordUnreadable(machines.Log, vm.Value, broken.Message);
             }
         }
-        Unreadable = unreadable;
+        UnreadableRecords = unreadable;
         await FindStraysAsync(cancel);
         await Task.WhenAll(machines.All.Select(m => ConnectAsync(m, cancel)));
     }
@@ -154,22 +156,34 @@ public sealed partial class MachineAdoption(HostMachines machines)
     private async Task FindStraysAsync(CancellationToken cancel)
     {
         List<string> orphans = [];
-        foreach (var pid in machines.Disk.List("/proc").Where(n => n.All(char.IsAsciiDigit)))
+        foreach (var (pid, vm, incarnation) in await OursAsync(cancel))
         {
-            if (await CommandLineAsync(pid, cancel) is not { } line || MonitorPath().Match(line) is not { Success: true } match) continue;
-            if (match.Groups["dir"].Value != VmHome.VmsIn(machines.Layout.RunDirectory)) continue;
-            var machine = machines.Find(new VmId(match.Groups["vm"].Value));
-            var incarnation = int.Parse(match.Groups["n"].Value, CultureInfo.InvariantCulture);
+            var machine = machines.Find(vm);
             if (machine?.Record.Instances.Any(i => i.Incarnation == incarnation) == true) continue;
             if (machine is not null && incarnation <= machine.Record.LastIncarnation && await HandleAsync(pid, cancel) is { } process)
             {
-                await TakeInAsync(machine, incarnation, process, line.Split('\n')[0]);
+                await TakeInAsync(machine, incarnation, process, (await CommandLineAsync(pid, cancel) ?? "").Split('\n')[0]);
                 continue;
             }
-            orphans.Add($"process {pid} is a QEMU of {match.Groups["vm"].Value} that no record of this host knows; it was left alone");
+            orphans.Add($"process {pid} is a QEMU of {vm} that no record of this host knows; it was left alone");
             Orphan(machines.Log, orphans[^1]);
         }
         Orphans = orphans;
+    }
+
+    /// <summary>Every QEMU whose monitor lies in our run directory, known or not.</summary>
+    internal async Task<IReadOnlyList<ProcessThing>> OursAsync(CancellationToken cancel)
+    {
+        List<ProcessThing> ours = [];
+        foreach (var name in machines.Disk.List("/proc").Where(n => n.All(char.IsAsciiDigit)))
+        {
+            var pid = int.Parse(name, CultureInfo.InvariantCulture);
+            if (await CommandLineAsync(pid, cancel) is not { } line || MonitorPath().Match(line) is not { Success: true } match) continue;
+            if (match.Groups["dir"].Value != VmHome.VmsIn(machines.Layout.RunDirectory)) continue;
+            ours.Add(new ProcessThing(pid, new VmId(match.Groups["vm"].Value),
+                int.Parse(match.Groups["n"].Value, CultureInfo.InvariantCulture)));
+        }
+        return ours;
     }
 
     private async Task TakeInAsync(Machine machine, int incarnation, ProcessHandle process, string program)
@@ -180,19 +194,19 @@ public sealed partial class MachineAdoption(HostMachines machines)
         Orphan(machines.Log, $"process {process.Pid} is a QEMU of {machine.Id} that an interrupted start left behind");
     }
 
-    private async Task<ProcessHandle?> HandleAsync(string pid, CancellationToken cancel)
+    private async Task<ProcessHandle?> HandleAsync(int pid, CancellationToken cancel)
     {
         try
         {
             var bytes = await machines.Disk.ReadAsync($"/proc/{pid}/stat", CommandLineBytesMax, cancel);
             return bytes is not null && ProcessStat.Parse(Encoding.UTF8.GetString(bytes)) is { } stat
-                ? new ProcessHandle(int.Parse(pid, CultureInfo.InvariantCulture), stat.StartTicks) : null;
+                ? new ProcessHandle(pid, stat.StartTicks) : null;
         }
         catch (IOException) { return null; } // Ended while we looked.
     }
 
     /// <summary>With the NULs between words turned into line ends; null for what is gone or not to be read.</summary>
-    private async Task<string?> CommandLineAsync(string pid, CancellationToken cancel)
+    private async Task<string?> CommandLineAsync(int pid, CancellationToken cancel)
     {
         try
         {

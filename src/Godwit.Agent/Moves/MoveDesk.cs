@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
 using Godwit.Core;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -106,6 +107,18 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
                 Move = move, Standing = MoveAdoption.StandingOf(record), Epoch = new Epoch(record.NewEpoch),
                 Reason = record.Reason, Receipt = record.Receipt,
             };
+    }
+
+    /// <summary>What the journal says, newest epochs first: of each VM the newest, and all that are not settled.</summary>
+    public async Task<IReadOnlyList<MoveHolding>> HoldingsAsync(int most)
+    {
+        var all = (await tools.Journal.ReadAllAsync()).Where(r => r.Vm.Length > 0).ToList();
+        var newest = all.GroupBy(r => r.Vm).ToDictionary(g => g.Key, g => g.Max(r => r.NewEpoch));
+        return [.. all.Where(r => !r.IsSettled || r.NewEpoch == newest[r.Vm]).OrderBy(r => r.IsSettled).ThenByDescending(r => r.NewEpoch)
+            .Take(most).Select(r => new MoveHolding(
+                new MoveId(r.Move), new VmId(r.Vm), (MoveSide)r.Role,
+                Find(new MoveId(r.Move))?.Board.Status.Standing ?? MoveAdoption.StandingOf(r), new Epoch(r.NewEpoch),
+                r.Peer.Length > 0 ? new HostId(r.Peer) : null, r.IsSettled))];
     }
 
     /// <summary>

@@ -23,7 +23,10 @@ namespace Godwit.Agent.Moves;
 /// </summary>
 internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tools)
 {
+    /// <summary>Before the guest stops, and for the new QEMU's answer to <c>cont</c>: no guest waits for the first.</summary>
     private static readonly TimeSpan SwitchMax = TimeSpan.FromSeconds(10);
+    /// <summary>R5: from the guest's stop to the order that ends its standing still, by this agent alone.</summary>
+    private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
     private readonly QemuInstance old = vm.Current!;
     private readonly long begun = tools.Time.GetTimestamp();
@@ -73,15 +76,16 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         using var freshSignals = new QemuSignals(fresh.Qmp);
         try
         {
+            var pauseOver = PauseOverAsync(oldSignals);
             await old.Qmp.MigrateAsync("unix:" + fresh.IncomingSocket, QmpMoves.Deadline, CancellationToken.None);
-            var sent = await EndOfAsync(oldSignals, old.Qmp, oldSignals.Shutdown);
+            var sent = await EndOfAsync(oldSignals, old.Qmp, oldSignals.Shutdown, pauseOver);
             if (sent != "completed")
             {
                 await GoOnWithOldAsync(fresh, oldSignals, sent);
                 return;
             }
             await tools.FailPoints.HitAsync("refresh.before-cont");
-            var loaded = await EndOfAsync(freshSignals, fresh.Qmp, oldSignals.Shutdown);
+            var loaded = await EndOfAsync(freshSignals, fresh.Qmp, oldSignals.Shutdown, pauseOver);
             if (loaded != "completed")
             {
                 await GoOnWithOldAsync(fresh, oldSignals, $"the new QEMU could not load the guest: {loaded}");
@@ -139,11 +143,20 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }
 
-    private async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown)
+    /// <summary>Completes when a running guest has stood still for as long as it may; never for one that a person paused.</summary>
+    private async Task PauseOverAsync(QemuSignals oldSignals)
     {
-        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, shutdown, Task.Delay(SwitchMax, tools.Time));
+        await oldSignals.Stopped;
+        await Task.Delay(PauseMax, tools.Time);
+    }
+
+    private async Task<string> EndOfAsync(QemuSignals signals, QmpClient qmp, Task shutdown, Task pauseOver)
+    {
+        var ended = await Joining.AnyAsync(
+            signals.MigrationEnded, qmp.Closed, shutdown, pauseOver, Task.Delay(SwitchMax, tools.Time));
         return ended == signals.MigrationEnded ? await signals.MigrationEnded
             : ended == shutdown ? "the guest powered itself off"
+            : ended == pauseOver ? $"the guest stood still for {PauseMax.TotalSeconds:0} s"
             : ended == qmp.Closed ? $"QEMU ended: {await qmp.Closed}" : $"it took more than {SwitchMax.TotalSeconds:0} s";
     }
 

@@ -18,6 +18,21 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return new Contracts.ListVmsReply { Vms = { reports.Select(ToServer.Message) } };
     }
 
+    public override async Task<Contracts.ListEpochsReply> ListEpochs(Contracts.ListEpochsRequest request, ServerCallContext context)
+    {
+        var epochs = await agent.ListEpochsAsync(context.CancellationToken);
+        return new Contracts.ListEpochsReply { Vms = { epochs.Select(InventoryToServer.Message) } };
+    }
+
+    public override async Task<Contracts.HostInventory> TakeInventory(Contracts.InventoryRequest request, ServerCallContext context) =>
+        InventoryToServer.Message(await agent.TakeInventoryAsync(request.LeaksOnly, context.CancellationToken));
+
+    public override async Task<Contracts.LeakList> Sweep(Contracts.LeakList request, ServerCallContext context)
+    {
+        var gone = await agent.SweepAsync([.. request.Leaks.Select(InventoryToServer.Record)], context.CancellationToken);
+        return new Contracts.LeakList { Leaks = { gone.Select(InventoryToServer.Message) } };
+    }
+
     public override async Task<Nothing> WritePoolNonce(Contracts.PoolNonce request, ServerCallContext context)
     {
         await agent.WritePoolNonceAsync(request.Pool, request.Nonce, context.CancellationToken);

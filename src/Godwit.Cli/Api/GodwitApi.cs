@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
+using Godwit.Core.Checking;
 using Godwit.Core.Migration;
 using Godwit.Server.Api;
 using Godwit.Server.Draining;
@@ -126,6 +127,14 @@ internal sealed class GodwitApi(ApiClient client)
         await foreach (var (_, _, happened) in client.EventsAsync<EventView>("events", after, cancel))
             yield return happened;
     }
+
+    public Task<IReadOnlyList<Finding>> CheckAsync(bool repair, CancellationToken cancel) => repair
+        ? client.SendAsync<IReadOnlyList<Finding>>(HttpMethod.Post, "check", new CheckRequest(Repair: true), slowCallMax, cancel)
+        : client.SendAsync<IReadOnlyList<Finding>>(HttpMethod.Get, "check", null, slowCallMax, cancel);
+
+    /// <param name="vm">Its name, or the id of one that only hosts know.</param>
+    public Task<VmView> AdoptVmAsync(string vm, AdoptRequest wish, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(vm)}/adopt", wish, slowCallMax, cancel);
 
     private static string Safe(string part) => Uri.EscapeDataString(part);
 }

@@ -20,7 +20,7 @@ internal static class ServiceCommands
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
         var oidc = new OidcOptions();
-        return verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
+        var server = verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
@@ -30,6 +30,9 @@ internal static class ServiceCommands
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
         }, [state, socket, listen, names, .. oidc.All]);
+        server.Subcommands.Add(RebuildCommands.Rebuild(verbs));
+        server.Subcommands.Add(RebuildCommands.BackUpIdentity(verbs));
+        return server;
     }
 
     public static Command Up(Verbs verbs)

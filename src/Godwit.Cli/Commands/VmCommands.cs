@@ -103,6 +103,11 @@ internal static class VmSheet
         yield return ("state", StateCell(vm).Text);
         if (vm.Operation is { } operation) yield return ("now", $"{operation.Kind} {operation.Id}");
         yield return ("host", $"{vm.Owner} (epoch {vm.Epoch})");
+        foreach (var reason in vm.Frozen ?? [])
+        {
+            yield return ("frozen", $"{reason.Cause} ({reason.Code})");
+            yield return ("next", reason.Fix);
+        }
         yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
         yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");
         yield return ("machine", spec.MachineType);
@@ -121,7 +126,8 @@ internal static class VmSheet
         vm.Operation is { } operation ? new Cell($"{operation.Kind} {operation.Id}", Tone.Warn) : "-",
     ];
 
-    private static Cell StateCell(VmView vm) => vm.OwnerState == HostState.Unreachable
+    private static Cell StateCell(VmView vm) => vm.Frozen is { Count: > 0 } ? new Cell($"{Words.Of(vm.State)}, frozen", Tone.Bad)
+        : vm.OwnerState == HostState.Unreachable
         ? new Cell($"{Words.Of(vm.State)}? (host unreachable)", Tone.Bad) : new Cell(Words.Of(vm.State), StateTone(vm.State));
 
     private static Tone StateTone(VmState state) => state switch

@@ -1,5 +1,6 @@
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 
@@ -14,6 +15,13 @@ public interface IHostAgent
 {
     Task<HostFacts> DescribeAsync(CancellationToken cancel);
     Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel);
+    /// <summary>The epoch of every VM it ever had a part in, also of those that left: what a store that lost commits is found out by.</summary>
+    Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel);
+    /// <summary>All it has written down and all that lies there.</summary>
+    /// <param name="leaksOnly">Without moves and files, which take long to read: for asking every few minutes.</param>
+    Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel);
+    /// <summary>Removes those of these that are still nobody's, judged anew there; never a process. The answer is what is gone.</summary>
+    Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel);
 
     /// <summary>Writes a nonce file into the pool, or reads it back; how sharing is tested instead of asked.</summary>
     Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel);

@@ -72,6 +72,8 @@ public interface IProcesses
     string? WhyNoShares => null;
     /// <summary>What is left of a share whose processes are gone. No error where there is nothing.</summary>
     void RemoveShare(string name) { }
+    /// <summary>Names of the shares there are, used or not; empty where none are kept.</summary>
+    IReadOnlyList<string> Shares => [];
 }
 
 /// <param name="RunAsUid">Uid and gid to run as, with no capability left and none to gain; null is the agent's own.</param>

@@ -13,10 +13,18 @@ public interface IAgentConnector
     void Disconnect(HostId host);
 }
 
-/// <summary>The agent of each host of the cluster.</summary>
-public sealed class AgentDirectory(IAgentConnector connector)
+/// <summary>The agent of each host of the cluster, and what each said last of the epochs it knows.</summary>
+public sealed class AgentDirectory
 {
+    private readonly IAgentConnector connector;
+    private readonly SafetyRules _rules;
     private readonly ConcurrentDictionary<HostId, (string Endpoint, IHostAgent Agent)> _agents = new();
+
+    public AgentDirectory(IAgentConnector connector) : this(connector, SafetyRules.All) { }
+
+    internal AgentDirectory(IAgentConnector connector, SafetyRules rules) => (this.connector, _rules) = (connector, rules);
+
+    public KnownEpochs Epochs { get; } = new();
 
     /// <summary>An unknown host is as silent as an unreachable one.</summary>
     public IHostAgent Of(HostId host) => _agents.TryGetValue(host, out var known) ? known.Agent
@@ -27,6 +35,7 @@ public sealed class AgentDirectory(IAgentConnector connector)
         if (_agents.TryGetValue(host, out var known) && known.Endpoint == endpoint) return known.Agent;
         connector.Disconnect(host);
         var agent = connector.Connect(host, endpoint);
+        if (_rules.Keeps(SafetyRule.FrozenWhenBehind)) agent = new GuardedAgent(host, agent, Epochs);
         _agents[host] = (endpoint, agent);
         return agent;
     }
@@ -34,6 +43,7 @@ public sealed class AgentDirectory(IAgentConnector connector)
     public void Remove(HostId host)
     {
         _agents.TryRemove(host, out _);
+        Epochs.Forget(host);
         connector.Disconnect(host);
     }
 

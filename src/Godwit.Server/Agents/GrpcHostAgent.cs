@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -24,6 +25,32 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync<IReadOnlyList<VmReport>>(deadlines.Question, async options =>
             [.. (await client.ListVmsAsync(new Contracts.ListVmsRequest(), options)).Vms.Select(FromAgent.Record)],
             cancel);
+
+    public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) =>
+        AskAsync<IReadOnlyList<VmEpoch>>(deadlines.Question, async options =>
+        {
+            try
+            {
+                return [.. (await client.ListEpochsAsync(new Contracts.ListEpochsRequest(), options)).Vms.Select(InventoryFromAgent.Record)];
+            }
+            catch (RpcException older) when (older.StatusCode == StatusCode.Unimplemented)
+            {
+                // An agent of the version before: what is there it tells, what has left it does not.
+                var there = await client.ListVmsAsync(new Contracts.ListVmsRequest(), options);
+                return [.. there.Vms.Select(FromAgent.Record).Select(r => new VmEpoch(r.Spec.Id, r.Epoch, r.IsOwner))];
+            }
+        }, cancel);
+
+    public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => InventoryFromAgent.Record(await client.TakeInventoryAsync(
+            new Contracts.InventoryRequest { LeaksOnly = leaksOnly }, options)), cancel);
+
+    public Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel) =>
+        AskAsync<IReadOnlyList<Leak>>(deadlines.Step, async options =>
+        {
+            var asked = new Contracts.LeakList { Leaks = { leaks.Select(InventoryFromAgent.Message) } };
+            return [.. (await client.SweepAsync(asked, options)).Leaks.Select(InventoryFromAgent.Record)];
+        }, cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options =>

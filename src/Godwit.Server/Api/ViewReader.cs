@@ -29,14 +29,19 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
     {
         var hosts = (await stores.Hosts.ListAsync()).ToDictionary(h => h.Id, h => h.State);
         var doing = (await stores.Operations.UnfinishedAsync()).ToDictionary(o => o.Vm);
-        return [.. (await stores.Vms.ListAsync(owner)).Select(vm => View(vm, hosts, doing.GetValueOrDefault(vm.Spec.Id)))];
+        var frozen = (await stores.Frozen.ListAsync()).ToDictionary(f => f.Vm, f => f.Reasons);
+        return
+        [
+            .. (await stores.Vms.ListAsync(owner)).Select(vm =>
+                View(vm, hosts, doing.GetValueOrDefault(vm.Spec.Id)) with { Frozen = frozen.GetValueOrDefault(vm.Spec.Id) }),
+        ];
     }
 
     public async Task<VmView> VmAsync(Vm vm)
     {
         var hosts = (await stores.Hosts.ListAsync()).ToDictionary(h => h.Id, h => h.State);
         var doing = (await stores.Operations.UnfinishedAsync()).FirstOrDefault(o => o.Vm == vm.Spec.Id);
-        return View(vm, hosts, doing);
+        return View(vm, hosts, doing) with { Frozen = (await stores.Frozen.FindAsync(vm.Spec.Id))?.Reasons };
     }
 
     public async Task<IReadOnlyList<TemplateView>> TemplatesAsync()

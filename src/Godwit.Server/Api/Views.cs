@@ -22,9 +22,10 @@ public sealed record HostView(
 /// <summary>A VM as the API shows it: its record (<see cref="Vm"/>), its host's state and what is being done with it.</summary>
 /// <param name="OwnerState">While its host is unreachable, <paramref name="State"/> is only what was last known.</param>
 /// <param name="Operation">The one thing being done with it now, or null.</param>
+/// <param name="Frozen">Why nothing is ordered for it, or null.</param>
 public sealed record VmView(
     VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, DateTimeOffset CreatedAt,
-    HostState OwnerState, OperationView? Operation);
+    HostState OwnerState, OperationView? Operation, IReadOnlyList<Refusal>? Frozen = null);
 
 /// <param name="Id">For a move, its migration's id.</param>
 /// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate</c>.</param>

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Inventory;
 using Godwit.Core.Ports;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Server.Store;
@@ -22,7 +24,7 @@ public sealed class HostWatcher(
     private const int AlarmsRememberedMax = 1_000;
     /// <summary>A report may be older than the record it is compared with; what is still so in the next round is so.</summary>
     private const int SightingsForAlarm = 2;
-    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5), FirstLookMax = TimeSpan.FromSeconds(3);
 
     private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
     private readonly ConcurrentDictionary<HostId, int> _misses = new();
@@ -34,8 +36,26 @@ public sealed class HostWatcher(
     /// <summary>A host answers again after it was given up.</summary>
     public event Func<HostId, Task>? Returned;
 
-    public async Task RunAsync(CancellationToken stopping)
+    /// <summary>After each round, with those that answered in it.</summary>
+    public event Func<IReadOnlyCollection<HostId>, CancellationToken, Task>? Answered;
+
+    internal SafetyRules Rules { get; init; } = SafetyRules.All;
+
+    /// <summary>
+    /// Before a server goes on with anything: has any host heard of something that the store has not? Hosts that are slow
+    /// to answer are not waited for longer than 3 s. The rest of the round goes on in what is returned.
+    /// </summary>
+    public async Task<Task> FirstLookAsync(CancellationToken stopping)
     {
+        var round = RoundOnceAsync(stopping);
+        await Joining.AnyAsync(round, Task.Delay(FirstLookMax, time, stopping));
+        return round;
+    }
+
+    /// <param name="first">A round that goes on already.</param>
+    public async Task RunAsync(Task first, CancellationToken stopping)
+    {
+        await first.Joinable();
         while (!stopping.IsCancellationRequested)
         {
             try
@@ -52,10 +72,19 @@ public sealed class HostWatcher(
         }
     }
 
+    private async Task RoundOnceAsync(CancellationToken stopping)
+    {
+        try { await RoundAsync(stopping); }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // Nobody asks any more.
+        catch (StoreFailedException error) { log.LogError(error, "The store refused what the hosts reported"); }
+    }
+
     public async Task RoundAsync(CancellationToken stopping)
     {
         foreach (var batch in (await stores.Hosts.ListAsync()).Chunk(AtOnceMax))
             await Task.WhenAll(batch.Select(host => AskAsync(host, stopping)).ToArray());
+        if (Answered is { } answered)
+            await answered([.. _misses.Where(host => host.Value == 0).Select(host => host.Key)], stopping);
     }
 
     private async Task AskAsync(Host host, CancellationToken stopping)
@@ -66,7 +95,10 @@ public sealed class HostWatcher(
             var agent = agents.Of(host.Id);
             var facts = await agent.DescribeAsync(stopping);
             var reports = await agent.ListVmsAsync(stopping);
+            var epochs = await agent.ListEpochsAsync(stopping);
+            agents.Epochs.Take(host.Id, epochs);
             _misses[host.Id] = 0;
+            if (Rules.Keeps(SafetyRule.FrozenWhenBehind)) await FreezeWhatIsBehindAsync(host.Id, epochs);
             await TakeFactsAsync(host, facts, stopping);
             await TakeReportsAsync(host.Id, reports, known);
         }
@@ -105,8 +137,23 @@ public sealed class HostWatcher(
         }
     }
 
+    /// <summary>Also from hosts that own a VM no longer: what they know of it may be all that is left of a lost commit.</summary>
+    private async Task FreezeWhatIsBehindAsync(HostId host, IReadOnlyList<VmEpoch> epochs)
+    {
+        var ours = await stores.Vms.EpochsAsync();
+        foreach (var said in epochs.Where(e => ours.TryGetValue(e.Vm, out var our) && e.Epoch > our))
+        {
+            if (await stores.Vms.FindKnownAsync(said.Vm) is not { } known || said.Epoch <= known.Vm.Epoch) continue;
+            if (StoreAge.Explains(await stores.Moves.NewestAsync(said.Vm), host, said.Epoch)) continue;
+            await stores.Frozen.FreezeAsync(known, StoreAge.Behind(known.Vm, host, said.Epoch), host,
+                evenIfBusy: StoreAge.IsBeyondAnyOperation(known.Vm, said.Epoch));
+        }
+    }
+
     private async Task TakeAsync(KnownVm vm, HostId host, VmReport? report)
     {
+        // Whose it is then, is settled first.
+        if (report is not null && report.Epoch > vm.Vm.Epoch && await stores.Frozen.FindAsync(vm.Vm.Spec.Id) is not null) return;
         switch (ReportRules.Judge(vm.Vm, host, report))
         {
             case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;

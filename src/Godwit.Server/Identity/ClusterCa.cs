@@ -46,6 +46,28 @@ public sealed class ClusterCa
             pem = Create(randomness, time);
             await disk.WriteDurablyAsync(path, pem, cancel);
         }
+        return Read(pem, path, randomness, time);
+    }
+
+    /// <summary>Reads the CA that is there, and never makes one: a new CA is another cluster's, and its hosts obey nobody else.</summary>
+    /// <exception cref="RefusedException">There is none, or it is broken.</exception>
+    public static async Task<ClusterCa> OpenAsync(
+        string directory, IDisk disk, IRandomness randomness, TimeProvider time, CancellationToken cancel)
+    {
+        string path = Path.Combine(directory, FileName);
+        byte[] pem = await disk.ReadAsync(path, IdentityBundle.FileBytesMax, cancel) ?? throw new RefusedException("ca-missing",
+            $"there is no {path}: without the cluster's CA no host lets anybody in",
+            $"put the backup of it back (godwit server backup-identity made it) and give it mode 0600; where there is none, start an empty "
+            + "server and let every host join again: godwit host token; their VMs go on meanwhile, and are taken in as each host joins");
+        return Read(pem, path, randomness, time);
+    }
+
+    /// <summary>The file as it is, for a backup: certificate and key.</summary>
+    public static Task<byte[]?> ReadFileAsync(string directory, IDisk disk, CancellationToken cancel) =>
+        disk.ReadAsync(Path.Combine(directory, FileName), IdentityBundle.FileBytesMax, cancel);
+
+    private static ClusterCa Read(byte[] pem, string path, IRandomness randomness, TimeProvider time)
+    {
         try
         {
             string text = Encoding.UTF8.GetString(pem);

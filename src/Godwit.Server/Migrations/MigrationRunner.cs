@@ -30,15 +30,22 @@ public sealed class MigrationRunner(
     {
         foreach (var move in await moves.UnfinishedAsync())
         {
-            log.LogInformation("Going on with {Move} of {Vm}, {Phase}", move.Id, move.VmName, move.Phase);
-            live.Begin(move);
             lock (_one)
             {
+                if (IsRun(move.Id)) continue; // A host that came back had it taken up again already.
+                log.LogInformation("Going on with {Move} of {Vm}, {Phase}", move.Id, move.VmName, move.Phase);
+                live.Begin(move);
                 if (move.Phase == Phase.Queued) _waiting.Add(_next++, move);
                 else Start(move);
             }
         }
         BeginWaiting();
+    }
+
+    /// <summary>A task of this server sees to it, or it waits its turn.</summary>
+    public bool IsRun(MoveId id)
+    {
+        lock (_one) return _running.ContainsKey(id) || _waiting.Values.Any(w => w.Id == id);
     }
 
     /// <summary>The move is in the store, queued; it begins when its hosts are free.</summary>
@@ -169,6 +176,8 @@ public sealed class MigrationRunner(
             if (failPoints is not null && running.Move.Phase == Phase.Queued) await failPoints.HitAsync("move.queued");
             // Asked to stop after it was queued and before it was known here: only the store knows.
             if ((await moves.ReadAsync(running.Move.Id)).CancelRequested) running.Cancel.Cancel();
+            // Begun under a record that is not to be believed, and nothing has left: it is taken back. Later its own proofs end it.
+            if (running.Move.Phase < Phase.Memory && await stores.Frozen.FindAsync(running.Move.Vm) is not null) running.Cancel.Cancel();
             live.End(await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token));
         }
         catch (OperationCanceledException) when (_stopping.IsCancellationRequested)

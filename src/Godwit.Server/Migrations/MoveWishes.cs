@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
 using Godwit.Server.Hosts;
@@ -79,6 +80,7 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
         if (vm.State == VmState.Unknown)
             reasons = [.. reasons, new Refusal("vm-unknown", $"nobody can prove where {vm.Spec.Name} runs",
                 "wait until its hosts answer ('godwit host list'); then its state is known again")];
+        if (await stores.Frozen.FindAsync(vm.Spec.Id) is { } frozen) reasons = [.. reasons, StoreAge.Frozen(vm.Spec.Name, frozen.Reasons)];
         var move = new Migration
         {
             Id = numbers.MoveId(),

@@ -33,6 +33,8 @@ public sealed class OperationRunner(Stores stores, VmStory story, ILogger<Operat
         _ = RunAsync(operation, begun);
     }
 
+    public bool IsRun(string id) => _running.ContainsKey(id);
+
     /// <summary>The operation once it has ended. Leaving the wait does not stop it.</summary>
     public async Task<Operation> WaitAsync(string id, CancellationToken leave)
     {

@@ -30,6 +30,8 @@ public sealed class HostStore(Database database, TimeProvider time)
                 pools_unproved = 1
             """,
             ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
+        // A store that was rebuilt without it may not know what it has.
+        if (isNew && work.Number("SELECT COUNT(*) FROM meta WHERE name = 'rebuilt'") > 0) FreezeStore.Await(work, id, time.GetUtcNow());
         if (isNew)
             Say(work, new Happening("host-added",
                 $"{id} added: {facts.Cpus} CPUs, {facts.MemoryBytes >> 20} MiB, {facts.Accelerator}", Host: id.Value));
@@ -113,6 +115,14 @@ public sealed class HostStore(Database database, TimeProvider time)
             work.Execute("INSERT INTO pool_shares (host, pool, share) VALUES (@host, @pool, @share)",
                 ("@host", host.Value), ("@pool", share.Pool), ("@share", share.Share));
     });
+
+    /// <summary>A host that is known by name and address only: asked until it answers.</summary>
+    internal static void PutUnheard(Work work, HostId id, string endpoint, HostFacts facts) => work.Execute(
+        """
+        INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts) VALUES (@id, @endpoint, 0, 0, @memory, @facts)
+        ON CONFLICT (id) DO UPDATE SET endpoint = excluded.endpoint, reachable = 0
+        """,
+        ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
 
     internal static Host? Find(Work work, HostId id) =>
         work.Query($"SELECT {Columns} FROM hosts WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();

@@ -25,6 +25,9 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         """,
         Read, ("@vm", vm?.Value), ("@active", activeOnly ? 1 : 0), ("@limit", Math.Clamp(limit, 1, ListMax))));
 
+    /// <summary>Null where it never moved, as far as is remembered.</summary>
+    public async Task<Migration?> NewestAsync(VmId vm) => (await ListAsync(vm, activeOnly: false, limit: 1)).FirstOrDefault();
+
     /// <summary>All that have not ended, in the order they were asked for.</summary>
     public Task<List<Migration>> UnfinishedAsync() => database.RunAsync(work => work.Query(
         "SELECT doc, cancel_requested FROM migrations WHERE ended = 0 ORDER BY seq", Read));
@@ -105,6 +108,14 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
 
     public Task<Vm> ReadVmAsync(VmId vm) => database.RunAsync(work =>
         VmStore.Find(work, vm) ?? throw new InvariantBrokenException($"VM {vm} is in the store while something is done with it"));
+
+    /// <summary>As <see cref="OperationStore.EndAll"/>, for moves; which of them go on hosts say.</summary>
+    internal static void EndAll(Work work, string why, DateTimeOffset at)
+    {
+        foreach (var left in work.Query("SELECT doc, cancel_requested FROM migrations WHERE ended = 0 ORDER BY seq", Read))
+            work.Execute("UPDATE migrations SET ended = 1, doc = @doc WHERE id = @id",
+                ("@doc", Fields.Doc(left with { End = MoveEnd.NeedsOperator, Reason = why, EndedAt = at })), ("@id", left.Id.Value));
+    }
 
     internal static void Insert(Work work, Migration move)
     {

@@ -1,6 +1,8 @@
 using System.Data.Common;
 using Godwit.Core;
+using Godwit.Core.Checking;
 using Godwit.Core.Migration;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
@@ -63,13 +65,7 @@ public sealed class OperationStore(Database database, TimeProvider time)
             if (!MoveStore.IsNewest(work, move!)) return (null, MoveRepair.Superseded(move!));
             var holder = work.Query("SELECT doc FROM operations WHERE vm = @vm AND ended = 0", Read, ("@vm", move!.Vm.Value));
             if (holder.Count > 0) return (null, Vms.VmVerbs.BusyWith(holder[0]).Reasons[0]);
-            var operation = work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();
-            if (operation is not null) Save(work, operation with { EndedAt = null });
-            else
-                Insert(work, new Operation
-                {
-                    Id = id.Value, Kind = OperationKind.Migrate, Vm = move.Vm, VmName = move.VmName, CreatedAt = move.CreatedAt,
-                }, null);
+            Reopen(work, move);
             var said = fenced is null ? "" : $"; {fenced} is off by a person's word";
             EventStore.Append(work, new Happening("move-repair", $"{move.VmName}: its move is taken up again{said}",
                 move.VmName, move.Source.Value, id.Value), time.GetUtcNow());
@@ -101,6 +97,17 @@ public sealed class OperationStore(Database database, TimeProvider time)
         database.RunAsync(work =>
             (operation.Kind is OperationKind.Start or OperationKind.Resume ? DrainStore.WhyNoStart(work, host) : null)
             ?? Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
+
+    public Task<List<ReservedRoom>> ReservationsAsync() => database.RunAsync(work => work.Query(
+        "SELECT operation, vm, host, bytes FROM reservations ORDER BY operation",
+        row => new ReservedRoom(row.GetString(0), new VmId(row.GetString(1)), new HostId(row.GetString(2)), row.GetInt64(3))));
+
+    /// <summary>Gives back what an operation that has ended had set aside. False: it goes on, or there is nothing.</summary>
+    public Task<bool> ReleaseLeftAsync(string operation) => database.RunAsync(work => work.Execute(
+        """
+        DELETE FROM reservations WHERE operation = @op
+          AND NOT EXISTS (SELECT 1 FROM operations WHERE operations.id = @op AND ended = 0)
+        """, ("@op", operation)) > 0);
 
     /// <summary>A saved VM's owner and next epoch, in one transaction with the operation that brings it back.</summary>
     public Task<Vm> RecordResumeAsync(Operation operation, Vm vm, HostId owner, string savedFile) => database.RunAsync(work =>
@@ -142,12 +149,41 @@ public sealed class OperationStore(Database database, TimeProvider time)
         if (operation is { HasEnded: false }) Save(work, operation with { EndedAt = at });
     }
 
+    /// <summary>The operation of a move that goes on again.</summary>
+    internal static void Reopen(Work work, Migration move)
+    {
+        var operation = work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", move.Id.Value)).FirstOrDefault();
+        if (operation is not null) Save(work, operation with { EndedAt = null, Problem = null });
+        else
+            Insert(work, new Operation
+            {
+                Id = move.Id.Value, Kind = OperationKind.Migrate, Vm = move.Vm, VmName = move.VmName, CreatedAt = move.CreatedAt,
+            }, null);
+    }
+
+    /// <summary>One that was found, as it stands; ended ones too.</summary>
+    internal static void Take(Work work, Operation operation)
+    {
+        Insert(work, operation, null);
+        if (operation.HasEnded) Save(work, operation);
+    }
+
+    /// <summary>Whatever goes on in an older store is over: what became of it is asked of the hosts.</summary>
+    internal static void EndAll(Work work, Api.ApiProblem why, DateTimeOffset at)
+    {
+        foreach (var left in work.Query("SELECT doc FROM operations WHERE ended = 0 ORDER BY seq", Read))
+            Save(work, left with { EndedAt = at, Problem = why });
+        work.Execute("DELETE FROM reservations");
+    }
+
     private static Begun? Begin(Work work, Operation wished, string? requestKey, bool insert = true)
     {
         if (requestKey is not null && FindByRequest(work, requestKey) is { } earlier) return new Begun.Earlier(earlier);
         var holder = work.Query("SELECT doc FROM operations WHERE vm = @vm AND ended = 0", Read, ("@vm", wished.Vm.Value));
         if (holder.Count > 0) return new Begun.Busy(holder[0]);
         if (!insert) return null;
+        if (FreezeStore.Find(work, wished.Vm) is { } frozen)
+            return new Begun.Refused(StoreAge.Frozen(wished.VmName, frozen.Reasons));
         if (VmStore.Find(work, wished.Vm) is null)
             return new Begun.Refused(new Refusal("vm-not-found", $"the VM {wished.VmName} was deleted", "see 'godwit vm list'"));
         Insert(work, wished, requestKey);

@@ -22,10 +22,7 @@ public sealed class TemplateStore(Database database, TimeProvider time)
                     "choose another name: a template never changes under its clones");
         if (work.Number("SELECT COUNT(*) FROM templates") >= TemplatesMax)
             return new Refusal("too-many-templates", $"there are {TemplatesMax} templates", "delete one with 'godwit template delete'");
-        work.Execute(
-            "INSERT INTO templates (name, pool, share, file, created_at, doc) VALUES (@name, @pool, @share, @file, @at, @doc)",
-            ("@name", template.Name), ("@pool", template.Pool), ("@share", template.Share), ("@file", template.File),
-            ("@at", Fields.Time(template.CreatedAt)), ("@doc", Fields.Doc(template)));
+        Put(work, template);
         EventStore.Append(work, new Happening("template-imported",
             $"template {template.Name}: {template.VirtualBytes >> 20} MiB, sha256 {template.Sha256[..12]}…"), time.GetUtcNow());
         return null;
@@ -48,6 +45,11 @@ public sealed class TemplateStore(Database database, TimeProvider time)
             ("@share", template.Share), ("@file", template.File));
         return ((Refusal?)null, left == 0);
     });
+
+    internal static void Put(Work work, Template template) => work.Execute(
+        "INSERT INTO templates (name, pool, share, file, created_at, doc) VALUES (@name, @pool, @share, @file, @at, @doc)",
+        ("@name", template.Name), ("@pool", template.Pool), ("@share", template.Share), ("@file", template.File),
+        ("@at", Fields.Time(template.CreatedAt)), ("@doc", Fields.Doc(template)));
 
     private static Template? Find(Work work, string name) =>
         work.Query($"{Select} WHERE t.name = @name", Read, ("@name", name)).FirstOrDefault();

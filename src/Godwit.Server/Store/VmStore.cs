@@ -25,6 +25,10 @@ public sealed class VmStore(Database database, TimeProvider time)
 
     public Task DeleteAsync(VmId id) => database.RunAsync(work => Delete(work, id));
 
+    public Task<Dictionary<VmId, Epoch>> EpochsAsync() => database.RunAsync(work => work.Query(
+        $"SELECT id, epoch FROM vms LIMIT {VmsMax}", row => (Id: new VmId(row.GetString(0)), Epoch: new Epoch(row.GetInt64(1))))
+        .ToDictionary(v => v.Id, v => v.Epoch));
+
     /// <summary>A host's VMs with the number of their last change, and whether something is being done with them.</summary>
     public Task<List<KnownVm>> KnownAsync(HostId owner) => database.RunAsync(work => work.Query(
         $"{SelectKnown} WHERE owner = @owner ORDER BY name LIMIT {VmsMax}", ReadKnown, ("@owner", owner.Value)));
@@ -79,8 +83,17 @@ public sealed class VmStore(Database database, TimeProvider time)
         "UPDATE vms SET state = @state, saved_file = @saved, rev = rev + 1 WHERE id = @id AND epoch = @epoch",
         ("@state", Fields.Word(state)), ("@saved", savedFile), ("@id", id.Value), ("@epoch", epoch.Value));
 
+    /// <summary>Whose it is by what hosts proved, or by a person's word: the epoch only grows.</summary>
+    internal static void Settle(Work work, Vm vm) => work.Execute(
+        """
+        UPDATE vms SET owner = @owner, epoch = MAX(epoch, @epoch), state = @state, saved_file = @saved, rev = rev + 1 WHERE id = @id
+        """,
+        ("@owner", vm.Owner.Value), ("@epoch", vm.Epoch.Value), ("@state", Fields.Word(vm.State)), ("@saved", vm.SavedFile),
+        ("@id", vm.Spec.Id.Value));
+
     internal static void Delete(Work work, VmId id)
     {
+        FreezeStore.Lift(work, id);
         work.Execute("DELETE FROM nics WHERE vm = @id", ("@id", id.Value));
         work.Execute("DELETE FROM vms WHERE id = @id", ("@id", id.Value));
     }

@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Server.Operations;
@@ -25,6 +26,8 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         if (vm.State == VmState.Unknown)
             throw new RefusedException("vm-unknown", $"nobody can prove where {vm.Spec.Name} runs",
                 "wait until its hosts answer ('godwit host list'); then its state is known again");
+        if (await stores.Frozen.FindAsync(vm.Spec.Id) is { } frozen)
+            throw new RefusedException([StoreAge.Frozen(vm.Spec.Name, frozen.Reasons)]);
         return operation.Kind switch
         {
             OperationKind.Create => await CreateAsync(operation, vm, stopping),

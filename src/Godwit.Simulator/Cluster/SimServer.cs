@@ -1,5 +1,8 @@
 using Godwit.Core;
+using Godwit.Core.Rebuild;
 using Godwit.Server;
+using Godwit.Server.Agents;
+using Godwit.Server.Rebuild;
 using Godwit.Server.Store;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
@@ -19,7 +22,10 @@ public sealed class SimServer
     private SimStore? _store;
     private int _starts;
 
-    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc) => (Host, _disk, _rpc) = (host, disk, rpc);
+    private readonly SafetyRules _rules;
+
+    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc, SafetyRules rules) =>
+        (Host, _disk, _rpc, _rules) = (host, disk, rpc, rules);
 
     public SimHost Host { get; }
     public SimProcess? Process { get; private set; }
@@ -37,7 +43,7 @@ public sealed class SimServer
             _store = new SimStore(new SqliteDatabase(_disk.DataSource, why => Failed(process, why)), process);
             var control = new ControlPlane(
                 _store, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
-                Host.Clock, new SimLogs(Host.Loop, "server"));
+                Host.Clock, new SimLogs(Host.Loop, "server"), _rules);
             await control.StartAsync();
             return control;
         });
@@ -68,6 +74,42 @@ public sealed class SimServer
     {
         Host.PowerOff();
         _disk.LosePower();
+    }
+
+    /// <summary>A backup of its store, as it is at this moment.</summary>
+    internal IReadOnlyDictionary<string, byte[]> BackUpStore() => _disk.Copy();
+
+    /// <summary>The process ends, and an older store lies where its own was.</summary>
+    internal void PutStoreBack(IReadOnlyDictionary<string, byte[]> backup)
+    {
+        Kill();
+        Host.Loop.Trace("server", "an older store is put in its store's place");
+        _disk.PutBack(backup);
+    }
+
+    /// <summary>The process ends, and nothing of its store is left.</summary>
+    internal void LoseStore()
+    {
+        Kill();
+        Host.Loop.Trace("server", "its store is lost");
+        _disk.Replace();
+    }
+
+    /// <summary>A person runs the shipped rebuilding while the server is down, with these hosts' names and addresses.</summary>
+    internal async Task<RebuildPlan> RebuildAsync(RebuildWish wish, bool fromOld = false)
+    {
+        var process = Host.Start("rebuild");
+        var plan = await process.Context.CallAsync(async () =>
+        {
+            using var store = new SqliteDatabase(_disk.DataSource, why => Host.Loop.Fail(new SimFailedException(why.Message, why)));
+            var (stores, randomness) = (new Stores(store, Host.Clock), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"rebuild {++_starts}")));
+            var rebuild = new StoreRebuild(new AgentDirectory(new SimConnector(_rpc, process)), randomness, Host.Clock);
+            var planned = await rebuild.PlanAsync(wish, fromOld ? stores : null, CancellationToken.None);
+            await rebuild.WriteAsync(planned, stores, null, CancellationToken.None);
+            return planned;
+        });
+        process.Exit(ProcessEnd.Exited);
+        return plan;
     }
 
     internal void FailDiskCalls(int count) => _disk.FailingCalls = count;

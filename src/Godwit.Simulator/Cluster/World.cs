@@ -1,7 +1,9 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
+using Godwit.Server.Rebuild;
 using Godwit.Simulator.Checkers;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Machines;
@@ -39,7 +41,8 @@ public sealed class World
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
-        Server = new SimServer(machine, store, _rpc);
+        Server = new SimServer(
+            machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
@@ -121,6 +124,25 @@ public sealed class World
     public void Promise(MoveId move) => _promised.Add(move);
 
     internal IReadOnlySet<MoveId> Promised => _promised;
+
+    /// <summary>The server's disk dies; its store is made anew from the hosts that answer, and a server starts with it.</summary>
+    public async Task<RebuildPlan> LoseAndRebuildAsync()
+    {
+        Server.LoseStore();
+        return await RebuildAsync();
+    }
+
+    /// <summary>Of the store that lies there nothing is read, or (<paramref name="fromOld"/>) all.</summary>
+    public async Task<RebuildPlan> RebuildAsync(bool fromOld = false)
+    {
+        _promised.Clear(); // What people were told is in no record any more.
+        _rpc.Calm++;
+        var wish = new RebuildWish([.. _agents.Values.Select(a => (new HostId(a.Host.Name), $"{a.Host.Address}:7443"))], []);
+        var plan = await Server.RebuildAsync(wish, fromOld);
+        _rpc.Calm--;
+        await Server.StartAsync();
+        return plan;
+    }
 
     /// <summary>It came back from its file, the same life: nobody lets go of it any more.</summary>
     public void WantBack(string vm) => _letGo.Remove(vm);

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Qemu;
 using Godwit.Simulator.Stories;
@@ -32,6 +32,9 @@ public sealed record WorldKnobs
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
     internal Drill? Drill { get; init; }
+
+    /// <summary>The story of a store that goes back in time, instead of a random one.</summary>
+    internal bool StoreGoesBack { get; init; }
 
     /// <param name="focused">Null: the seed decides.</param>
     public static WorldKnobs FromSeed(ulong seed, bool? focused = null)

@@ -70,7 +70,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     {
         host.Loop.DemandLoopThread();
         var prefix = directory.TrimEnd('/') + "/";
-        return [.. _seen.Keys.Concat(_directories).Concat(host.UnixSockets.Keys).Concat(host.Storage.Paths)
+        return [.. _seen.Keys.Concat(_directories).Concat(host.UnixSockets.Keys).Concat(host.RamFiles.Keys).Concat(host.Storage.Paths)
             .Where(p => p.Length > prefix.Length && p.StartsWith(prefix, StringComparison.Ordinal))
             .Select(p => p[prefix.Length..].Split('/')[0]).Distinct().Order(StringComparer.Ordinal)];
     }

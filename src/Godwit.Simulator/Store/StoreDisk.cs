@@ -62,6 +62,28 @@ internal sealed class StoreDisk : IDisposable
     /// <summary>The process that had it open is dead; what it wrote is still seen.</summary>
     public void Abandon() => (Generation, DeadlyCall) = (Generation + 1, 0);
 
+    /// <summary>The disk is another one: nothing of the store is on it. For a server that is down.</summary>
+    public void Replace()
+    {
+        Abandon();
+        _files.Clear();
+    }
+
+    /// <summary>A copy of all that is on it, as a backup takes it.</summary>
+    public IReadOnlyDictionary<string, byte[]> Copy() => _files.ToDictionary(f => f.Key, f => f.Value.Content());
+
+    /// <summary>What a backup had takes the place of everything. For a server that is down.</summary>
+    public void PutBack(IReadOnlyDictionary<string, byte[]> backup)
+    {
+        Replace();
+        foreach (var (path, content) in backup)
+        {
+            var file = Open(path);
+            file.WriteAt(0, content);
+            file.Sync();
+        }
+    }
+
     public void LosePower()
     {
         Abandon();
@@ -107,6 +129,8 @@ internal sealed class StoreFile(StoreDisk? disk)
         target[count..].Clear();
         return count;
     }
+
+    public byte[] Content() => _seen[..(int)Length];
 
     public DiskAnswer WriteAt(long offset, ReadOnlySpan<byte> bytes)
     {

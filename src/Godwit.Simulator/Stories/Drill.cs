@@ -1,4 +1,4 @@
-using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 
@@ -35,6 +35,7 @@ internal sealed record Drill(string Sign, Fault Fault, double SecondsMin = 0)
     public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => knobs with
     {
         Without = rule,
+        StoreGoesBack = rule == SafetyRule.FrozenWhenBehind,
         DuplicateOrders = rule switch { SafetyRule.EpochChecked => 0.2, SafetyRule.BootedOnce => 0.8, _ => knobs.DuplicateOrders },
         IsFocused = knobs.IsFocused && rule != SafetyRule.BootedOnce, // Of people who stop and start, not of moves.
         Drill = rule switch

@@ -25,6 +25,11 @@ public sealed class RandomStory(World world, RunCounts counts)
 
     private async Task TellAsync()
     {
+        if (world.Knobs.StoreGoesBack)
+        {
+            await new BackInTimeStory(world).TellAsync();
+            return;
+        }
         var hosts = world.Agents.Keys.ToList();
         var vms = Enumerable.Range(1, world.Knobs.Vms).Select(n => $"vm{n}").ToList();
         await Task.WhenAll([.. vms.Select(vm => world.CreateVmAsync(vm, hosts[_random.Next(hosts.Count)], LoadOf()))]);

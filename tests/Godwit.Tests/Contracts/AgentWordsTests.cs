@@ -2,6 +2,7 @@ using System.Text.Json;
 using CsCheck;
 using Godwit.Agent.Rpc;
 using Godwit.Core;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -63,6 +64,29 @@ public sealed class AgentWordsTests
     [Fact]
     public void Vm_reports_arrive_as_they_were_sent() => Gens.Report.Sample(report =>
         Same(report, FromAgent.Record(Bytes(ToServer.Message(report), Words.VmReport.Parser))), iter: Samples);
+
+    [Fact]
+    public void Inventories_arrive_as_they_were_sent() => Gens.Report.Sample(report =>
+    {
+        var inventory = new HostInventory
+        {
+            Vms = [new(report.Spec, report.Epoch, report.IsOwner, report.State, report.QemuPid is null, report.Note)],
+            Moves =
+            [
+                .. Enum.GetValues<MoveStanding>().Select(s => new MoveHolding(
+                    new("mv-1"), report.Spec.Id, (MoveSide)((int)s % 3), s, report.Epoch, (int)s % 2 == 0 ? new HostId("h2") : null, (int)s % 5 == 0)),
+            ],
+            Unreadable = [new(report.Spec.Id, "torn")],
+            Files = [new("default", "template-x", 5, 6), new("default", "vm-x", 7)],
+            FilesLeftOff = report.IsOwner,
+            Leaks = [.. Enum.GetValues<LeakKind>().Select(k => new Leak(k, (int)k % 2 == 0 ? report.Spec.Id : null, $"thing {k}", $"what {k}"))],
+            Denied = [new(new("h9"), DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
+        };
+        Same(inventory, InventoryFromAgent.Record(Bytes(InventoryToServer.Message(inventory), Words.HostInventory.Parser)));
+        Assert.Equal(inventory.Leaks, inventory.Leaks.Select(InventoryFromAgent.Message).Select(InventoryToServer.Record));
+        var known = new VmEpoch(report.Spec.Id, report.Epoch, report.IsOwner);
+        Assert.Equal(known, InventoryFromAgent.Record(InventoryToServer.Message(known)));
+    }, iter: Samples);
 
     [Fact]
     public void Source_facts_arrive_as_they_were_sent() => Gens.Source.Sample(facts =>

@@ -1,4 +1,5 @@
 using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Stories;
@@ -50,11 +51,13 @@ public sealed class SafetyRuleTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void Shipped_agents_keep_every_rule_and_nothing_public_changes_that()
+    public void Shipped_agents_and_servers_keep_every_rule_and_nothing_public_changes_that()
     {
         Assert.All(Enum.GetValues<SafetyRule>(), rule => Assert.True(SafetyRules.All.Keeps(rule)));
         Assert.False(typeof(SafetyRules).IsPublic);
         var asking = typeof(HostAgent).GetConstructors().SelectMany(c => c.GetParameters());
         Assert.DoesNotContain(asking, p => p.ParameterType == typeof(SafetyRules));
+        var control = typeof(Godwit.Server.ControlPlane).GetConstructors().SelectMany(c => c.GetParameters());
+        Assert.DoesNotContain(control, p => p.ParameterType == typeof(SafetyRules));
     }
 }

@@ -5,6 +5,7 @@ using Godwit.Agent.Identity;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -40,6 +41,31 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) =>
         DoAsync<IReadOnlyList<VmReport>>("ListVms", () => [.. Vms.Values], cancel);
+
+    /// <summary>Told beside what <see cref="Vms"/> and <see cref="Files"/> say.</summary>
+    public HostInventory Lies { get; set; } = new() { Vms = [] };
+
+    public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => DoAsync<IReadOnlyList<VmEpoch>>("ListEpochs", () =>
+        [.. Vms.Values.Select(v => new VmEpoch(v.Spec.Id, v.Epoch, v.IsOwner))], cancel);
+
+    public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) => DoAsync("TakeInventory", () => Lies with
+    {
+        Vms =
+        [
+            .. Vms.Values.Select(v => new VmHolding(v.Spec, v.Epoch, v.IsOwner, v.State, v.State is VmState.Running or VmState.Paused, v.Note)),
+            .. Lies.Vms,
+        ],
+        Files = [.. Lies.Files, .. Files.Select(f => new PoolFile(f.Value, f.Key, 1 << 20, 1 << 20))],
+        Denied = Identity?.Denied.Hosts ?? [],
+    }, cancel);
+
+    /// <summary>As an agent that finds all of them still to be leaks.</summary>
+    public Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel) =>
+        DoAsync<IReadOnlyList<Leak>>("Sweep", () =>
+        {
+            Lies = Lies with { Leaks = [.. Lies.Leaks.Except(leaks)] };
+            return leaks;
+        }, cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
         DoAsync("WritePoolNonce", () => cluster.Nonces.Add((Directories[pool], nonce)), cancel);

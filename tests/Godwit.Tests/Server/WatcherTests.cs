@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Checking;
 using Godwit.Core.Hosts;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
@@ -64,15 +65,66 @@ public sealed class WatcherTests
     }
 
     [Fact]
-    public async Task A_guest_that_is_found_on_another_host_with_a_newer_epoch_belongs_there()
+    public async Task A_guest_that_a_host_knows_with_a_newer_epoch_than_the_store_is_frozen_until_a_person_settles_it()
     {
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         var vm = await server.CreateVmAsync("web", "h1");
         server.Cluster["h1"].Vms.Clear();
-        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(2), VmState.Running);
-        for (var i = 0; i < 2; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
-        var now = await server.OkAsync<VmView>("GET", "vms/web");
-        Assert.Equal((new HostId("h2"), new Epoch(2), VmState.Running), (now.Owner, now.Epoch, now.State));
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(7), VmState.Running);
+        for (var i = 0; i < 3; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var frozen = await server.OkAsync<VmView>("GET", "vms/web");
+        Assert.Equal((new HostId("h1"), new Epoch(1)), (frozen.Owner, frozen.Epoch));
+        Assert.Equal("h2 knows epoch 7 of web, the store 1: the store is older than its hosts", Assert.Single(frozen.Frozen!).Cause);
+        Assert.Single(await server.Control.Stores.Events.AfterAsync(0, 100), e => e.Kind == "vm-frozen");
+        foreach (var verb in (string[])["start", "stop", "restart", "pause", "save", "resume"])
+            Assert.Equal("vm-frozen", (await server.ProblemAsync("POST", $"vms/web/{verb}")).Code);
+        Assert.Equal("vm-frozen", (await server.ProblemAsync("POST", "vms/web/migrate", new { to = "h2" })).Code);
+        Assert.Equal("vm-frozen", (await server.ProblemAsync("DELETE", "vms/web?force=true")).Code);
+        Assert.Contains(await server.OkAsync<List<Finding>>("GET", "check"), f => f.Code == "vm-frozen" && f.Thing == "web");
+
+        var now = await server.OkAsync<VmView>("POST", "vms/web/adopt", new { });
+        Assert.Equal((new HostId("h2"), new Epoch(7), VmState.Running), (now.Owner, now.Epoch, now.State));
+        Assert.Null(now.Frozen);
+        Assert.DoesNotContain(await server.OkAsync<List<Finding>>("GET", "check"), f => f.Code == "vm-frozen");
+        await server.OkAsync<VmView>("POST", "vms/web/pause");
+    }
+
+    [Fact]
+    public async Task A_host_that_no_longer_owns_a_vm_and_knows_a_newer_epoch_freezes_it_too()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var vm = await server.CreateVmAsync("web", "h1");
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(3), VmState.Stopped) with { IsOwner = false };
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal("store-behind", Assert.Single((await server.OkAsync<VmView>("GET", "vms/web")).Frozen!).Code);
+    }
+
+    [Fact]
+    public async Task A_server_that_starts_with_an_older_store_has_looked_before_it_takes_an_order()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var vm = await server.CreateVmAsync("web", "h1");
+        await server.StopAsync();
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(4), VmState.Running);
+        await server.StartAgainAsync();
+        Assert.Equal("vm-frozen", (await server.ProblemAsync("POST", "vms/web/stop", new { force = true })).Code);
+    }
+
+    [Fact]
+    public async Task A_person_says_where_a_vm_is_to_be_only_where_nothing_of_it_runs_elsewhere()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var vm = await server.CreateVmAsync("web", "h1");
+        server.Cluster["h2"].Vms[vm.Spec.Id] = FakeHost.Report(vm.Spec, new Epoch(3), VmState.Stopped) with { IsOwner = false };
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal("copy-elsewhere", (await server.ProblemAsync("POST", "vms/web/adopt", new { on = "h2" })).Code);
+        server.Cluster["h1"].Silent = true;
+        Assert.Equal("host-silent", (await server.ProblemAsync("POST", "vms/web/adopt", new { on = "h2" })).Code);
+        for (var i = 0; i < 3; i++) await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var settled = await server.OkAsync<VmView>("POST", "vms/web/adopt", new { on = "h2", gone = new[] { "h1" } });
+        Assert.Equal((new HostId("h2"), VmState.Stopped), (settled.Owner, settled.State));
+        await server.OkAsync<VmView>("POST", "vms/web/start");
+        Assert.True(server.Cluster["h2"].Vms[vm.Spec.Id].Epoch > new Epoch(1));
     }
 
     [Fact]

@@ -1,0 +1,70 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.Server.Operations;
+using Godwit.Simulator.Cluster;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>Mistakes that were made once and found late, each told again: undo its mending and the scenario fails.</summary>
+public sealed class PastMistakeScenarios
+{
+    /// <summary>
+    /// Incarnations begin at 1 again where a host had forgotten the VM: the number in an old move's record is then that of
+    /// the QEMU that runs. The restarted agent took it for the copy that was never buried, and ended the VM's only QEMU.
+    /// </summary>
+    [Fact]
+    public void An_agent_that_restarts_does_not_bury_a_guest_that_came_back_under_an_old_moves_incarnation() => World.Run(seed: 61, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        await MovedAsync(world, to: "host2"); // host1 notes: incarnation 1 released.
+        await MovedAsync(world, to: "host1");
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Save, o => o);
+        await DoAsync(world, OperationKind.Resume, o => o with { Host = new HostId("host2") }); // host1 forgets the VM.
+        world.WantBack("web");
+        await MovedAsync(world, to: "host1"); // As incarnation 1 again.
+        Assert.EndsWith("ram-1", world.Copy("web", on: "host1")!.Options.MemoryPath, StringComparison.Ordinal);
+
+        world.Agents["host1"].Kill();
+        await world.Loop.Until(() => world.Agents["host1"].Serving is null);
+        await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
+        await world.SleepAsync(10);
+        Assert.True(world.Runs("web", on: "host1"));
+        Assert.Equal(VmState.Running, (await world.VmAsync("web")).State);
+    });
+
+    /// <summary>A refresh kept the guest standing for up to 10 s before anybody acted; R5 says 2, and no server is needed.</summary>
+    [Fact]
+    public void A_refresh_whose_new_qemu_stands_still_gives_the_guest_back_after_two_seconds_without_a_server() => World.Run(seed: 62, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var move = await world.RefreshAsync("web");
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "inmigrate"));
+        var old = world.Ledger.Alive.Single(q => q.RunState != "inmigrate");
+        await world.Loop.Until(() => !old.IsRunning);
+        var stoodStill = world.Loop.Now;
+        world.Ledger.Alive.Single(q => q != old).Process.Stall();
+        world.Server.Kill();
+
+        await world.Loop.Until(() => old.IsRunning);
+        Assert.InRange((world.Loop.Now - stoodStill).TotalSeconds, 1.9, 3);
+        await world.SleepAsync(1);
+        Assert.Single(world.Ledger.Alive);
+        await world.Server.StartAsync();
+        Assert.Equal(MoveEnd.RolledBack, (await world.EndOfAsync(move)).End);
+    });
+
+    private static async Task MovedAsync(World world, string to)
+    {
+        var move = await world.EndOfAsync(await world.MigrateAsync("web", to));
+        Assert.Equal((MoveEnd.Done, true), (move.End, world.Runs("web", on: to)));
+    }
+
+    private static async Task DoAsync(World world, OperationKind verb, Func<Operation, Operation> with)
+    {
+        var done = await world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", with, null, CancellationToken.None));
+        Assert.Null(done.Problem);
+    }
+}
