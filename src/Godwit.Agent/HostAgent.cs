@@ -60,7 +60,7 @@ public sealed class HostAgent : IHostAgent
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         checks = new MoveChecks(machines, facts, time);
-        var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory), network, new(), time, randomness)
+        var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory, layout.RunDirectory), network, new(), time, randomness)
         {
             FailPoints = new FailPoints(failPoints, time, disk),
         };

@@ -75,6 +75,9 @@ public sealed class RealDisk : IDisk
         SyncParent(path);
     }
 
+    public void Touch(string path) =>
+        File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
+
     public void DeleteFile(string path)
     {
         if (!Path.Exists(path) && new FileInfo(path).LinkTarget is null) return;

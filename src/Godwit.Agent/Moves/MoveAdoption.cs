@@ -24,6 +24,8 @@ namespace Godwit.Agent.Moves;
 /// | target, intent          | gone                              | may have run: lost, nobody resumes                     |
 /// | refresh                 | new one loaded or running         | forward                                                |
 /// | refresh                 | new one not loaded, or withdrawn  | it never got cont: killed, old one goes on             |
+/// | refresh                 | new one gone, never told to run   | it never ran: the old one goes on                      |
+/// | refresh                 | new one gone, told to run         | may have run: lost                                     |
 /// | refresh                 | new one does not answer           | doubt: both are left alone                             |
 /// </summary>
 internal sealed class MoveAdoption(MoveTools tools)
@@ -155,12 +157,14 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         else
         {
-            var mayHaveRun = arrival == Arrival.Gone && old is not null && await MayHaveSentAsync(old);
+            var mayHaveRun = arrival == Arrival.Gone && old is not null
+                && (record.MarksCont ? tools.Journal.WasToldToRun(new MoveId(record.Move)) : await MayHaveSentAsync(old));
             await KillCandidatesAsync(vm);
-            // Sent completely and the new one died: it may have run before, and both wrote the same memory.
+            // It was told to run and died: it may have run before, and both wrote the same memory.
             if (old is null || mayHaveRun) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
             else await ending.KeepAsync("the agent restarted during the refresh");
         }
+        tools.Journal.ForgetToldToRun(new MoveId(record.Move));
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
         return ending;
     }
@@ -217,7 +221,10 @@ internal sealed class MoveAdoption(MoveTools tools)
         try
         {
             var state = await fresh.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
-            return state.Status == QmpRunStatus.InMigrate ? Arrival.NeverRan : await ComesUpAsync(fresh, record.Paused);
+            if (state.Status == QmpRunStatus.InMigrate) return Arrival.NeverRan;
+            tools.Journal.MakeRoomForToldToRun();
+            tools.Journal.MarkToldToRun(new MoveId(record.Move)); // This agent may die in its turn.
+            return await ComesUpAsync(fresh, record.Paused);
         }
         catch (QmpException) { return fresh.IsAlive ? Arrival.Silent : Arrival.Gone; }
     }

@@ -18,8 +18,9 @@ namespace Godwit.Agent.Moves;
 ///   5 owner record, then the old QEMU is ended
 ///
 /// One agent holds both ends, so no token and no sync stand in the pause. After a crash of the agent between 3 and 5
-/// the run state of the new QEMU tells what happened (<see cref="MoveAdoption"/>). The old one never runs again once
-/// the new one may have: they write the same memory.
+/// the run state of the new QEMU tells what happened, or, where that is gone, a mark in memory that is left before
+/// <c>cont</c> (<see cref="MoveAdoption"/>). The old one never runs again once the new one may have: they write the same
+/// memory.
 /// </summary>
 internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tools)
 {
@@ -58,7 +59,8 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 throw new RefusedException([different]);
             await fresh.Qmp.PrepareTargetAsync(fresh.IncomingSocket, sameHost: true);
             await old.Qmp.PrepareSourceAsync(order.Limits, sameHost: true);
-            record = record with { Incarnation = fresh.Incarnation };
+            record = record with { Incarnation = fresh.Incarnation, MarksCont = true };
+            tools.Journal.MakeRoomForToldToRun();
             await tools.Journal.WriteAsync(record);
         }
         catch (Exception)
@@ -91,6 +93,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 await GoOnWithOldAsync(fresh, oldSignals, $"the new QEMU could not load the guest: {loaded}");
                 return;
             }
+            tools.Journal.MarkToldToRun(order.Move); // In memory, no disk is waited for.
             contSent = true;
             if (!paused)
             {
@@ -139,6 +142,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             }
         });
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.SourceLost, Reason = reason }));
+        tools.Journal.ForgetToldToRun(order.Move);
         Board.Stand(MoveStanding.SourceLost, reason);
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }
@@ -172,6 +176,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 await tools.Machines.DropAsync(vm, old);
             }
         });
+        tools.Journal.ForgetToldToRun(order.Move);
         await tools.Machines.ReleaseAsync(vm, order.Move);
         if (!paused) await fresh.Qmp.TryAnnounceSelfAsync();
     }
@@ -194,6 +199,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             if (!paused) await old.Qmp.EnsureRunningAsync(tools.Time);
         }
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = mark, Reason = reason }));
+        tools.Journal.ForgetToldToRun(order.Move);
         Board.Stand(standing, reason);
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }

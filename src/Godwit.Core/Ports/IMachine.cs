@@ -14,6 +14,11 @@ public interface IRandomness
 public interface IDisk
 {
     Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel);
+    /// <summary>
+    /// An empty file that every process sees on return, also once this one is dead; a power cut may take it. Waits for no
+    /// device on tmpfs. No error where it is there already.
+    /// </summary>
+    void Touch(string path);
     /// <summary>Null where there is no such file. Refuses files over <paramref name="bytesMax"/>.</summary>
     Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel);
     /// <summary>Plain names in the directory, sorted ordinal; empty where there is no such directory.</summary>

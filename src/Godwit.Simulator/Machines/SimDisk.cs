@@ -90,6 +90,14 @@ public sealed class SimDisk(SimHost host) : IDisk
 
     public void CreateOwnedDirectory(string path, int ownerUid) => CreateDirectory(path);
 
+    public void Touch(string path)
+    {
+        host.Loop.DemandLoopThread();
+        DemandDirectoryOf(path);
+        if (IsReadOnly && !IsVolatile(path)) throw new IOException($"Read-only file system : '{path}'");
+        _seen.TryAdd(path, []);
+    }
+
     public void DeleteFile(string path)
     {
         host.Loop.DemandLoopThread();

@@ -26,6 +26,7 @@ internal sealed class MemoryDisk : IDisk
     public long? SizeOf(string path) => Files.TryGetValue(path, out var file) ? file.Length : null;
     public void CreateDirectory(string path) { }
     public void CreateOwnedDirectory(string path, int ownerUid) { }
+    public void Touch(string path) => Files.TryAdd(path, []);
     public void DeleteFile(string path) => Files.Remove(path);
     public void DeleteDirectory(string path)
     {

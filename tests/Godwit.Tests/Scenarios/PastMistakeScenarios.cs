@@ -3,6 +3,7 @@ using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 using Godwit.Server.Operations;
 using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Machines;
 using Xunit;
 
 namespace Godwit.Tests.Scenarios;
@@ -55,6 +56,36 @@ public sealed class PastMistakeScenarios
         await world.Server.StartAsync();
         Assert.Equal(MoveEnd.RolledBack, (await world.EndOfAsync(move)).End);
     });
+
+    /// <summary>
+    /// Simulator, seed 22030: the new QEMU of a refresh could not load and ended, while the agent was dead. The next agent could
+    /// not tell that from one that had run, and ended the old one, too.
+    /// </summary>
+    [Fact]
+    public void A_new_qemu_that_was_never_told_to_run_and_is_gone_with_its_agent_leaves_the_guest_at_home() =>
+        World.Run(seed: 63, world => RefreshedByTwoAgentsAsync(world, isTold: false, MoveEnd.RolledBack, VmState.Running));
+
+    [Fact]
+    public void A_new_qemu_that_was_told_to_run_and_is_gone_with_its_agent_may_have_run() =>
+        World.Run(seed: 64, world => RefreshedByTwoAgentsAsync(world, isTold: true, MoveEnd.NeedsOperator, VmState.Crashed));
+
+    private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var move = await world.RefreshAsync("web");
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "inmigrate"));
+        var fresh = world.Ledger.Alive.Single(q => q.RunState == "inmigrate");
+        if (isTold) await world.Loop.Until(() => fresh.IsRunning);
+        else await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "postmigrate"));
+        if (isTold) world.LetGo("web"); // Its memory goes with it: both have written it.
+        world.Agents["host1"].Kill();
+        fresh.Process.Exit(ProcessEnd.Injected);
+
+        var ended = await world.EndOfAsync(move);
+        Assert.True(end == ended.End, $"{ended.End}: {ended.Reason}");
+        Assert.Equal(state, (await world.VmAsync("web")).State);
+        Assert.Equal(state == VmState.Running, world.Runs("web", on: "host1"));
+    }
 
     private static async Task MovedAsync(World world, string to)
     {
