@@ -9,6 +9,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -30,6 +31,7 @@ public sealed class HostAgent : IHostAgent
     private readonly DiskFiles disks;
     private readonly ImageImport images;
     private readonly HostFactsReader facts;
+    private readonly LoadMeter load;
     private readonly MoveChecks checks;
     private readonly MoveDesk moves;
     private readonly SaveVm save;
@@ -38,7 +40,7 @@ public sealed class HostAgent : IHostAgent
     private readonly LeakSweep sweep;
     private readonly AgentPorts ports;
     private readonly string linkAddress;
-    private IReadOnlyList<string> notes = [];
+    private IReadOnlyList<string> notes = [], linkInterfaces = [];
     private IPeerListener? link;
 
     /// <param name="linkAddress"><c>address:port</c> other agents reach this host's link at; port 0 takes a free one.</param>
@@ -59,6 +61,7 @@ public sealed class HostAgent : IHostAgent
         images = new ImageImport(pools, disk, processes, randomness);
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
+        load = new LoadMeter(disk, machines, time);
         checks = new MoveChecks(machines, facts, time);
         var tools = new MoveTools(machines, new MoveJournal(disk, layout.StateDirectory, layout.RunDirectory), network, new(), time, randomness)
         {
@@ -89,12 +92,14 @@ public sealed class HostAgent : IHostAgent
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
 
-    public async Task<HostFacts> DescribeAsync(CancellationToken cancel) =>
-        await facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel) with
-        {
-            Certificate = ports.Identity?.Facts,
-        };
+    public async Task<HostFacts> DescribeAsync(CancellationToken cancel)
+    {
+        var found = await facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);
+        linkInterfaces = [.. found.Links.Select(l => l.Interface)]; // Of these the load is told, too.
+        return found with { Certificate = ports.Identity?.Facts };
+    }
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
+    public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => load.SampleAsync(linkInterfaces, cancel);
 
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => Task.FromResult(inventory.Epochs());
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>

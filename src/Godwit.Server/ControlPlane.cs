@@ -8,6 +8,7 @@ using Godwit.Server.Checking;
 using Godwit.Server.Draining;
 using Godwit.Server.Hosts;
 using Godwit.Server.Identity;
+using Godwit.Server.Loads;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 using Godwit.Server.Rebuild;
@@ -27,7 +28,7 @@ public sealed class ControlPlane
     private readonly CancellationTokenSource _stopping = new();
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
-    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask, _measuring = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
@@ -54,6 +55,7 @@ public sealed class ControlPlane
         var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
         Drains = new DrainVerbs(Stores, drainRunner, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
+        Loads = new LoadWatch(Stores, Agents, time, logs.CreateLogger<LoadWatch>());
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Access = new AccessVerbs(Stores.Access, randomness, time);
@@ -77,6 +79,7 @@ public sealed class ControlPlane
     public MigrationRunner Migrations { get; }
     public MoveWishes Wishes { get; }
     public DrainVerbs Drains { get; }
+    public LoadWatch Loads { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
@@ -97,6 +100,7 @@ public sealed class ControlPlane
         await Drains.ResumeAsync();
         _watching = Watcher.RunAsync(first, _stopping.Token);
         _checking = Checks.RunAsync(_stopping.Token);
+        _measuring = Loads.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -104,7 +108,7 @@ public sealed class ControlPlane
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, _keeping, _checking, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
+        await Task.WhenAll([_watching, _keeping, _checking, _measuring, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
     }
 
     private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");

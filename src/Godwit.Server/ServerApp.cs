@@ -195,6 +195,7 @@ public sealed class ServerApp : IAsyncDisposable
         var api = web.MapGroup("/api/v1");
         api.MapHosts(control);
         api.MapDrains(control, gate.Time);
+        api.MapLoads(control, gate.Time);
         api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);

@@ -18,6 +18,9 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return new Contracts.ListVmsReply { Vms = { reports.Select(ToServer.Message) } };
     }
 
+    public override async Task<Contracts.HostLoad> SampleLoad(Contracts.SampleLoadRequest request, ServerCallContext context) =>
+        LoadToServer.Message(await agent.SampleLoadAsync(context.CancellationToken));
+
     public override async Task<Contracts.ListEpochsReply> ListEpochs(Contracts.ListEpochsRequest request, ServerCallContext context)
     {
         var epochs = await agent.ListEpochsAsync(context.CancellationToken);

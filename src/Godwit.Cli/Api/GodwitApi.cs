@@ -26,6 +26,8 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
 
+    public Task<ClusterLoadView> LoadAsync(CancellationToken cancel) => client.GetAsync<ClusterLoadView>("load", cancel);
+
     public Task<Drain> DrainAsync(string host, CancellationToken cancel) =>
         client.GetAsync<Drain>($"hosts/{Safe(host)}/drain", cancel);
 

@@ -1,6 +1,7 @@
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 
@@ -15,6 +16,8 @@ public interface IHostAgent
 {
     Task<HostFacts> DescribeAsync(CancellationToken cancel);
     Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel);
+    /// <summary>What host and VMs took since it was asked before.</summary>
+    Task<HostLoad> SampleLoadAsync(CancellationToken cancel);
     /// <summary>The epoch of every VM it ever had a part in, also of those that left: what a store that lost commits is found out by.</summary>
     Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel);
     /// <summary>All it has written down and all that lies there.</summary>

@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -25,6 +26,15 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync<IReadOnlyList<VmReport>>(deadlines.Question, async options =>
             [.. (await client.ListVmsAsync(new Contracts.ListVmsRequest(), options)).Vms.Select(FromAgent.Record)],
             cancel);
+
+    public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => AskAsync(deadlines.Question, async options =>
+    {
+        try { return LoadFromAgent.Record(await client.SampleLoadAsync(new Contracts.SampleLoadRequest(), options)); }
+        catch (RpcException older) when (older.StatusCode == StatusCode.Unimplemented)
+        {
+            return new HostLoad { At = time.GetUtcNow(), SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0 }; // Of the version before.
+        }
+    }, cancel);
 
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) =>
         AskAsync<IReadOnlyList<VmEpoch>>(deadlines.Question, async options =>

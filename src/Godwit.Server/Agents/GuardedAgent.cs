@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Rebuild;
@@ -23,6 +24,7 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
 
     public Task<HostFacts> DescribeAsync(CancellationToken cancel) => agent.DescribeAsync(cancel);
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => agent.ListVmsAsync(cancel);
+    public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => agent.SampleLoadAsync(cancel);
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => agent.ListEpochsAsync(cancel);
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>
         agent.TakeInventoryAsync(leaksOnly, cancel);

@@ -91,7 +91,7 @@ public static class DrainRules
     public static Drain With(Drain drain, DrainVm part) =>
         drain with { Vms = [.. drain.Vms.Select(v => v.Vm == part.Vm ? part : v)] };
 
-    /// <param name="live">VMs whose QEMU was found on the host by looking there.</param>
+    /// <param name="live">QEMUs that were found on the host by looking there: their VM's name, or a process no record names.</param>
     public static string Sentence(Drain drain, DrainEnd end, IReadOnlyList<string> live)
     {
         var blocked = drain.Vms.Where(v => v.End == DrainVmEnd.Blocked).Select(v => v.VmName).Union(live).ToList();

@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
+using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
-using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Migrations;
@@ -139,8 +139,12 @@ public sealed class DrainRunner(
             return await stores.Drains.EndAsync(drain, end, DrainRules.Sentence(drain, end, []));
         try
         {
-            var reports = await agents.Of(drain.Host).ListVmsAsync(_stopping.Token);
-            var live = reports.Where(r => r.State is VmState.Running or VmState.Paused).Select(r => r.Spec.Name).ToList();
+            var there = await agents.Of(drain.Host).TakeInventoryAsync(leaksOnly: true, _stopping.Token);
+            List<string> live =
+            [
+                .. there.Vms.Where(vm => vm.HasProcess).Select(vm => vm.Spec.Name),
+                .. there.Leaks.Where(leak => leak.Kind is LeakKind.Process or LeakKind.Copy).Select(leak => $"process {leak.Thing}"),
+            ];
             if (live.Count > 0) end = DrainEnd.Blocked;
             return await stores.Drains.EndAsync(drain, end, DrainRules.Sentence(drain, end, live));
         }

@@ -6,6 +6,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -66,6 +67,10 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
             Lies = Lies with { Leaks = [.. Lies.Leaks.Except(leaks)] };
             return leaks;
         }, cancel);
+
+    public HostLoad Load { get; set; } = new() { At = FakeCluster.Now, SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0 };
+
+    public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => DoAsync("SampleLoad", () => Load, cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) =>
         DoAsync("WritePoolNonce", () => cluster.Nonces.Add((Directories[pool], nonce)), cancel);

@@ -1,0 +1,135 @@
+using System.Collections.Concurrent;
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Loads;
+using Godwit.Core.Ports;
+using Godwit.Server.Agents;
+using Godwit.Server.Store;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server.Loads;
+
+/// <summary>
+/// Asks every host that answers what it takes, every 10 s, keeps the last half hour in memory, and rolls five minutes at a
+/// time up into the store. Lost with the server: half an hour of points; they come again.
+/// </summary>
+public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider time, ILogger<LoadWatch> log)
+{
+    public static readonly TimeSpan Every = TimeSpan.FromSeconds(10), Window = TimeSpan.FromMinutes(30);
+    private const int AtOnceMax = 16;
+    private static readonly int pointsMax = (int)(Window / Every);
+
+    private readonly ConcurrentDictionary<HostId, Track> _hosts = new();
+    private readonly ConcurrentDictionary<VmId, Track> _vms = new();
+    private DateTimeOffset _rolledUpTo = DateTimeOffset.MinValue;
+
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await Task.Delay(Every, time, stopping);
+                await RoundAsync(stopping);
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
+            catch (StoreFailedException error)
+            {
+                log.LogError(error, "The store refused the hosts' load");
+            }
+        }
+    }
+
+    public async Task RoundAsync(CancellationToken stopping)
+    {
+        var hosts = (await stores.Hosts.ListAsync()).ToList();
+        foreach (var batch in hosts.Where(h => h.State != HostState.Unreachable).Chunk(AtOnceMax))
+            await Task.WhenAll(batch.Select(host => AskAsync(host.Id, stopping)).ToArray());
+        await RollUpAsync(time.GetUtcNow());
+        var known = hosts.Select(h => h.Id).ToHashSet();
+        foreach (var gone in _hosts.Keys.Where(h => !known.Contains(h))) _hosts.TryRemove(gone, out _);
+        foreach (var (vm, track) in _vms)
+            if (track.Newest is not { } point || time.GetUtcNow() - point.At > Window) _vms.TryRemove(vm, out _);
+    }
+
+    /// <summary>Null where nothing was heard in the last half hour.</summary>
+    public LoadWindow? Of(HostId host) => _hosts.GetValueOrDefault(host)?.Look(time.GetUtcNow() - Window);
+
+    public LoadWindow? Of(VmId vm) => _vms.GetValueOrDefault(vm)?.Look(time.GetUtcNow() - Window);
+
+    private async Task AskAsync(HostId host, CancellationToken stopping)
+    {
+        try
+        {
+            var load = await agents.Of(host).SampleLoadAsync(stopping);
+            if (load.SpanSeconds <= 0) return;
+            var now = time.GetUtcNow(); // The server's clock for all: hosts' clocks differ.
+            var links = load.Links.Sum(l => l.ReceivedBytesPerSecond + l.SentBytesPerSecond);
+            _hosts.GetOrAdd(host, _ => new Track()).Add(
+                new LoadPoint(now, (float)load.CpuCores, 0, load.MemoryUsedBytes, links, load.Vms.Sum(v => v.DiskBytesPerSecond)), load);
+            foreach (var vm in load.Vms)
+                _vms.GetOrAdd(vm.Vm, _ => new Track()).Add(new LoadPoint(now, (float)vm.CpuCores, (float)vm.WaitCores,
+                    vm.MemoryTouchedBytes, vm.NetworkBytesPerSecond, vm.DiskBytesPerSecond), null);
+        }
+        catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or InvalidDataException)
+        {
+            log.LogDebug("{Host} did not tell its load: {Why}", host, silent.Message); // The watcher says so where it lasts.
+        }
+    }
+
+    private async Task RollUpAsync(DateTimeOffset now)
+    {
+        var slot = LoadStore.SlotOf(now);
+        if (_rolledUpTo == DateTimeOffset.MinValue) _rolledUpTo = slot; // What came before this server is not known to it.
+        if (slot <= _rolledUpTo) return;
+        var (from, to) = (slot - LoadStore.Slot, slot);
+        List<(string Thing, LoadSummary Summary)> rows =
+        [
+            .. _hosts.Select(h => ($"host/{h.Key}", h.Value.Summary(from, to))).Where(r => r.Item2 is not null).Select(r => (r.Item1, r.Item2!)),
+            .. _vms.Select(v => ($"vm/{v.Key}", v.Value.Summary(from, to))).Where(r => r.Item2 is not null).Select(r => (r.Item1, r.Item2!)),
+        ];
+        await stores.Loads.AddAsync(from, rows);
+        _rolledUpTo = slot;
+    }
+
+    /// <summary>One thing's points, and what its host said last. Asked by requests while rounds add to it.</summary>
+    private sealed class Track
+    {
+        private readonly Lock _one = new();
+        private readonly LoadSeries _series = new(pointsMax);
+        private HostLoad? _said;
+
+        public LoadPoint? Newest { get { lock (_one) return _series.Newest; } }
+
+        public void Add(LoadPoint point, HostLoad? said)
+        {
+            lock (_one)
+            {
+                _series.Add(point);
+                _said = said;
+            }
+        }
+
+        public LoadWindow? Look(DateTimeOffset from)
+        {
+            lock (_one)
+            {
+                var points = _series.Since(from);
+                return LoadSummary.Of(points) is { } summary
+                    ? new LoadWindow(points[^1], summary, LoadSummary.CpuToReckonWith(points), _said?.StealCores, _said?.CpuPressure, _said?.MemoryPressure)
+                    : null;
+            }
+        }
+
+        public LoadSummary? Summary(DateTimeOffset from, DateTimeOffset to)
+        {
+            lock (_one) return LoadSummary.Of([.. _series.Since(from).Where(p => p.At < to)]);
+        }
+    }
+}
+
+/// <summary>The last half hour of one host or VM.</summary>
+/// <param name="CpuToReckonWith">Processors' worth: what a decision about it counts with.</param>
+/// <param name="StealCores">Hosts only, as the pressures.</param>
+public sealed record LoadWindow(
+    LoadPoint Now, LoadSummary HalfHour, double CpuToReckonWith, double? StealCores, double? CpuPressure, double? MemoryPressure);
