@@ -4,6 +4,7 @@ using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
+using Godwit.Server.Fencing;
 using Godwit.Server.Hosts;
 using Godwit.Server.Identity;
 using Godwit.Server.Migrations;
@@ -24,12 +25,13 @@ public sealed class ControlPlane
     private readonly CancellationTokenSource _stopping = new();
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
-    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask;
+    private readonly HaWatch _ha;
+    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _haWatching = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
+        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
@@ -46,8 +48,16 @@ public sealed class ControlPlane
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
-        Access = new AccessVerbs(Stores.Access, randomness, time);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
+        var fence = fencing?.Fence ?? new NoFence();
+        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence, Agents,
+            new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, fencing?.Rules ?? SafetyRules.All),
+            logs.CreateLogger<RecoveryRunner>());
+        Fencing = new FenceVerbs(Stores, Recoveries, fence, numbers, time);
+        _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
+            logs.CreateLogger<HaWatch>());
+        Watcher.Knocks += new NewHome(Stores.Fences, Agents, logs.CreateLogger<NewHome>()).WelcomeAsync;
+        Access = new AccessVerbs(Stores.Access, randomness, time);
         if (identity is null) return;
         _joins = new JoinVerbs(identity, Stores.Identity, Hosts, randomness, time);
         _certificates = new CertificateKeeper(identity, Stores, Agents, Watcher, _joins, time, logs.CreateLogger<CertificateKeeper>());
@@ -62,6 +72,8 @@ public sealed class ControlPlane
     public VmVerbs Vms { get; }
     public LiveMoves Live { get; }
     public MigrationRunner Migrations { get; }
+    public RecoveryRunner Recoveries { get; }
+    public FenceVerbs Fencing { get; }
     public MoveWishes Wishes { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
@@ -77,7 +89,9 @@ public sealed class ControlPlane
         Agents.PutAll(await Stores.Hosts.ListAsync());
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
+        await Recoveries.ResumeAsync();
         _watching = Watcher.RunAsync(_stopping.Token);
+        _haWatching = _ha.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -85,8 +99,16 @@ public sealed class ControlPlane
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, _keeping, Operations.StopAsync(), Migrations.StopAsync()]);
+        await Task.WhenAll([_watching, _haWatching, _keeping, Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync()]);
     }
 
     private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");
+}
+
+/// <param name="Fence">What turns hosts off; null: only a person's word is proof.</param>
+/// <param name="SilenceMin">How long a host with VMs marked <c>ha</c> is silent before its fence is tried; null: the default.</param>
+public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null)
+{
+    /// <summary>For the simulator only.</summary>
+    internal SafetyRules Rules { get; init; } = SafetyRules.All;
 }

@@ -119,11 +119,11 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
 
     private struct SafetyRuleChoice
     {
-        public Agent.SafetyRule? Rule { get; private set; }
+        public Core.SafetyRule? Rule { get; private set; }
 
         public bool TryRead(string name)
         {
-            if (!Enum.TryParse<Agent.SafetyRule>(name, out var rule) || !Enum.IsDefined(rule)) return false;
+            if (!Enum.TryParse<Core.SafetyRule>(name, out var rule) || !Enum.IsDefined(rule)) return false;
             Rule = rule;
             return true;
         }

@@ -156,6 +156,22 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     }
 
     /// <summary>
+    /// This host was fenced and the VM lives on elsewhere: what is left of its moves here is given up. A source that waits
+    /// for its target's proof must never run again, whatever the target says.
+    /// </summary>
+    public async Task LeaveAsync(VmId vm)
+    {
+        List<Part> left;
+        lock (gate) left = [.. parts.Values.Where(p => p.Vm == vm)];
+        foreach (var part in left)
+        {
+            if (part.Incoming is { } incoming) await incoming.AbandonAsync("this host was fenced, and the VM started elsewhere");
+            // One that still sends is not cancelled, which would let its guest go on: it ends with its QEMU.
+            if (part.Ending is { } ending) await ending.SettleAsync(TargetProof.Lost);
+        }
+    }
+
+    /// <summary>
     /// Waits until a released copy is buried: a next move may come back at once. The journal line stays: it is what a
     /// late word about this move is answered from.
     /// </summary>

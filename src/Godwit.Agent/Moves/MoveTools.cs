@@ -1,5 +1,6 @@
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
+using Godwit.Core;
 using Godwit.Core.Ports;
 
 namespace Godwit.Agent.Moves;

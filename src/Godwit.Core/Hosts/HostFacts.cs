@@ -51,6 +51,8 @@ public sealed record Host
     public required string Endpoint { get; init; }
     public required HostState State { get; init; }
     public HostFacts? Facts { get; init; }
+    /// <summary>Name of the hook that turns it off; null: none.</summary>
+    public string? Fence { get; init; }
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }
@@ -62,4 +64,6 @@ public enum HostState
     Cordoned,
     /// <summary>Its agent does not answer. Its VMs are unknown, not dead.</summary>
     Unreachable,
+    /// <summary>Proved to be off, and not yet back: what it ran may run elsewhere by now, so nothing is asked of it.</summary>
+    Fenced,
 }

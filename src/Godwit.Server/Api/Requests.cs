@@ -22,6 +22,8 @@ public sealed record CreateVmRequest(string Name)
     public string? Host { get; init; }
     /// <summary>Start it at once.</summary>
     public bool Start { get; init; }
+    /// <summary>Start it elsewhere by itself once its host is proved to be off.</summary>
+    public bool Ha { get; init; }
 }
 
 /// <summary>POST /api/v1/vms/{vm}/stop and /restart.</summary>

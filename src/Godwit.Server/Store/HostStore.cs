@@ -15,7 +15,7 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task<Host?> FindAsync(HostId id) => database.RunAsync(work => Find(work, id));
 
-    /// <summary>Adds it, or changes its endpoint and facts; it is reachable, because it has just answered.</summary>
+    /// <summary>Adds it, or changes its endpoint and facts; it is reachable, because it has just answered; one that is fenced stays so.</summary>
     public Task SaveAsync(HostId id, string endpoint, HostFacts facts) => database.RunAsync(work =>
     {
         var isNew = Find(work, id) is null;
@@ -26,9 +26,11 @@ public sealed class HostStore(Database database, TimeProvider time)
             INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts)
             VALUES (@id, @endpoint, 1, 0, @memory, @facts)
             ON CONFLICT (id) DO UPDATE
-            SET endpoint = excluded.endpoint, reachable = 1, memory_bytes = excluded.memory_bytes, facts = excluded.facts
+            SET endpoint = excluded.endpoint, reachable = CASE WHEN hosts.fenced IS NULL THEN 1 ELSE 0 END,
+                memory_bytes = excluded.memory_bytes, facts = excluded.facts
             """,
             ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
+        if (isNew) FenceStore.KeepClosed(work, id);
         if (isNew)
             Say(work, new Happening("host-added",
                 $"{id} added: {facts.Cpus} CPUs, {facts.MemoryBytes >> 20} MiB, {facts.Accelerator}", Host: id.Value));
@@ -43,12 +45,25 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task SetReachableAsync(HostId id, bool reachable, string why) => database.RunAsync(work =>
     {
-        var changed = work.Execute("UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now",
+        var changed = work.Execute("UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
             ("@now", reachable ? 1 : 0), ("@id", id.Value));
+        if (reachable && changed > 0) work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @id AND ended = 1", ("@id", id.Value));
         if (changed > 0)
             Say(work, reachable
                 ? new Happening("host-reachable", $"{id} answers again", Host: id.Value)
                 : new Happening("host-unreachable", $"{id} does not answer: {why}. Its VMs are unknown, not dead", Host: id.Value));
+    });
+
+    /// <summary>False where there is no such host.</summary>
+    /// <param name="hook">Name of its hook; null: it has none any more.</param>
+    public Task<bool> SetFenceAsync(HostId id, string? hook) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } host) return false;
+        work.Execute("UPDATE hosts SET fence = @hook WHERE id = @id", ("@hook", hook), ("@id", id.Value));
+        if (host.Fence != hook)
+            Say(work, new Happening("host-fence", hook is null ? $"{id} has no fence any more" : $"{id} is fenced by hook {hook}",
+                Host: id.Value));
+        return true;
     });
 
     /// <summary>False where there is no such host.</summary>
@@ -73,6 +88,8 @@ public sealed class HostStore(Database database, TimeProvider time)
         if (vms.Count > 0)
             return new Refusal("host-has-vms", $"{id} still owns {string.Join(", ", vms)}{(vms.Count == 5 ? " …" : "")}",
                 $"move them away or delete them: 'godwit vm list --host {id}'");
+        if (FenceStore.Active(work, id) is { } recovery)
+            return new Refusal("recovery-under-way", $"{id} is being recovered ({recovery.Id})", "wait until that has ended");
         if (work.Number("SELECT COUNT(*) FROM reservations WHERE host = @id", ("@id", id.Value)) > 0)
             return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
         work.Execute("DELETE FROM pool_shares WHERE host = @id", ("@id", id.Value));
@@ -114,14 +131,15 @@ public sealed class HostStore(Database database, TimeProvider time)
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced";
 
     private static Host Read(DbDataReader row) => new()
     {
         Id = new HostId(row.GetString(0)),
         Endpoint = row.GetString(1),
-        State = row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
+        State = !row.IsDBNull(6) ? HostState.Fenced : row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
         Facts = row.Doc<HostFacts>(4),
+        Fence = row.TextOrNull(5),
     };
 
     private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());

@@ -16,10 +16,12 @@ public sealed class SimServer
     private static readonly TimeSpan RestartAfter = TimeSpan.FromSeconds(1);
     private readonly StoreDisk _disk;
     private readonly SimRpc _rpc;
+    private readonly FenceSettings _fencing;
     private SimStore? _store;
     private int _starts;
 
-    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc) => (Host, _disk, _rpc) = (host, disk, rpc);
+    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc, FenceSettings fencing) =>
+        (Host, _disk, _rpc, _fencing) = (host, disk, rpc, fencing);
 
     public SimHost Host { get; }
     public SimProcess? Process { get; private set; }
@@ -37,7 +39,7 @@ public sealed class SimServer
             _store = new SimStore(new SqliteDatabase(_disk.DataSource, why => Failed(process, why)), process);
             var control = new ControlPlane(
                 _store, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
-                Host.Clock, new SimLogs(Host.Loop, "server"));
+                Host.Clock, new SimLogs(Host.Loop, "server"), fencing: _fencing);
             await control.StartAsync();
             return control;
         });

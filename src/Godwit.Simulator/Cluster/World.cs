@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
+using Godwit.Server;
 using Godwit.Server.Api;
 using Godwit.Simulator.Checkers;
 using Godwit.Simulator.Loop;
@@ -39,7 +40,11 @@ public sealed class World
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
-        Server = new SimServer(machine, store, _rpc);
+        Fence = new SimFence(loop, machine.Clock, name => _agents[name].Host) { Mood = knobs.FenceMood };
+        Server = new SimServer(machine, store, _rpc, new FenceSettings(Fence, knobs.SilenceMin)
+        {
+            Rules = knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All,
+        });
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
@@ -54,6 +59,7 @@ public sealed class World
     public SimStorage Storage { get; }
     public GuestLedger Ledger { get; }
     public SimServer Server { get; }
+    internal SimFence Fence { get; }
     public IReadOnlyDictionary<string, SimAgent> Agents => _agents;
 
     /// <summary>
@@ -78,7 +84,7 @@ public sealed class World
     public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
     {
         Ledger.Loads[name] = load ?? Knobs.Load;
-        var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true };
+        var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true, Ha = Knobs.Ha };
         _rpc.Calm++;
         var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));
         _rpc.Calm--;
@@ -175,8 +181,17 @@ public sealed class World
         await Server.StartAsync();
         _rpc.Calm++;
         foreach (var host in _agents.Values.Select(a => a.Host))
+        {
             await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
+            if (Knobs.Ha) await Server.AskAsync(c => AddFenceAsync(c, host.Name));
+        }
         _rpc.Calm--;
+    }
+
+    private static async Task<bool> AddFenceAsync(ControlPlane control, string host)
+    {
+        await control.Fencing.SetFenceAsync(new HostId(host), SimFence.Hook, CancellationToken.None);
+        return true;
     }
 
     private async Task EndAsync()
@@ -187,7 +202,8 @@ public sealed class World
     }
 
     private async Task<int> UnfinishedAsync() => Server.Serving is null ? 1
-        : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count;
+        : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
+            + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count;
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
     {

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Qemu;
 using Godwit.Simulator.Stories;
@@ -28,7 +28,13 @@ public sealed record WorldKnobs
     /// <summary>An agent that ends is started again by the service manager after about this time; zero: never.</summary>
     public TimeSpan AgentRestart { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The safety rule the agents of this world do not keep; null in every world but those that test the checkers.</summary>
+    /// <summary>VMs are marked <c>ha</c>, and every host has a fence.</summary>
+    public bool Ha { get; init; }
+    public FenceMood FenceMood { get; init; }
+    /// <summary>How long a host is silent before its fence is tried.</summary>
+    public TimeSpan SilenceMin { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The safety rule that agents and server of this world do not keep; null in every world but those that test the checkers.</summary>
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
     internal Drill? Drill { get; init; }

@@ -1,4 +1,4 @@
-using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 

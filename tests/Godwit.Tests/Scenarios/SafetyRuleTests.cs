@@ -1,4 +1,5 @@
 using Godwit.Agent;
+using Godwit.Core;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Stories;

@@ -1,9 +1,9 @@
-namespace Godwit.Agent;
+namespace Godwit.Core;
 
 /// <summary>
 /// The rules that keep a guest from being lost, doubled or run from an old state, each named where it is kept. A rule
 /// whose absence no checker notices is not checked at all: so tests leave one out and demand that the simulator finds
-/// what then goes wrong. Shipped agents keep every one; no setting, file or environment changes that.
+/// what then goes wrong. Shipped agents and servers keep every one; no setting, file or environment changes that.
 /// </summary>
 internal sealed record SafetyRules
 {
@@ -46,4 +46,6 @@ internal enum SafetyRule
     EpochChecked,
     /// <summary>An order to start is carried out once: arriving again after that guest has ended, it boots no other.</summary>
     BootedOnce,
+    /// <summary>A silent host's VM is started elsewhere on proof that the host is off, not on its silence.</summary>
+    StartedOnProof,
 }
