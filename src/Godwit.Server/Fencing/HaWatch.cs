@@ -53,7 +53,7 @@ public sealed class HaWatch(
     {
         var hosts = await stores.Hosts.ListAsync();
         if (hosts.All(host => host.State != HostState.Unreachable)) return []; // Nearly always: nothing more is read.
-        var ha = (await stores.Vms.ListAsync()).Where(vm => vm.Ha && HaRules.IsToRun(vm)).ToLookup(vm => vm.Owner);
+        var ha = await stores.Fences.HaVmsAsync();
         List<HostStanding> standings = [];
         foreach (var host in hosts)
         {

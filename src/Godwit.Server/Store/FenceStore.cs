@@ -88,6 +88,12 @@ public sealed class FenceStore(Database database, TimeProvider time)
             return after;
         });
 
+    /// <summary>VMs marked <c>ha</c> that run, or may run, by each host they may run on: their owner, and the sides of an open move.</summary>
+    public Task<ILookup<HostId, VmId>> HaVmsAsync() => database.RunAsync(work => VmStore.List(work)
+        .Where(vm => vm.Ha && HaRules.IsToRun(vm))
+        .SelectMany(vm => MoveStore.OpenSidesOf(work, vm.Spec.Id).Append(vm.Owner).Distinct().Select(host => (Host: host, Vm: vm.Spec.Id)))
+        .ToLookup(pair => pair.Host, pair => pair.Vm));
+
     /// <summary>
     /// Chooses which VMs this recovery is about, once: those of the host, and those whose move has it as a side. Throws
     /// <see cref="InvariantBrokenException"/> without a proof.
@@ -97,7 +103,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
         var recovery = Find(work, id) ?? throw new InvariantBrokenException($"recovery {id} is in the store");
         if (recovery.Vms is not null) return recovery;
         Invariant.Holds(InForce(work, recovery.Host) is not null);
-        var touched = VmStore.List(work).Where(vm => vm.Owner == recovery.Host || MoveStore.IsSideOfNewest(work, vm.Spec.Id, recovery.Host));
+        var touched = VmStore.List(work).Where(vm => vm.Owner == recovery.Host || MoveStore.OpenSidesOf(work, vm.Spec.Id).Contains(recovery.Host));
         var planned = recovery with
         {
             Vms = [.. HaRules.Order(touched.Where(vm => HaRules.IsWanted(vm, recovery.Scope)))

@@ -98,12 +98,12 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         .ConvertAll(move => move.Epoch);
 
     /// <summary>
-    /// Of its newest move, where that goes on or ended without anybody knowing where the guest is: only then the record may
-    /// name the other side.
+    /// Both hosts of its newest move, where that goes on or ended without anybody knowing where the guest is: only then it may
+    /// be elsewhere than the record says.
     /// </summary>
-    internal static bool IsSideOfNewest(Work work, VmId vm, HostId host) => NewestOf(work, vm) is { } move
-        && (move.Source == host || move.Target == host)
-        && (move.End is null || (move.End == MoveEnd.NeedsOperator && VmStore.Find(work, vm) is { State: VmState.Unknown }));
+    internal static IReadOnlyList<HostId> OpenSidesOf(Work work, VmId vm) => NewestOf(work, vm) is { } move
+        && (move.End is null || (move.End == MoveEnd.NeedsOperator && VmStore.Find(work, vm) is { State: VmState.Unknown }))
+            ? [move.Source, move.Target] : [];
 
     public Task<bool> IsFencedAsync(HostId host) => database.RunAsync(work => FenceStore.InForce(work, host) is not null);
 

@@ -22,8 +22,8 @@ public sealed class FencingScenarios
         await world.CreateVmAsync("db", on: "host1");
         await SetHaAsync(world, "db", false);
         world.Agents["host1"].Host.PowerOff();
-        await world.Loop.Until(() => RunsElsewhere(world, "web", than: "host1"));
-
+        Assert.Equal(RecoveryEnd.Done, (await RecoveredAsync(world)).End);
+        Assert.True(RunsElsewhere(world, "web", than: "host1"));
         var proof = await world.Server.AskAsync(c => c.Stores.Fences.InForceAsync(new HostId("host1")));
         Assert.Equal((FenceKind.Command, "ha", 0), (proof!.Kind, proof.By, proof.ExitCode));
         Assert.Equal(new HostId("host1"), (await world.VmAsync("db")).Owner);
@@ -313,15 +313,15 @@ public sealed class FencingScenarios
     /// <summary>The recovery of a host, once there is one and it has ended.</summary>
     private static async Task<HostRecovery> RecoveredAsync(World world, string host = "host1")
     {
-        while (true)
+        for (var limit = world.Loop.Now + TimeSpan.FromHours(1); world.Loop.Now < limit; await world.SleepAsync(1))
         {
             try
             {
                 if (world.Server.Serving is not null && await NewestAsync(world, host) is { End: not null } ended) return ended;
             }
             catch (ServerGoneException) { } // The next server goes on.
-            await world.SleepAsync(1);
         }
+        throw new InvalidOperationException($"no recovery of {host} ended within an hour");
     }
 
     private static async Task EventsAsync(World world, params string[] kinds)
