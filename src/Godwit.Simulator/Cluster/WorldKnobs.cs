@@ -62,8 +62,21 @@ public sealed record WorldKnobs
         };
     }
 
+    /// <summary>A world whose VMs are marked <c>ha</c> and whose bad luck is hosts that fall silent.</summary>
+    public static WorldKnobs Silent(ulong seed)
+    {
+        var random = SimRandom.Fork(seed, "silent");
+        var moods = Enum.GetValues<FenceMood>();
+        return FromSeed(seed, focused: false) with
+        {
+            Hosts = 3 + random.Next(3), Vms = 1 + random.Next(4), IsFocused = false, Ha = true,
+            FenceMood = random.Chance(0.6) ? FenceMood.Kills : moods[random.Next(moods.Length)],
+            SilenceMin = TimeSpan.FromSeconds(15 + random.Next(30)),
+        };
+    }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{(IsFocused ? "focused " : "")}hosts={Hosts} vms={Vms} "
+        $"{(IsFocused ? "focused " : Ha ? "silent " : "")}hosts={Hosts} vms={Vms} "
         + $"link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
         + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");
