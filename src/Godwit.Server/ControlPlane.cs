@@ -25,6 +25,7 @@ public sealed class ControlPlane
     private readonly CancellationTokenSource _stopping = new();
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
+    private readonly PoolSharing _sharing;
     private readonly HaWatch _ha;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _haWatching = Task.CompletedTask;
 
@@ -36,7 +37,7 @@ public sealed class ControlPlane
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
         Agents = new AgentDirectory(connector);
-        var sharing = new PoolSharing(Stores.Hosts, Agents, randomness);
+        var sharing = _sharing = new PoolSharing(Stores.Hosts, Agents, randomness);
         Hosts = new HostVerbs(Stores.Hosts, Agents, sharing);
         Watcher = new HostWatcher(Stores, Agents, sharing, time, logs.CreateLogger<HostWatcher>());
         Templates = new TemplateVerbs(Stores, Agents, time);
@@ -87,6 +88,7 @@ public sealed class ControlPlane
     {
         if (_certificates is not null) await _certificates.LoadAsync();
         Agents.PutAll(await Stores.Hosts.ListAsync());
+        await _sharing.LoadAsync();
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
         await Recoveries.ResumeAsync();

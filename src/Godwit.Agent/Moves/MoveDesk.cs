@@ -33,10 +33,14 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     /// The guest went, and the last agent died before it had ended the copy it left. Never one that came back since:
     /// incarnations begin at 1 again where a host had forgotten the VM, so a number alone says nothing.
     /// </summary>
-    private bool IsUnburied(MoveRecord record) => record is { Role: MoveRole.Source, Mark: MoveMark.Released }
-        && tools.Machines.Find(new VmId(record.Vm)) is { } vm
-        && (vm.Epoch.Value < record.NewEpoch || (vm.Epoch.Value == record.NewEpoch && !vm.Record.IsOwner
-            && vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation)));
+    private bool IsUnburied(MoveRecord record) => record.Mark == MoveMark.Released
+        && tools.Machines.Find(new VmId(record.Vm)) is { } vm && record.Role switch
+        {
+            MoveRole.Source => vm.Epoch.Value < record.NewEpoch || (vm.Epoch.Value == record.NewEpoch && !vm.Record.IsOwner
+                && vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation)),
+            MoveRole.Refresh => MoveAdoption.HasOldCopy(vm, record),
+            _ => false,
+        };
 
     private async Task AdoptAsync(MoveRecord record)
     {

@@ -27,7 +27,7 @@ internal sealed class RecoverHost(
     SafetyRules rules)
 {
     private const int FenceTriesMax = 3, VmsAtOnceMax = 4;
-    private const string Watch = "ha";
+    private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(2);
 
     /// <param name="wordGiven">Cancelled when a person's word has come: a hook that runs is not waited for.</param>
     public async Task<HostRecovery> RunAsync(string id, CancellationToken wordGiven, CancellationToken stopping)
@@ -70,8 +70,12 @@ internal sealed class RecoverHost(
 
     private async Task TryHookAsync(HostRecovery recovery, string hook, CancellationToken stop)
     {
-        if (recovery.FenceTries > 0) await Task.Delay(HaRules.PauseBefore(recovery.FenceTries), time, stop);
-        if (await stores.Hosts.FindAsync(recovery.Host) is { State: HostState.Ready or HostState.Cordoned }) return; // Heard of meanwhile.
+        var pause = recovery.FenceTries > 0 ? HaRules.PauseBefore(recovery.FenceTries) : TimeSpan.Zero;
+        for (var since = time.GetTimestamp(); ; await Task.Delay(LookEvery, time, stop))
+        {
+            if (await stores.Hosts.FindAsync(recovery.Host) is null or { State: HostState.Ready or HostState.Cordoned }) return; // Heard of.
+            if (time.GetElapsedTime(since) >= pause) break;
+        }
         var entry = new AuditEntry(recovery.Id, recovery.By, null, "server", null, "run fence hook", $"hosts/{recovery.Host}");
         await audit.BeginAsync(entry with { Detail = hook }, isSafety: false);
         await stores.Fences.ChangeAsync(recovery.Id, r => r with { FenceTries = r.FenceTries + 1 });
@@ -112,5 +116,5 @@ internal sealed class RecoverHost(
     private Task<HostRecovery> EndAsync(string id, RecoveryEnd end, string? reason) => stores.Fences.EndAsync(id, end, reason);
 
     /// <summary>The actor under which the server's own watch acts.</summary>
-    public static string WatchsName => Watch;
+    public const string WatchsName = "ha";
 }

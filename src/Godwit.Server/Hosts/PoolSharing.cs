@@ -18,6 +18,16 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     /// <summary>Hosts whose last proof met one that did not answer: they may share more than is known.</summary>
     private readonly ConcurrentDictionary<HostId, bool> _incomplete = new();
 
+    /// <summary>
+    /// A former server may have ended before it could ask those that were silent: where pools of one name are several
+    /// directories, that is proved once more.
+    /// </summary>
+    public async Task LoadAsync()
+    {
+        foreach (var pool in (await hosts.SharesAsync()).GroupBy(s => s.Pool).Where(g => g.Select(s => s.Share).Distinct().Count() > 1))
+            foreach (var share in pool) _incomplete[share.Host] = true;
+    }
+
     public bool IsIncomplete(HostId host) => _incomplete.ContainsKey(host);
 
     /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>

@@ -19,8 +19,9 @@ public sealed class FenceStore(Database database, TimeProvider time)
     public Task<FenceProof?> InForceAsync(HostId host) => database.RunAsync(work => InForce(work, host));
 
     /// <summary>
-    /// Durable on return: from now on nothing is asked of the host, and its VMs may get another home. Refused where it has
-    /// answered meanwhile: then nobody knows what was begun there since.
+    /// Durable on return: from now on nothing is asked of the host, and its VMs may get another home. A person's word is refused
+    /// where the host answers. A hook's is not: the host may have answered just before it went off, or already be up again,
+    /// and while a recovery goes on nothing is begun there.
     /// </summary>
     public Task<Refusal?> ProveAsync(FenceProof proof) => database.RunAsync<Refusal?>(work => Prove(work, proof));
 
@@ -184,7 +185,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
     {
         var host = HostStore.Find(work, proof.Host);
         if (host is null) return new Refusal("host-not-found", $"there is no host {proof.Host}", "see 'godwit host list'");
-        if (host.State is Core.Hosts.HostState.Ready or Core.Hosts.HostState.Cordoned)
+        if (proof.Kind == FenceKind.Person && host.State is (Core.Hosts.HostState.Ready or Core.Hosts.HostState.Cordoned))
             return new Refusal("host-answers", $"{proof.Host} answers, so it is not off",
                 $"empty it by moving its VMs, or turn it off first; what it runs: 'godwit vm list --host {proof.Host}'");
         var seq = work.Number("SELECT MAX(seq) FROM fence_proofs") + 1;

@@ -15,6 +15,8 @@ internal sealed class SimFence(SimLoop loop, TimeProvider time, Func<string, Sim
 
     public FenceMood Mood { get; set; } = FenceMood.Kills;
     public int Runs { get; private set; }
+    /// <summary>Everything is healed: no host is turned off any more.</summary>
+    public bool IsCalm { get; set; }
 
     public Task<Refusal?> WhyNotAsync(string hook, CancellationToken cancel) => Task.FromResult(hook == Hook ? null
         : new Refusal("fence-not-usable", $"there is no hook {hook}", $"use {Hook}"));
@@ -24,11 +26,18 @@ internal sealed class SimFence(SimLoop loop, TimeProvider time, Func<string, Sim
         Runs++;
         loop.Trace("fence", $"is asked to turn {host} off, and {Mood}");
         var (mood, takes) = (Mood, _random.NextTime(TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(5)));
-        if (mood is FenceMood.Kills or FenceMood.KillsAndSaysNo or FenceMood.KillsAndHangs) loop.After(takes, hosts(host.Value).PowerOff);
+        var isOff = false;
+        if (mood is FenceMood.Kills or FenceMood.KillsAndSaysNo or FenceMood.KillsAndHangs)
+            loop.After(takes, () =>
+            {
+                if (IsCalm) return;
+                hosts(host.Value).PowerOff();
+                isOff = true;
+            });
         var hangs = mood is FenceMood.Hangs or FenceMood.KillsAndHangs;
         await Task.Delay(hangs ? HangsFor : takes + TimeSpan.FromMilliseconds(100), time, cancel);
         loop.Trace("fence", $"is through with {host}");
-        return hangs ? new FenceOutcome(null, "did not end") : new FenceOutcome(mood == FenceMood.Kills ? 0 : 1, $"simulated: {mood}");
+        return hangs ? new FenceOutcome(null, "did not end") : new FenceOutcome(mood == FenceMood.Kills && isOff ? 0 : 1, $"simulated: {mood}");
     }
 }
 

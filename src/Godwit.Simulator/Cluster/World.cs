@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 using Godwit.Server;
@@ -138,6 +139,7 @@ public sealed class World
     {
         Loop.Trace("world", "everything heals");
         _rpc.Calm++; // For good.
+        Fence.IsCalm = true;
         Net.HealAll();
         foreach (var agent in _agents.Values)
         {
@@ -165,8 +167,12 @@ public sealed class World
     public async Task RestAsync()
     {
         var limit = Loop.Now + EndsWithin;
-        while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
-        await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
+        do
+        {
+            while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
+            await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
+        }
+        while (Loop.Now < limit && await UnfinishedAsync() > 0);
         // A candidate that nobody connects to is taken back after 5 minutes.
         if (Ledger.Alive.Any(q => q.RunState == "inmigrate")) await SleepAsync(330);
     }
@@ -203,7 +209,8 @@ public sealed class World
 
     private async Task<int> UnfinishedAsync() => Server.Serving is null ? 1
         : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
-            + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count;
+            + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count
+            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).Count(host => host.State == HostState.Fenced);
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
     {
