@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
 using Godwit.Server.Api;
 
@@ -23,6 +24,19 @@ internal sealed class GodwitApi(ApiClient client)
     /// <param name="act">cordon, uncordon, revoke.</param>
     public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<HostView> SetHostAsync(string name, HostSettingsRequest wish, CancellationToken cancel) =>
+        client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/settings", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<HostRecovery> FenceHostAsync(string name, CancellationToken cancel) =>
+        client.SendAsync<HostRecovery>(HttpMethod.Post, $"hosts/{Safe(name)}/fence", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<HostRecovery> RecoverHostAsync(string name, RecoverHostRequest wish, CancellationToken cancel) =>
+        client.SendAsync<HostRecovery>(HttpMethod.Post, $"hosts/{Safe(name)}/recover", wish, ApiClient.AnswerTimeMax, cancel);
+
+    /// <summary>The newest one of this host, as it stands now.</summary>
+    public Task<HostRecovery> RecoveryAsync(string host, CancellationToken cancel) =>
+        client.GetAsync<HostRecovery>($"hosts/{Safe(host)}/recovery", cancel);
 
     public Task RemoveHostAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
@@ -56,6 +70,9 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<VmView> CreateVmAsync(CreateVmRequest wish, CancellationToken cancel) =>
         client.SendAsync<VmView>(HttpMethod.Post, "vms", wish, slowCallMax, cancel);
+
+    public Task<VmView> SetVmAsync(string name, VmSettingsRequest wish, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(name)}/settings", wish, ApiClient.AnswerTimeMax, cancel);
 
     /// <param name="act">start, stop, restart, pause, resume, save.</param>
     public Task<VmView> ActAsync(string name, string act, object? body, CancellationToken cancel) =>

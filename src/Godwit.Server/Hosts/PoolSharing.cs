@@ -14,6 +14,7 @@ namespace Godwit.Server.Hosts;
 public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomness randomness)
 {
     public const int PoolsMax = 64;
+    private const int TriesMax = 3;
 
     /// <summary>Hosts whose last proof met one that did not answer: they may share more than is known.</summary>
     private readonly ConcurrentDictionary<HostId, bool> _incomplete = new();
@@ -34,24 +35,32 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
     {
         _incomplete[host] = true;
+        for (var attempt = 1; attempt <= TriesMax; attempt++)
+            if (await TryProveAsync(host, facts, cancel)) return; // Else another host's proof came in between.
+    }
+
+    private async Task<bool> TryProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
+    {
         var incomplete = false;
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
-        var proved = new List<PoolShare>();
+        var (proved, witnesses) = (new List<PoolShare>(), new List<PoolShare>());
         foreach (var pool in facts.Pools.Where(p => p.Writable).Take(PoolsMax))
         {
             var candidates = others.Where(s => s.Pool == pool.Name).ToList();
             var silent = false;
-            var share = candidates.Count == 0 ? null
+            var seen = candidates.Count == 0 ? null
                 : await SeenByAsync(host, pool.Name, candidates, () => silent = true, cancel);
-            incomplete |= silent && share is null; // One that sees it is enough.
-            proved.Add(new PoolShare(host, pool.Name, share ?? OwnShare(pool.Name, mine, candidates)));
+            if (seen is not null) witnesses.Add(seen);
+            incomplete |= silent && seen is null; // One that sees it is enough.
+            proved.Add(new PoolShare(host, pool.Name, seen?.Share ?? OwnShare(pool.Name, mine, candidates)));
         }
-        await hosts.SaveSharesAsync(host, proved);
+        if (!await hosts.SaveSharesAsync(host, proved, witnesses)) return false;
         if (!incomplete) _incomplete.TryRemove(host, out _);
+        return true;
     }
 
-    private async Task<string?> SeenByAsync(
+    private async Task<PoolShare?> SeenByAsync(
         HostId host, string pool, IReadOnlyList<PoolShare> candidates, Action unanswered, CancellationToken cancel)
     {
         var nonce = randomness.NextHex(16);
@@ -60,7 +69,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
         {
             try
             {
-                if (await agents.Of(candidate.Host).SeesPoolNonceAsync(pool, nonce, cancel)) return candidate.Share;
+                if (await agents.Of(candidate.Host).SeesPoolNonceAsync(pool, nonce, cancel)) return candidate;
             }
             catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
             {

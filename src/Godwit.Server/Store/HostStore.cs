@@ -112,13 +112,19 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task<List<PoolShare>> SharesAsync() => database.RunAsync(Shares);
 
-    /// <summary>What <paramref name="host"/>'s pools are, all of them: others are forgotten.</summary>
-    public Task SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares) => database.RunAsync(work =>
+    /// <summary>
+    /// What <paramref name="host"/>'s pools are, all of them: others are forgotten. False where one of the shares it was seen to
+    /// be is no longer what <paramref name="seen"/> says: two hosts proved at once would take over each other's.
+    /// </summary>
+    public Task<bool> SaveSharesAsync(
+        HostId host, IReadOnlyCollection<PoolShare> shares, IReadOnlyCollection<PoolShare> seen) => database.RunAsync(work =>
     {
+        if (seen.Except(Shares(work)).Any()) return false;
         work.Execute("DELETE FROM pool_shares WHERE host = @host", ("@host", host.Value));
         foreach (var share in shares)
             work.Execute("INSERT INTO pool_shares (host, pool, share) VALUES (@host, @pool, @share)",
                 ("@host", host.Value), ("@pool", share.Pool), ("@share", share.Share));
+        return true;
     });
 
     internal static Host? Find(Work work, HostId id) =>
