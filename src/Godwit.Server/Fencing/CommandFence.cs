@@ -7,13 +7,14 @@ namespace Godwit.Server.Fencing;
 /// <summary>
 /// Hooks: programs in one directory of this machine, each of which turns a host off and ends with 0 only once it has seen it
 /// off. Over the API a hook is named, never described; what it needs to know (addresses, passwords) lies beside it. It gets
-/// the host's name, an empty environment, and <see cref="TimeMax"/>.
+/// the host's name as its one argument, an empty environment, and a bounded time.
 /// </summary>
 /// <param name="directory">It, and all above it, must be as trustworthy as the hook.</param>
-public sealed class CommandFence(string directory, IProcesses processes, IProgramFiles files) : IFence
+/// <param name="timeMax">A hook that takes longer is killed, and proves nothing; null: 2 min.</param>
+public sealed class CommandFence(string directory, IProcesses processes, IProgramFiles files, TimeSpan? timeMax = null) : IFence
 {
     public const string DirectoryDefault = "/etc/godwit/fence.d";
-    public static readonly TimeSpan TimeMax = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan timeMaxDefault = TimeSpan.FromMinutes(2);
 
     public Task<Refusal?> WhyNotAsync(string hook, CancellationToken cancel)
     {
@@ -31,7 +32,7 @@ public sealed class CommandFence(string directory, IProcesses processes, IProgra
         if (await WhyNotAsync(hook, cancel) is { } refusal) return new FenceOutcome(null, refusal.Cause);
         try
         {
-            var ended = await processes.RunAsync(new Command(PathOf(hook), [host.Value]), TimeMax, cancel);
+            var ended = await processes.RunAsync(new Command(PathOf(hook), [host.Value]), timeMax ?? timeMaxDefault, cancel);
             return new FenceOutcome(ended.ExitCode, Shown(ended.Output + ended.Error));
         }
         catch (IOException notEnded)
