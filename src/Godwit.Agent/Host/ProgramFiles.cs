@@ -45,7 +45,8 @@ public sealed class ProgramFiles : IProgramFiles
     {
         var buffer = new byte[Libc.StatxBytes];
         if (Libc.Statx(Libc.AtCurrentDirectory, path, Libc.AtNoFollow, Libc.StatxBasic, buffer) != 0) return null;
-        return new FileStanding(MemoryMarshal.Read<uint>(buffer.AsSpan(Libc.StatxUidAt)), MemoryMarshal.Read<ushort>(buffer.AsSpan(Libc.StatxModeAt)));
+        return new FileStanding(
+            MemoryMarshal.Read<uint>(buffer.AsSpan(Libc.StatxUidAt)), MemoryMarshal.Read<ushort>(buffer.AsSpan(Libc.StatxModeAt)));
     }
 }
 

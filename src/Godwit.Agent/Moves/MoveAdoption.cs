@@ -130,7 +130,8 @@ internal sealed class MoveAdoption(MoveTools tools)
         if (record.IsSettled)
         {
             board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
-            if (vm is not null && HasOldCopy(vm, record)) await tools.StubbornlyAsync(() => KillCandidatesAsync(vm)); // All but the new one.
+            // All but the new one.
+            if (vm is not null && HasOldCopy(vm, record)) await tools.StubbornlyAsync(() => KillCandidatesAsync(vm));
             return ending;
         }
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));

@@ -14,7 +14,8 @@ internal static class HostFenceCommands
     {
         var fence = new Option<string>("--fence")
         {
-            Description = "The hook on the server's machine that turns this host off; 'none' takes it away.", HelpName = "NAME", Required = true,
+            Description = "The hook on the server's machine that turns this host off; 'none' takes it away.",
+            HelpName = "NAME", Required = true,
         };
         return verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
         {
@@ -35,7 +36,8 @@ internal static class HostFenceCommands
     {
         var fenced = new Option<bool>("--fenced")
         {
-            Description = "My word: this host is off, and stays off until it has been looked at. If its VMs still run there, they run twice.",
+            Description = "My word: this host is off, and stays off until it has been looked at. "
+                + "If its VMs still run there, they run twice.",
         };
         var confirm = new Option<string?>("--confirm") { Description = "With --fenced: the host's name once more.", HelpName = "HOST" };
         return verbs.Verb("recover", "Bring the VMs of a silent host back elsewhere, once it is proved to be off.",
@@ -58,7 +60,8 @@ internal static class HostFenceCommands
             while (true)
             {
                 foreach (var vm in recovery.Vms ?? [])
-                    if (vm.Outcome is not null && told.Add(vm.Vm.Value)) session.Screen.Line($"{vm.Name} {vm.Outcome}.", vm.Failed ? Tone.Bad : Tone.Plain);
+                    if (vm.Outcome is not null && told.Add(vm.Vm.Value))
+                        session.Screen.Line($"{vm.Name} {vm.Outcome}.", vm.Failed ? Tone.Bad : Tone.Plain);
                 if (recovery.End is not null) break;
                 await Task.Delay(lookEvery, session.Time, cancel);
                 recovery = await session.Api.RecoveryAsync(recovery.Host.Value, cancel);

@@ -79,7 +79,10 @@ internal static class VmCommands
     {
         var names = NamesArgument();
         var ha = new Option<string>("--ha")
-        { Description = "Whether it is started elsewhere by itself once its host is proved to be off.", HelpName = "on|off", Required = true };
+        {
+            Description = "Whether it is started elsewhere by itself once its host is proved to be off.",
+            HelpName = "on|off", Required = true,
+        };
         ha.AcceptOnlyFromAmong("on", "off");
         return verbs.Verb("set", "Settings of VMs.", (session, parsed, cancel) =>
             Verbs.ForEachAsync(session, parsed.GetValue(names)!,

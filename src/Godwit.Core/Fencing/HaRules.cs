@@ -16,6 +16,9 @@ public static class HaRules
     public static (HostId? Host, string? Held) Choose(
         IReadOnlyList<HostStanding> hosts, TimeSpan silenceMin, bool automaticUnderWay)
     {
+        // Fenced by a person, who left its VMs: the proof is there.
+        var proved = hosts.FirstOrDefault(h => h is { IsFenced: true, HaVms: > 0, GaveUp: false });
+        if (proved is not null && !automaticUnderWay) return (proved.Host, null);
         var counted = hosts.Where(h => !h.IsFenced).ToList();
         var silent = counted.Where(h => h.IsSilent).OrderByDescending(h => h.SilentFor)
             .ThenBy(h => h.Host.Value, StringComparer.Ordinal).ToList();

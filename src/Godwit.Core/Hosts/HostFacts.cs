@@ -50,6 +50,9 @@ public sealed record Host
     /// <summary>Where its agent listens for the server: <c>address:port</c>.</summary>
     public required string Endpoint { get; init; }
     public required HostState State { get; init; }
+    /// <summary>Its agent answered the last question: what runs there is known.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool Answers => State is HostState.Ready or HostState.Cordoned;
     public HostFacts? Facts { get; init; }
     /// <summary>Name of the hook that turns it off; null: none.</summary>
     public string? Fence { get; init; }

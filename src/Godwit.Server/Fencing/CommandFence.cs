@@ -22,7 +22,8 @@ public sealed class CommandFence(string directory, IProcesses processes, IProgra
             return Answer(new Refusal("bad-fence", $"'{OneLine.Of(hook)}' cannot be a hook's name", $"a name is {Names.Rule}"));
         return Answer(files.WhyNotTrusted(PathOf(hook)) is not { } why ? null
             : new Refusal("fence-not-usable", $"hook {hook} cannot be run: {why}",
-                $"on the server's machine: put it at {PathOf(hook)}, owned by root, mode 0755 or stricter, and all directories above it too"));
+                $"on the server's machine: put it at {PathOf(hook)}, owned by root, mode 0755 or stricter, "
+                + "and all directories above it too"));
 
         static Task<Refusal?> Answer(Refusal? refusal) => Task.FromResult(refusal);
     }

@@ -20,7 +20,8 @@ public sealed class FenceVerbs(Stores stores, RecoveryRunner runner, IFence fenc
 
     public async Task SetHaAsync(VmId vm, bool ha)
     {
-        if (!await stores.Vms.SetHaAsync(vm, ha)) throw new RefusedException("vm-not-found", $"there is no VM {vm}", "see 'godwit vm list'");
+        if (!await stores.Vms.SetHaAsync(vm, ha))
+            throw new RefusedException("vm-not-found", $"there is no VM {vm}", "see 'godwit vm list'");
     }
 
     /// <summary>Runs the host's hook, and writes down what it proves; VMs stay where they are.</summary>
@@ -58,7 +59,7 @@ public sealed class FenceVerbs(Stores stores, RecoveryRunner runner, IFence fenc
     private async Task DemandSilentAsync(HostId id)
     {
         var host = await stores.Hosts.FindAsync(id) ?? throw HostVerbs.NotFound(id);
-        if (host.State is HostState.Ready or HostState.Cordoned)
+        if (host.Answers)
             throw new RefusedException("host-answers", $"{id} answers, so it is not off",
                 $"empty it by moving its VMs; what it runs: 'godwit vm list --host {id}'");
     }

@@ -14,7 +14,8 @@ namespace Godwit.Server.Fencing;
 /// </summary>
 /// <param name="silenceMin">How long a host must be silent before a fence is tried.</param>
 public sealed class HaWatch(
-    Stores stores, HostWatcher watcher, RecoveryRunner runner, VmNumbers numbers, TimeSpan silenceMin, TimeProvider time, ILogger<HaWatch> log)
+    Stores stores, HostWatcher watcher, RecoveryRunner runner, VmNumbers numbers, TimeSpan silenceMin, TimeProvider time,
+    ILogger<HaWatch> log)
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
     private string? _held;
@@ -52,7 +53,7 @@ public sealed class HaWatch(
     private async Task<List<HostStanding>> StandingsAsync()
     {
         var hosts = await stores.Hosts.ListAsync();
-        if (hosts.All(host => host.State != HostState.Unreachable)) return []; // Nearly always: nothing more is read.
+        if (hosts.All(host => host.Answers)) return []; // Nearly always: nothing more is read.
         var ha = await stores.Fences.HaVmsAsync();
         List<HostStanding> standings = [];
         foreach (var host in hosts)
@@ -60,7 +61,7 @@ public sealed class HaWatch(
             var (misses, silent) = watcher.Silence(host.Id);
             var isSilent = host.State == HostState.Unreachable;
             standings.Add(new HostStanding(host.Id, isSilent, host.State == HostState.Fenced, silent, misses, ha[host.Id].Count(),
-                host.Fence is not null, isSilent && await stores.Fences.GaveUpAsync(host.Id)));
+                host.Fence is not null, !host.Answers && await stores.Fences.GaveUpAsync(host.Id)));
         }
         return standings;
     }

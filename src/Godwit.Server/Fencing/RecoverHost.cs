@@ -1,6 +1,5 @@
 using Godwit.Core;
 using Godwit.Core.Fencing;
-using Godwit.Core.Hosts;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
 using Godwit.Server.Audit;
@@ -54,7 +53,7 @@ internal sealed class RecoverHost(
             recovery = await stores.Fences.ReadAsync(recovery.Id); // A person may have taken it over.
             if (await stores.Hosts.FindAsync(recovery.Host) is not { } host)
                 return await EndAsync(recovery.Id, RecoveryEnd.HostBack, "the host was removed");
-            if (host.State is HostState.Ready or HostState.Cordoned)
+            if (host.Answers)
                 return await EndAsync(recovery.Id, RecoveryEnd.HostBack, "it answers again: nothing was done");
             if (host.Fence is not { } hook)
                 return await EndAsync(recovery.Id, RecoveryEnd.NeedsOperator,
@@ -73,7 +72,7 @@ internal sealed class RecoverHost(
         var pause = recovery.FenceTries > 0 ? HaRules.PauseBefore(recovery.FenceTries) : TimeSpan.Zero;
         for (var since = time.GetTimestamp(); ; await Task.Delay(LookEvery, time, stop))
         {
-            if (await stores.Hosts.FindAsync(recovery.Host) is null or { State: HostState.Ready or HostState.Cordoned }) return; // Heard of.
+            if (await stores.Hosts.FindAsync(recovery.Host) is not { Answers: false }) return; // Heard of, or removed.
             if (time.GetElapsedTime(since) >= pause) break;
         }
         var entry = new AuditEntry(recovery.Id, recovery.By, null, "server", null, "run fence hook", $"hosts/{recovery.Host}");
@@ -81,15 +80,18 @@ internal sealed class RecoverHost(
         await stores.Fences.ChangeAsync(recovery.Id, r => r with { FenceTries = r.FenceTries + 1 });
 
         // Left out only by a simulated server, to see that a checker notices.
-        var outcome = rules.Keeps(SafetyRule.StartedOnProof) ? await fence.RunAsync(hook, recovery.Host, stop) : new FenceOutcome(0, "silence");
+        var outcome = rules.Keeps(SafetyRule.StartedOnProof) ? await fence.RunAsync(hook, recovery.Host, stop)
+            : new FenceOutcome(0, "silence");
         var proof = new FenceProof
         {
             Id = numbers.ProofId(), Host = recovery.Host, Kind = FenceKind.Command, By = recovery.By, At = time.GetUtcNow(),
             Hook = hook, ExitCode = outcome.ExitCode, Output = outcome.Output,
         };
         var refused = outcome.IsProof ? await stores.Fences.ProveAsync(proof) : null;
-        var said = $"{hook} {(outcome.ExitCode is { } code ? $"ended with {code}" : "did not end")}: {outcome.Output} {refused?.Cause}".Trim();
-        await audit.EndAsync(entry with { Result = outcome.IsProof && refused is null ? AuditResult.Done : AuditResult.Failed, Detail = said });
+        var how = outcome.ExitCode is { } code ? $"ended with {code}" : "did not end";
+        var said = $"{hook} {how}: {outcome.Output} {refused?.Cause}".Trim();
+        var result = outcome.IsProof && refused is null ? AuditResult.Done : AuditResult.Failed;
+        await audit.EndAsync(entry with { Result = result, Detail = said });
         if (!outcome.IsProof)
             await stores.Events.AppendAsync(new Happening("fence-failed", $"{recovery.Host} is not proved to be off: {said}",
                 Host: recovery.Host.Value));

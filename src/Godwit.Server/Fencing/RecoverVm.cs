@@ -113,7 +113,8 @@ internal sealed class RecoverVm(Stores stores, AgentDirectory agents, MigrationR
         Epoch? left = null;
         while (true)
         {
-            var (home, why) = refusedBy.Count < HomesMax ? await ChooseAsync(vm, planned.Restart, refusedBy) : (null, "too many hosts refused it");
+            var (home, why) = refusedBy.Count < HomesMax ? await ChooseAsync(vm, planned.Restart, refusedBy)
+                : (null, "too many hosts refused it");
             if (home is not { } host)
                 return (await GiveUpAsync(planned, operation, vm, refusedHere ? VmState.Crashed : null, why, left), null);
             if (await WhyNotAsync(vm, host, stopping) is { } against)
@@ -157,7 +158,8 @@ internal sealed class RecoverVm(Stores stores, AgentDirectory agents, MigrationR
         try
         {
             var target = await agents.Of(host).CheckTargetAsync(vm.Spec, stopping);
-            return Compatibility.CheckCold(vm with { State = VmState.Stopped }, VmNeeding.AsColdMove(vm, host), target).FirstOrDefault();
+            var reasons = Compatibility.CheckCold(vm with { State = VmState.Stopped }, VmNeeding.AsColdMove(vm, host), target);
+            return reasons.Count > 0 ? reasons[0] : null;
         }
         catch (RefusedException refused) { return refused.Reasons[0]; }
         catch (AgentUnreachableException silent) { return new Refusal("host-unreachable", silent.Message, "wait until it answers"); }

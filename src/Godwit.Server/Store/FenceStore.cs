@@ -89,7 +89,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
             return after;
         });
 
-    /// <summary>VMs marked <c>ha</c> that run, or may run, by each host they may run on: their owner, and the sides of an open move.</summary>
+    /// <summary>VMs marked <c>ha</c> that run, or may, by each host they may run on: their owner, and the sides of an open move.</summary>
     public Task<ILookup<HostId, VmId>> HaVmsAsync() => database.RunAsync(work => VmStore.List(work)
         .Where(vm => vm.Ha && HaRules.IsToRun(vm))
         .SelectMany(vm => MoveStore.OpenSidesOf(work, vm.Spec.Id).Append(vm.Owner).Distinct().Select(host => (Host: host, Vm: vm.Spec.Id)))
@@ -104,7 +104,8 @@ public sealed class FenceStore(Database database, TimeProvider time)
         var recovery = Find(work, id) ?? throw new InvariantBrokenException($"recovery {id} is in the store");
         if (recovery.Vms is not null) return recovery;
         Invariant.Holds(InForce(work, recovery.Host) is not null);
-        var touched = VmStore.List(work).Where(vm => vm.Owner == recovery.Host || MoveStore.OpenSidesOf(work, vm.Spec.Id).Contains(recovery.Host));
+        var touched = VmStore.List(work).Where(vm =>
+            vm.Owner == recovery.Host || MoveStore.OpenSidesOf(work, vm.Spec.Id).Contains(recovery.Host));
         var planned = recovery with
         {
             Vms = [.. HaRules.Order(touched.Where(vm => HaRules.IsWanted(vm, recovery.Scope)))
@@ -185,7 +186,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
     {
         var host = HostStore.Find(work, proof.Host);
         if (host is null) return new Refusal("host-not-found", $"there is no host {proof.Host}", "see 'godwit host list'");
-        if (proof.Kind == FenceKind.Person && host.State is (Core.Hosts.HostState.Ready or Core.Hosts.HostState.Cordoned))
+        if (proof.Kind == FenceKind.Person && host.Answers)
             return new Refusal("host-answers", $"{proof.Host} answers, so it is not off",
                 $"empty it by moving its VMs, or turn it off first; what it runs: 'godwit vm list --host {proof.Host}'");
         var seq = work.Number("SELECT MAX(seq) FROM fence_proofs") + 1;

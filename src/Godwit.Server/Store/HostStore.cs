@@ -15,7 +15,7 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task<Host?> FindAsync(HostId id) => database.RunAsync(work => Find(work, id));
 
-    /// <summary>Adds it, or changes its endpoint and facts; it is reachable, because it has just answered; one that is fenced stays so.</summary>
+    /// <summary>Adds it, or changes its endpoint and facts; it has just answered. One that is fenced stays so.</summary>
     public Task SaveAsync(HostId id, string endpoint, HostFacts facts) => database.RunAsync(work =>
     {
         var isNew = Find(work, id) is null;
@@ -45,7 +45,8 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task SetReachableAsync(HostId id, bool reachable, string why) => database.RunAsync(work =>
     {
-        var changed = work.Execute("UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
+        var changed = work.Execute(
+            "UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
             ("@now", reachable ? 1 : 0), ("@id", id.Value));
         if (reachable && changed > 0) work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @id AND ended = 1", ("@id", id.Value));
         if (changed > 0)
@@ -143,7 +144,8 @@ public sealed class HostStore(Database database, TimeProvider time)
     {
         Id = new HostId(row.GetString(0)),
         Endpoint = row.GetString(1),
-        State = !row.IsDBNull(6) ? HostState.Fenced : row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
+        State = !row.IsDBNull(6) ? HostState.Fenced : row.GetInt64(2) == 0 ? HostState.Unreachable
+            : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
         Facts = row.Doc<HostFacts>(4),
         Fence = row.TextOrNull(5),
     };

@@ -37,7 +37,8 @@ internal sealed class SimFence(SimLoop loop, TimeProvider time, Func<string, Sim
         var hangs = mood is FenceMood.Hangs or FenceMood.KillsAndHangs;
         await Task.Delay(hangs ? HangsFor : takes + TimeSpan.FromMilliseconds(100), time, cancel);
         loop.Trace("fence", $"is through with {host}");
-        return hangs ? new FenceOutcome(null, "did not end") : new FenceOutcome(mood == FenceMood.Kills && isOff ? 0 : 1, $"simulated: {mood}");
+        return hangs ? new FenceOutcome(null, "did not end")
+            : new FenceOutcome(mood == FenceMood.Kills && isOff ? 0 : 1, $"simulated: {mood}");
     }
 }
 

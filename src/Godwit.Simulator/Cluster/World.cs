@@ -85,7 +85,10 @@ public sealed class World
     public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
     {
         Ledger.Loads[name] = load ?? Knobs.Load;
-        var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true, Ha = Knobs.Ha };
+        var wish = new CreateVmRequest(name)
+        {
+            MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true, Ha = Knobs.Ha,
+        };
         _rpc.Calm++;
         var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));
         _rpc.Calm--;

@@ -34,7 +34,7 @@ public sealed record WorldKnobs
     /// <summary>How long a host is silent before its fence is tried.</summary>
     public TimeSpan SilenceMin { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The safety rule that agents and server of this world do not keep; null in every world but those that test the checkers.</summary>
+    /// <summary>The safety rule that this world's agents and server do not keep; null but where the checkers are tested.</summary>
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
     internal Drill? Drill { get; init; }

@@ -29,7 +29,8 @@ public sealed class RandomStory(World world, RunCounts counts)
         var vms = Enumerable.Range(1, world.Knobs.Vms).Select(n => $"vm{n}").ToList();
         await Task.WhenAll([.. vms.Select(vm => world.CreateVmAsync(vm, hosts[_random.Next(hosts.Count)], LoadOf()))]);
 
-        var (crowd, faults) = world.Knobs.Ha ? (1 + _random.Next(2), _random.Next(FaultsBesideSilence + 1)) : world.Knobs.IsFocused ? (2, 1 + _random.Next(4))
+        var (crowd, faults) = world.Knobs.Ha ? (1 + _random.Next(2), _random.Next(FaultsBesideSilence + 1))
+            : world.Knobs.IsFocused ? (2, 1 + _random.Next(4))
             : (1 + _random.Next(PeopleMax) + (world.Knobs.Vms / 8), _random.Next(FaultsMax + 1) + (world.Knobs.Hosts / 4));
         var people = new People(world, counts, vms).RunAsync(crowd);
         var luck = new Nemesis(world, counts).RunAsync(faults);

@@ -20,7 +20,11 @@ public sealed class FenceCommandTests
 
     private static readonly HostRecovery Ended = Begun with
     {
-        Vms = [new(new VmId("vm-1"), "web", true, "was started on host2"), new(new VmId("vm-2"), "db", true, "was not brought back: no room", true)],
+        Vms =
+        [
+            new(new VmId("vm-1"), "web", true, "was started on host2"),
+            new(new VmId("vm-2"), "db", true, "was not brought back: no room", Failed: true),
+        ],
         End = RecoveryEnd.NeedsOperator, Reason = "not brought back: db", EndedAt = GodwitRun.Now,
     };
 
@@ -42,7 +46,8 @@ public sealed class FenceCommandTests
             State = HostState.Fenced, Fence = "ipmi", Recovery = Ended,
             Fenced = new FenceProof
             {
-                Id = "fp-1", Host = new HostId("host1"), Kind = FenceKind.Command, By = "ha", At = GodwitRun.Now, Hook = "ipmi", ExitCode = 0,
+                Id = "fp-1", Host = new HostId("host1"), Kind = FenceKind.Command, By = "ha", At = GodwitRun.Now,
+                Hook = "ipmi", ExitCode = 0,
             },
         }));
         var run = await GodwitRun.OfAsync(server, "host show host1");

@@ -12,7 +12,8 @@ public sealed class HaRulesTests
     private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
 
     private static HostStanding Host(string name, int silentSeconds = 0, int ha = 0, bool fence = true) => new(
-        new HostId(name), silentSeconds > 0, IsFenced: false, TimeSpan.FromSeconds(silentSeconds), silentSeconds > 0 ? 9 : 0, ha, fence, GaveUp: false);
+        new HostId(name), silentSeconds > 0, IsFenced: false, TimeSpan.FromSeconds(silentSeconds),
+        silentSeconds > 0 ? 9 : 0, ha, fence, GaveUp: false);
 
     private static (string? Host, string? Held) Choose(bool underWay, params HostStanding[] hosts)
     {
@@ -33,7 +34,8 @@ public sealed class HaRulesTests
         Assert.Null(Choose(false, Host("a", 900, ha: 1) with { Misses = HaRules.MissesMin - 1 }, Host("b"), Host("c")).Host);
 
     [Theory]
-    [InlineData(2, 1, true), InlineData(3, 1, true), InlineData(3, 2, false), InlineData(4, 2, true), InlineData(4, 3, false), InlineData(1, 1, false)]
+    [InlineData(2, 1, true), InlineData(3, 1, true), InlineData(3, 2, false)]
+    [InlineData(4, 2, true), InlineData(4, 3, false), InlineData(1, 1, false)]
     public void More_than_half_silent_at_once_is_this_servers_own_trouble(int hosts, int silent, bool acts)
     {
         var (host, held) = Choose(false, [.. Enumerable.Range(0, hosts).Select(n => Host($"h{n}", n < silent ? 70 : 0, ha: 1))]);
@@ -45,16 +47,27 @@ public sealed class HaRulesTests
     [Fact]
     public void A_host_that_was_fenced_before_counts_neither_as_silent_nor_as_one_that_answers()
     {
-        var fenced = Host("off", 900, ha: 1) with { IsFenced = true };
+        var fenced = Host("off", 900) with { IsFenced = true };
         Assert.Equal("a", Choose(false, fenced, Host("a", 70, ha: 1), Host("b")).Host);
         Assert.Null(Choose(false, fenced, Host("a", 70, ha: 1)).Host); // Nobody is left to say that this server is not cut off.
+    }
+
+    [Fact]
+    public void A_host_that_is_proved_to_be_off_needs_no_silence_and_no_majority()
+    {
+        var fenced = Host("off", 5, ha: 1, fence: false) with { IsFenced = true, Misses = 0 };
+        Assert.Equal(("off", null), Choose(false, fenced));
+        Assert.Null(Choose(true, fenced).Host);
+        Assert.Null(Choose(false, fenced with { GaveUp = true }).Host);
+        Assert.Null(Choose(false, fenced with { HaVms = 0 }).Host);
     }
 
     [Fact]
     public void One_host_at_a_time_and_none_without_a_fence_or_after_it_was_given_up()
     {
         Assert.Contains("one at a time", Choose(true, Host("a", 70, ha: 1), Host("b"), Host("c")).Held, StringComparison.Ordinal);
-        Assert.Contains("has no fence", Choose(false, Host("a", 70, ha: 1, fence: false), Host("b"), Host("c")).Held, StringComparison.Ordinal);
+        Assert.Contains("has no fence",
+            Choose(false, Host("a", 70, ha: 1, fence: false), Host("b"), Host("c")).Held, StringComparison.Ordinal);
         Assert.Contains("a person must look",
             Choose(false, Host("a", 70, ha: 1) with { GaveUp = true }, Host("b"), Host("c")).Held, StringComparison.Ordinal);
         Assert.Equal("b", Choose(false, Host("a", 90, ha: 1) with { GaveUp = true }, Host("b", 70, ha: 1), Host("c"), Host("d")).Host);

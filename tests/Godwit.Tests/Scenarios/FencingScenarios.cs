@@ -101,7 +101,8 @@ public sealed class FencingScenarios
         await world.Loop.Until(() => world.Fence.Runs == 1);
         await world.SleepAsync(0.1);
         Assert.Single(await world.Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync()));
-        await world.Loop.Until(() => new[] { "web", "db" }.All(vm => world.Runs(vm, "host3") || world.Runs(vm, "host4") || world.Runs(vm, "host5")));
+        await world.Loop.Until(() => new[] { "web", "db" }.All(vm =>
+            world.Runs(vm, "host3") || world.Runs(vm, "host4") || world.Runs(vm, "host5")));
     }, Three with { Hosts = 5 });
 
     [Fact]
@@ -253,7 +254,8 @@ public sealed class FencingScenarios
         world.Agents["host1"].Host.PowerOn();
         world.Agents["host1"].Start();
         await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
-        var start = await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Restart, "web", o => o with { Force = true }, null, default));
+        var start = await world.Server.AskAsync(c =>
+            c.Vms.DoAsync(OperationKind.Restart, "web", o => o with { Force = true }, null, default));
         Assert.NotNull(start.Problem);
         Assert.False(world.Runs("web", on: "host1"));
     }, Three);

@@ -15,7 +15,7 @@ namespace Godwit.Tests.Scenarios;
 public sealed class RandomStoryTests(ITestOutputHelper output)
 {
     private const ulong StoriesMin = 60, StoriesMax = 2000;
-    private const int ToldTwiceEvery = 100, SilentStories = 25;
+    private const int ToldTwiceEvery = 100, SilentStories = 15;
     private static readonly TimeSpan Budget = TimeSpan.FromSeconds(30);
 
     [Fact]
@@ -56,7 +56,8 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
             catch (SimFailedException failure) { broken.Add(failure.Message); }
         }
         output.WriteLine($"{SilentStories} stories of silence, {counts}, {broken.Count} violations");
-        TestFigures.Write("silence", $"silent-stories {SilentStories}", $"silent-faults {counts.Faults}", $"silent-violations {broken.Count}");
+        TestFigures.Write("silence",
+            $"silent-stories {SilentStories}", $"silent-faults {counts.Faults}", $"silent-violations {broken.Count}");
         Assert.True(counts.Faults > SilentStories, $"too little happened: {counts}");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }

@@ -73,7 +73,8 @@ public sealed class FencingApiTests
         Assert.Equal((new HostId("h1"), 0), ((await VmAsync(server)).Owner, server.Cluster["h2"].Count("StartVm")));
         Assert.Null((await server.OkAsync<HostRecovery>("GET", "hosts/h1/recovery")).End); // It is tried again, later.
 
-        await server.OkAsync<HostRecovery>("POST", "hosts/h1/recover", new { fenced = true, confirm = "h1" }); // And need not be waited for.
+        // A person need not wait for that.
+        await server.OkAsync<HostRecovery>("POST", "hosts/h1/recover", new { fenced = true, confirm = "h1" });
         Assert.Equal(RecoveryEnd.Done, (await server.Control.Recoveries.EndOfAsync(recovery.Id, default)).End);
         Assert.Equal(new HostId("h2"), (await VmAsync(server)).Owner);
     }
