@@ -129,6 +129,12 @@ public sealed class HostAgent : IHostAgent
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.PauseAsync(vm, epoch, cancel);
     public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.UnpauseAsync(vm, epoch, cancel);
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.ForgetAsync(vm, epoch);
+    public async Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel)
+    {
+        await life.LeaveAsync(vm, epoch); // First the record: from then on nothing of an older epoch begins here.
+        await moves.LeaveAsync(vm.Id);
+        await life.EndLeftAsync(vm.Id, epoch);
+    }
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);

@@ -16,6 +16,13 @@ internal sealed record Surroundings
     /// <summary>Asks for a password; null where there is no more input.</summary>
     public Func<string, string?> ReadSecret { get; init; } = Consoles.SecretPrompt.Read;
 
+    /// <summary>Asks for a line; null where there is no more input.</summary>
+    public Func<string, string?> ReadLine { get; init; } = prompt =>
+    {
+        Console.Error.Write(prompt);
+        return Console.In.ReadLine();
+    };
+
     public static Surroundings OfThisProcess()
     {
         var isTerminal = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "dumb");
@@ -43,6 +50,7 @@ internal sealed class Session(Surroundings around, bool json) : IDisposable
     public AccessApi Access => new(Client);
     public RemoteSettings Remote => around.Remote;
     public Func<string, string?> ReadSecret => around.ReadSecret;
+    public Func<string, string?> ReadLine => around.ReadLine;
 
     /// <summary>The same screen, another server.</summary>
     public Session At(ServerAddress server) => new(around with { Server = server }, json);

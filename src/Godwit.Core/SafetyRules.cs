@@ -48,4 +48,6 @@ internal enum SafetyRule
     BootedOnce,
     /// <summary>The server orders nothing for a VM of which a host knows a newer epoch than its store.</summary>
     FrozenWhenBehind,
+    /// <summary>A silent host's VM is started elsewhere on proof that the host is off, not on its silence.</summary>
+    StartedOnProof,
 }

@@ -6,6 +6,7 @@ using Godwit.Server.Api;
 using Godwit.Server.Audit;
 using Godwit.Server.Checking;
 using Godwit.Server.Draining;
+using Godwit.Server.Fencing;
 using Godwit.Server.Hosts;
 using Godwit.Server.Identity;
 using Godwit.Server.Loads;
@@ -28,17 +29,19 @@ public sealed class ControlPlane
     private readonly CancellationTokenSource _stopping = new();
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
-    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask, _measuring = Task.CompletedTask;
+    private readonly HaWatch _ha;
+    private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
+        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
-        : this(database, connector, randomness, time, logs, SafetyRules.All, identity, failPoints) { }
+        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null)
+        : this(database, connector, randomness, time, logs, SafetyRules.All, identity, failPoints, fencing) { }
 
     internal ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        SafetyRules rules, ControlPlaneIdentity? identity = null, FailPoints? failPoints = null)
+        SafetyRules rules, ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
@@ -58,11 +61,19 @@ public sealed class ControlPlane
         Loads = new LoadWatch(Stores, Agents, time, logs.CreateLogger<LoadWatch>());
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
-        Access = new AccessVerbs(Stores.Access, randomness, time);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
         Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
         Watcher.Answered += Settling.HearAsync;
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
+        var fence = fencing?.Fence ?? new NoFence();
+        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence, Agents,
+            new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
+            logs.CreateLogger<RecoveryRunner>());
+        Fencing = new FenceVerbs(Stores, Recoveries, fence, numbers, time);
+        _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
+            logs.CreateLogger<HaWatch>());
+        Watcher.Knocks += new NewHome(Stores.Fences, Agents, logs.CreateLogger<NewHome>()).WelcomeAsync;
+        Access = new AccessVerbs(Stores.Access, randomness, time);
         if (identity is null) return;
         _joins = new JoinVerbs(identity, Stores.Identity, Hosts, randomness, time);
         _certificates = new CertificateKeeper(identity, Stores, Agents, Watcher, _joins, time, logs.CreateLogger<CertificateKeeper>());
@@ -77,6 +88,8 @@ public sealed class ControlPlane
     public VmVerbs Vms { get; }
     public LiveMoves Live { get; }
     public MigrationRunner Migrations { get; }
+    public RecoveryRunner Recoveries { get; }
+    public FenceVerbs Fencing { get; }
     public MoveWishes Wishes { get; }
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
@@ -97,8 +110,10 @@ public sealed class ControlPlane
         var first = await Watcher.FirstLookAsync(_stopping.Token); // A store that is older than its hosts must order nothing.
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
+        await Recoveries.ResumeAsync();
         await Drains.ResumeAsync();
         _watching = Watcher.RunAsync(first, _stopping.Token);
+        _haWatching = _ha.RunAsync(_stopping.Token);
         _checking = Checks.RunAsync(_stopping.Token);
         _measuring = Loads.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
@@ -108,8 +123,15 @@ public sealed class ControlPlane
     public async Task StopAsync()
     {
         _stopping.Cancel();
-        await Task.WhenAll([_watching, _keeping, _checking, _measuring, Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync()]);
+        await Task.WhenAll([
+            _watching, _haWatching, _keeping, _checking, _measuring, Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync(),
+            Drains.StopAsync(),
+        ]);
     }
 
     private static InvariantBrokenException NoCertificates() => new("a simulated cluster has no certificates");
 }
+
+/// <param name="Fence">What turns hosts off; null: only a person's word is proof.</param>
+/// <param name="SilenceMin">How long a host with VMs marked <c>ha</c> is silent before its fence is tried; null: the default.</param>
+public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null);

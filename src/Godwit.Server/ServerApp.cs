@@ -7,6 +7,7 @@ using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
+using Godwit.Server.Fencing;
 using Godwit.Server.Identity;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Builder;
@@ -32,12 +33,20 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public IReadOnlyList<string> Names { get; init; } = [];
     /// <summary>Whose people may log in; null: only users made here.</summary>
     public OidcSettings? Oidc { get; init; }
+    /// <summary>Where the hooks are that turn hosts off.</summary>
+    public string FenceHooks { get; init; } = CommandFence.DirectoryDefault;
+    /// <summary>How long a host is silent before its fence is tried for VMs marked <c>ha</c>; null: the default.</summary>
+    public TimeSpan? HaAfter { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
 /// <summary>What of the machine the server is given.</summary>
 /// <param name="Connector">Null: gRPC with the cluster's certificates.</param>
-public sealed record ServerPorts(IDisk Disk, IRandomness Randomness, TimeProvider Time, IAgentConnector? Connector = null);
+public sealed record ServerPorts(IDisk Disk, IRandomness Randomness, TimeProvider Time, IAgentConnector? Connector = null)
+{
+    /// <summary>What runs hooks, and says which may be run; null: this server has none.</summary>
+    public (IProcesses Processes, IProgramFiles Files)? Programs { get; init; }
+}
 
 /// <summary>The server process, put together: store, CA, control plane, and the REST API in front.</summary>
 public sealed class ServerApp : IAsyncDisposable
@@ -92,7 +101,8 @@ public sealed class ServerApp : IAsyncDisposable
                     + "godwit server rebuild --host NAME=ADDRESS:PORT", storePath);
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>(), identity,
-                new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk));
+                new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk),
+                new FenceSettings(Fence(options, ports), options.HaAfter));
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
@@ -125,6 +135,9 @@ public sealed class ServerApp : IAsyncDisposable
         _stopping.Dispose();
         foreach (var owned in _owned) owned.Dispose();
     }
+
+    private static CommandFence? Fence(ServerOptions options, ServerPorts ports) => ports.Programs is { } programs
+        ? new CommandFence(options.FenceHooks, programs.Processes, programs.Files) : null;
 
     /// <summary>Nothing is fetched before somebody logs in: a server starts, and lets local users in, while the issuer is away.</summary>
     private static OidcLogIn Oidc(OidcSettings settings, ControlPlane control, ServerPorts ports)

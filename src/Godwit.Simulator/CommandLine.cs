@@ -16,7 +16,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
         godwit-sim --hours H [--from N] stories from seed N on (default 1), for H hours of real time
           --trace                       everything that happens
           --focused                     only small worlds whose bad luck aims at hand-overs
-          --without RULE                agents that do not keep this safety rule, until a checker objects
+          --silent                      VMs are marked ha, and hosts fall silent
+          --without RULE                agents (or a server) that do not keep this safety rule, until a checker objects
         Exit code: 0 all well, 1 some failed, 2 not understood.
         """;
     private const int FailuresShownMax = 20;
@@ -24,7 +25,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
     private readonly RunCounts _counts = new();
     private (ulong From, ulong To) _seeds = (1, 1);
     private TimeSpan? _hours;
-    private bool _trace, _focused;
+    private bool _trace, _focused, _silent;
     private SafetyRuleChoice _without;
     private long _stories, _failed, _steps;
     private TimeSpan _virtual;
@@ -48,7 +49,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
 
     private void Tell(ulong seed)
     {
-        var knobs = WorldKnobs.FromSeed(seed, _focused ? true : null);
+        var knobs = _silent ? WorldKnobs.Silent(seed) : WorldKnobs.FromSeed(seed, _focused ? true : null);
         if (_without.Rule is { } left) knobs = Drill.Against(left, knobs);
         var alone = _hours is null && _seeds.From == _seeds.To;
         if (alone) output.WriteLine($"seed {seed}: {knobs}");
@@ -65,7 +66,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
         {
             if (_failed++ < FailuresShownMax)
                 output.WriteLine($"seed {seed} FAILED at commit {Commit}\n{(alone ? failure.Message : failure.Message.Split('\n')[0])}"
-                    + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}"
+                    + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}{(_silent ? " --silent" : "")}"
                     + $"{(_without.Rule is { } rule ? $" --without {rule}" : "")} --trace");
         }
         _counts.Add(counts);
@@ -101,10 +102,11 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
                 "--without" => _without.TryRead(value),
                 "--trace" => _trace = true,
                 "--focused" => _focused = true,
+                "--silent" => _silent = true,
                 _ => false,
             };
             if (!known) return false;
-            if (arguments[i] is not ("--trace" or "--focused")) i++;
+            if (arguments[i] is not ("--trace" or "--focused" or "--silent")) i++;
         }
         return arguments.Length > 0;
     }

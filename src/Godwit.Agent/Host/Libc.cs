@@ -65,6 +65,15 @@ internal static partial class Libc
     [DllImport("libc", EntryPoint = "munmap", SetLastError = true)]
     public static extern int Unmap(nint address, nuint bytes);
 
+    public const int AtCurrentDirectory = -100, AtNoFollow = 0x100;
+    public const uint StatxBasic = 0x7ff;
+    /// <summary>Of struct statx, which is laid out the same on all architectures; offsets in bytes.</summary>
+    public const int StatxBytes = 256, StatxUidAt = 20, StatxModeAt = 28;
+
+    [DllImport("libc", EntryPoint = "statx", SetLastError = true)]
+    public static extern int Statx(
+        int directory, [MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, uint mask, [Out] byte[] found);
+
     [DllImport("libc", EntryPoint = "geteuid")]
     public static extern int EffectiveUid();
 

@@ -141,6 +141,39 @@ public sealed partial class MachineLife(HostMachines machines)
         }
     }
 
+    /// <summary>
+    /// Durable: another host has it with this epoch. What is left of it here goes with <see cref="EndLeftAsync"/>, after its
+    /// moves were given up.
+    /// </summary>
+    public async Task LeaveAsync(VmSpec spec, Epoch epoch)
+    {
+        VmSpecRules.Check(spec);
+        var machine = await machines.FindOrMakeAsync(new OwnerRecord
+        {
+            Spec = spec, Epoch = epoch, IsOwner = false, Wanted = VmState.Stopped,
+        });
+        using (await machine.EnterAsync())
+        {
+            if (epoch == machine.Epoch && machine.Record.IsOwner) throw HostMachines.Stale(machine, epoch);
+            await machines.DisownAsync(machine, epoch, "this host was fenced, and it was started elsewhere");
+        }
+    }
+
+    /// <summary>Every QEMU of it that is here ends, with proof (<see cref="IOException"/> without): none may ever run again.</summary>
+    public async Task EndLeftAsync(VmId vm, Epoch epoch)
+    {
+        var machine = machines.Get(vm);
+        using (await machine.EnterAsync())
+        {
+            if (machine.Epoch != epoch || machine.Record.IsOwner) throw HostMachines.Stale(machine, epoch);
+            foreach (var left in machine.Record.Instances)
+            {
+                await QemuInstance.KillAsync(machines.Processes, machine.Home, left);
+                await machines.BuryAsync(machine, left, r => r);
+            }
+        }
+    }
+
     /// <summary>The serial console, both ways. QEMU serves one reader at a time: the next waits until the first leaves.</summary>
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel)
     {

@@ -132,6 +132,8 @@ internal sealed class MoveAdoption(MoveTools tools)
         if (record.IsSettled)
         {
             board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
+            // All but the new one.
+            if (vm is not null && HasOldCopy(vm, record)) await tools.StubbornlyAsync(() => KillCandidatesAsync(vm));
             return ending;
         }
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
@@ -212,6 +214,11 @@ internal sealed class MoveAdoption(MoveTools tools)
             : state is QmpRunStatus.InMigrate or QmpRunStatus.Paused or QmpRunStatus.Prelaunch ? Arrival.NeverRan
             : state is null || qemu.Qmp.Closed.IsCompleted ? Arrival.Silent : Arrival.Up;
     }
+
+    /// <summary>The refresh is over, its new QEMU has the guest, and the last agent died before it had ended the old one.</summary>
+    public static bool HasOldCopy(Machine vm, MoveRecord record) => record is { Role: MoveRole.Refresh, Mark: MoveMark.Released }
+        && vm.Record.IsOwner && vm.Epoch.Value == record.NewEpoch && vm.Record.Current == record.Incarnation
+        && vm.Record.Instances.Count > 1;
 
     /// <summary>The new QEMU of a refresh: one that has not loaded is not waited for, the old one can go on at once.</summary>
     private async Task<Arrival> LookAtFreshAsync(Machine vm, QemuInstance? fresh, MoveRecord record)

@@ -34,10 +34,14 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     /// The guest went, and the last agent died before it had ended the copy it left. Never one that came back since:
     /// incarnations begin at 1 again where a host had forgotten the VM, so a number alone says nothing.
     /// </summary>
-    private bool IsUnburied(MoveRecord record) => record is { Role: MoveRole.Source, Mark: MoveMark.Released }
-        && tools.Machines.Find(new VmId(record.Vm)) is { } vm
-        && (vm.Epoch.Value < record.NewEpoch || (vm.Epoch.Value == record.NewEpoch && !vm.Record.IsOwner
-            && vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation)));
+    private bool IsUnburied(MoveRecord record) => record.Mark == MoveMark.Released
+        && tools.Machines.Find(new VmId(record.Vm)) is { } vm && record.Role switch
+        {
+            MoveRole.Source => vm.Epoch.Value < record.NewEpoch || (vm.Epoch.Value == record.NewEpoch && !vm.Record.IsOwner
+                && vm.Record.Instances.Any(i => i.Incarnation == record.Incarnation)),
+            MoveRole.Refresh => MoveAdoption.HasOldCopy(vm, record),
+            _ => false,
+        };
 
     private async Task AdoptAsync(MoveRecord record)
     {
@@ -166,6 +170,22 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     {
         if (Find(move)?.Ending is { } ending) await ending.SettleAsync(proof);
         return await QueryAsync(move);
+    }
+
+    /// <summary>
+    /// This host was fenced and the VM lives on elsewhere: what is left of its moves here is given up. A source that waits
+    /// for its target's proof must never run again, whatever the target says.
+    /// </summary>
+    public async Task LeaveAsync(VmId vm)
+    {
+        List<Part> left;
+        lock (gate) left = [.. parts.Values.Where(p => p.Vm == vm)];
+        foreach (var part in left)
+        {
+            if (part.Incoming is { } incoming) await incoming.AbandonAsync("this host was fenced, and the VM started elsewhere");
+            // One that still sends is not cancelled, which would let its guest go on: it ends with its QEMU.
+            if (part.Ending is { } ending) await ending.SettleAsync(TargetProof.Lost);
+        }
     }
 
     /// <summary>

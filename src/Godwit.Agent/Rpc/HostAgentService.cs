@@ -97,6 +97,13 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return new Nothing();
     }
 
+    public override async Task<Nothing> LeaveVm(Contracts.LeaveVmRequest request, ServerCallContext context)
+    {
+        var vm = FromServer.Record(FromServer.Present(request.Spec));
+        await agent.LeaveVmAsync(vm, new Epoch(request.Epoch), context.CancellationToken);
+        return new Nothing();
+    }
+
     public override async Task<Contracts.SavedVm> SaveVm(Contracts.VmAtEpoch request, ServerCallContext context)
     {
         var vm = FromServer.Vm(request.VmId);

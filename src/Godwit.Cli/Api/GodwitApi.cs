@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
 using Godwit.Core.Checking;
+using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
 using Godwit.Server.Api;
 using Godwit.Server.Draining;
@@ -43,6 +44,18 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<Drain> RestoreHostAsync(string host, RestoreHostRequest wish, CancellationToken cancel) =>
         client.SendAsync<Drain>(HttpMethod.Post, $"hosts/{Safe(host)}/restore", wish, ApiClient.AnswerTimeMax, cancel);
+    public Task<HostView> SetHostAsync(string name, HostSettingsRequest wish, CancellationToken cancel) =>
+        client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/settings", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<HostRecovery> FenceHostAsync(string name, CancellationToken cancel) =>
+        client.SendAsync<HostRecovery>(HttpMethod.Post, $"hosts/{Safe(name)}/fence", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<HostRecovery> RecoverHostAsync(string name, RecoverHostRequest wish, CancellationToken cancel) =>
+        client.SendAsync<HostRecovery>(HttpMethod.Post, $"hosts/{Safe(name)}/recover", wish, ApiClient.AnswerTimeMax, cancel);
+
+    /// <summary>The newest one of this host, as it stands now.</summary>
+    public Task<HostRecovery> RecoveryAsync(string host, CancellationToken cancel) =>
+        client.GetAsync<HostRecovery>($"hosts/{Safe(host)}/recovery", cancel);
 
     public Task RemoveHostAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"hosts/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
@@ -76,6 +89,9 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<VmView> CreateVmAsync(CreateVmRequest wish, CancellationToken cancel) =>
         client.SendAsync<VmView>(HttpMethod.Post, "vms", wish, slowCallMax, cancel);
+
+    public Task<VmView> SetVmAsync(string name, VmSettingsRequest wish, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(name)}/settings", wish, ApiClient.AnswerTimeMax, cancel);
 
     /// <param name="act">start, stop, restart, pause, resume, save.</param>
     public Task<VmView> ActAsync(string name, string act, object? body, CancellationToken cancel) =>

@@ -37,6 +37,7 @@ internal static class HostCommands
             Cordon(verbs, "uncordon", "Let hosts take new VMs again."),
             DrainCommands.Drain(verbs),
             DrainCommands.Restore(verbs),
+            HostFenceCommands.Set(verbs, name), HostFenceCommands.Fence(verbs, name), HostFenceCommands.Recover(verbs, name),
             verbs.Verb("remove", "Take an empty host out of the cluster.", async (session, parsed, cancel) =>
             {
                 await session.Api.RemoveHostAsync(parsed.GetValue(name)!, cancel);
@@ -116,8 +117,17 @@ internal static class HostSheet
     public static IEnumerable<(string Title, string Value)> Facts(HostView host)
     {
         yield return ("name", host.Id.ToString());
-        yield return ("state", DrainText.StateOf(host));
+        yield return ("state", DrainText.StateOf(host) + (host.SilentSeconds is { } silent
+            ? $", silent for {Amounts.Milliseconds(silent * 1000)}" : ""));
         if (host.Drain is { Reason: { } reason }) yield return ("drain", reason);
+        if (host.Fenced is { } proof) yield return ("fenced", $"{SessionCommands.Moment(proof.At)} {proof.Sentence}");
+        if (host.Fence is { } hook) yield return ("fence", $"hook {hook}");
+        if (host.Recovery is { } recovery)
+        {
+            yield return ("recovery", $"{recovery.Id}, {SessionCommands.Moment(recovery.CreatedAt)}, for {recovery.By}: "
+                + HostFenceCommands.Sentence(recovery));
+            foreach (var vm in recovery.Vms ?? []) yield return ("", $"{vm.Name} {vm.Outcome ?? "waits"}");
+        }
         yield return ("agent", host.Endpoint + (host.Facts is null ? "" : $", version {host.Facts.AgentVersion}"));
         if (host.Facts is not { } facts) yield break;
         if (facts.Certificate is { } certificate)

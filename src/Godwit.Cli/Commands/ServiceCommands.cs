@@ -19,17 +19,20 @@ internal static class ServiceCommands
         var listen = ApiEndpoint();
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
-        var oidc = new OidcOptions();
+        var (oidc, fencing) = (new OidcOptions(), new FencingOptions());
         var server = verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
-            { Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed) };
+            {
+                Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed),
+                FenceHooks = fencing.Hooks(parsed), HaAfter = fencing.HaAfter(parsed),
+            };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, [state, socket, listen, names, .. oidc.All]);
+        }, [state, socket, listen, names, .. oidc.All, .. fencing.All]);
         server.Subcommands.Add(RebuildCommands.Rebuild(verbs));
         server.Subcommands.Add(RebuildCommands.BackUpIdentity(verbs));
         return server;

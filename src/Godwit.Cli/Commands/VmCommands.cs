@@ -26,7 +26,7 @@ internal static class VmCommands
             End(verbs, "stop", "Ask guests to power off."), End(verbs, "restart", "Shut VMs down and boot them again."),
             Act(verbs, "pause", "Stop the processors; memory stays where it is."), Resume(verbs),
             Act(verbs, "save", "Write memory to a checksummed file and end the process; resume brings the VM back."),
-            Delete(verbs),
+            Delete(verbs), Set(verbs),
             verbs.Verb("console", "The serial console, in this terminal. Ctrl-] leaves.", (session, parsed, cancel) =>
                 Consoles.SerialConsole.AttachAsync(session, parsed.GetValue(name)!, cancel), name),
             MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
@@ -75,6 +75,22 @@ internal static class VmCommands
             }, name => $"{name} is deleted."), names, force);
     }
 
+    private static Command Set(Verbs verbs)
+    {
+        var names = NamesArgument();
+        var ha = new Option<string>("--ha")
+        {
+            Description = "Whether it is started elsewhere by itself once its host is proved to be off.",
+            HelpName = "on|off", Required = true,
+        };
+        ha.AcceptOnlyFromAmong("on", "off");
+        return verbs.Verb("set", "Settings of VMs.", (session, parsed, cancel) =>
+            Verbs.ForEachAsync(session, parsed.GetValue(names)!,
+                name => session.Api.SetVmAsync(name, new VmSettingsRequest(parsed.GetValue(ha) == "on"), cancel),
+                vm => vm.Ha ? $"{vm.Spec.Name} is started elsewhere by itself once its host is proved to be off."
+                    : $"{vm.Spec.Name} is left where it is when its host is lost."), names, ha);
+    }
+
     private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
     {
         var vms = await session.Api.VmsAsync(cancel);
@@ -108,6 +124,7 @@ internal static class VmSheet
             yield return ("frozen", $"{reason.Cause} ({reason.Code})");
             yield return ("next", reason.Fix);
         }
+        if (vm.Ha) yield return ("ha", "on: started elsewhere once its host is proved to be off");
         yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
         yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");
         yield return ("machine", spec.MachineType);
@@ -127,8 +144,8 @@ internal static class VmSheet
     ];
 
     private static Cell StateCell(VmView vm) => vm.Frozen is { Count: > 0 } ? new Cell($"{Words.Of(vm.State)}, frozen", Tone.Bad)
-        : vm.OwnerState == HostState.Unreachable
-        ? new Cell($"{Words.Of(vm.State)}? (host unreachable)", Tone.Bad) : new Cell(Words.Of(vm.State), StateTone(vm.State));
+        : vm.OwnerState is HostState.Unreachable or HostState.Fenced
+        ? new Cell($"{Words.Of(vm.State)}? (host {Words.Of(vm.OwnerState)})", Tone.Bad) : new Cell(Words.Of(vm.State), StateTone(vm.State));
 
     private static Tone StateTone(VmState state) => state switch
     {

@@ -57,16 +57,19 @@ internal static class VmCreateCommands
         private readonly Option<string> host = new("--host")
         { Description = "Where it lives first.", HelpName = "HOST|auto", DefaultValueFactory = _ => AnyHost };
         private readonly Option<bool> start = new("--start") { Description = "Boot it too." };
+        private readonly Option<bool> ha = new("--ha")
+        { Description = "Start it elsewhere by itself once its host is proved to be off." };
 
         public Argument<string> Name { get; } = new("NAME") { Description = $"Its name: {Core.Names.Rule}." };
-        public Symbol[] Options => [memory, cpus, network, pool, host, start];
+        public Symbol[] Options => [memory, cpus, network, pool, host, start, ha];
 
         public CreateVmRequest Wish(ParseResult parsed) =>
             new(parsed.GetValue(Name)!)
             {
                 Cpus = parsed.GetValue(cpus), MemoryBytes = parsed.GetValue(memory) ?? 512L << 20,
                 Bridges = [parsed.GetValue(network)!], Pool = parsed.GetValue(pool),
-                Host = parsed.GetValue(host) is var place and not AnyHost ? place : null, Start = parsed.GetValue(start),
+                Host = parsed.GetValue(host) is var place and not AnyHost ? place : null,
+                Start = parsed.GetValue(start), Ha = parsed.GetValue(ha),
             };
     }
 }

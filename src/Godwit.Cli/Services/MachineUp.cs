@@ -56,7 +56,10 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
         return cancel.IsCancellationRequested ? ExitCode.All : ExitCode.Failed;
     }
 
-    public static ServerPorts Ports() => new(new RealDisk(), new RealRandomness(), TimeProvider.System);
+    public static ServerPorts Ports() => new(new RealDisk(), new RealRandomness(), TimeProvider.System)
+    {
+        Programs = (new RealProcesses(), new ProgramFiles()),
+    };
 
     /// <summary>What lies in it is for its owner, what passes through it for the VMs' uids.</summary>
     public static void MakePrivate(string directory) => Directory.CreateDirectory(directory,

@@ -50,9 +50,14 @@ public sealed record Host
     /// <summary>Where its agent listens for the server: <c>address:port</c>.</summary>
     public required string Endpoint { get; init; }
     public required HostState State { get; init; }
+    /// <summary>Its agent answered the last question: what runs there is known.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool Answers => State is HostState.Ready or HostState.Cordoned;
     public HostFacts? Facts { get; init; }
     /// <summary>Not asked yet, or a host that was to be asked did not answer: it may share more pools than is known.</summary>
     public bool PoolsUnproved { get; init; }
+    /// <summary>Name of the hook that turns it off; null: none.</summary>
+    public string? Fence { get; init; }
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }
@@ -64,4 +69,6 @@ public enum HostState
     Cordoned,
     /// <summary>Its agent does not answer. Its VMs are unknown, not dead.</summary>
     Unreachable,
+    /// <summary>Proved to be off, and not yet back: what it ran may run elsewhere by now, so nothing is asked of it.</summary>
+    Fenced,
 }

@@ -32,7 +32,7 @@ public sealed record Migration
     public RefreshWish? Refresh { get; init; }
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
-    /// <summary>A person's word that this host is off and stays off until it has been looked at; source or target.</summary>
+    /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>
     public HostId? Fenced { get; init; }
     /// <summary>What asked for it where that was no person: a drain's id. Null: a person.</summary>
     public string? Because { get; init; }

@@ -99,7 +99,7 @@ internal sealed class MoveStory(
             if (cancelRequested.IsCancellationRequested && !cancelTold)
                 cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source) is not null;
 
-            var source = Fenced(Move.Source, MoveStanding.SourceLost)
+            var source = await FencedAsync(Move.Source, MoveStanding.SourceLost)
                 ?? await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
             if (source is { Standing: MoveStanding.SourceSending or MoveStanding.SourceSwitching })
             {
@@ -108,7 +108,7 @@ internal sealed class MoveStory(
                 continue;
             }
 
-            var target = IsRefresh ? Nothing() : Fenced(Move.Target, MoveStanding.TargetLost)
+            var target = IsRefresh ? Nothing() : await FencedAsync(Move.Target, MoveStanding.TargetLost)
                 ?? await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
             var step = Recovery.Decide(source, target);
             // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
@@ -211,8 +211,15 @@ internal sealed class MoveStory(
     /// A fenced host's copy is gone. That it may have run before is never ruled out by its death: the other side is told
     /// "lost", not "it never ran".
     /// </summary>
-    private MoveStatus? Fenced(HostId host, MoveStanding standing) => Move.Fenced != host ? null
-        : Nothing() with { Standing = standing, Reason = $"{host} is off by a person's word: what it held is as after a power cut" };
+    private async Task<MoveStatus?> FencedAsync(HostId host, MoveStanding standing)
+    {
+        if (Move.Fenced != host && !await journal.IsFencedAsync(host)) return null;
+        Move = Move with { Fenced = Move.Fenced ?? host }; // Saved with the end: the next boot's epoch depends on it.
+        return Nothing() with
+        {
+            Standing = standing, Reason = $"{host} is off, as a fence or a person proved: what it held is as after a power cut",
+        };
+    }
 
     /// <summary>Follows the source until it is settled, in doubt, or silent (null).</summary>
     private async Task<MoveStatus?> WatchSourceAsync(CancellationToken cancelRequested)

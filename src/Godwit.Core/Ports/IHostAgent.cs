@@ -43,6 +43,11 @@ public interface IHostAgent
     Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     /// <summary>Forgets a stopped VM: run directory, taps, owner record. Disks are deleted by their own call.</summary>
     Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    /// <summary>
+    /// Another host has the VM with this epoch, because this one was fenced: durably refuses every older order, and ends what
+    /// is left of it here, with proof. Also of a VM never heard of. Refused where this host owns it with this epoch or a newer one.
+    /// </summary>
+    Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel);
     Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     /// <summary>The serial console, both ways, until either side closes.</summary>
     Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);

@@ -16,4 +16,6 @@ public interface IMigrationJournal
     /// <summary>The guest's new home. Only grows: an older epoch changes nothing.</summary>
     Task RecordOwnerAsync(VmId vm, HostId owner, Epoch epoch, Vms.VmState state);
     Task<Vms.Vm> ReadVmAsync(VmId vm);
+    /// <summary>It is proved that nothing runs on this host any more, and it was not welcomed back since.</summary>
+    Task<bool> IsFencedAsync(HostId host);
 }

@@ -48,6 +48,8 @@ public sealed record Vm
     /// <summary>Set while <see cref="VmState.Saved"/>: the state file in the pool of the first disk.</summary>
     public string? SavedFile { get; init; }
     public DateTimeOffset CreatedAt { get; init; }
+    /// <summary>Started elsewhere by itself once its host is proved to be off.</summary>
+    public bool Ha { get; init; }
 }
 
 public enum VmState

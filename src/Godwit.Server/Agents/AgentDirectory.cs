@@ -40,6 +40,14 @@ public sealed class AgentDirectory
         return agent;
     }
 
+    /// <summary>Orders that are under way to it, or wait for a connection, are not delivered any more.</summary>
+    public void CutOff(HostId host)
+    {
+        if (!_agents.TryGetValue(host, out var known)) return;
+        connector.Disconnect(host);
+        _agents[host] = (known.Endpoint, connector.Connect(host, known.Endpoint));
+    }
+
     public void Remove(HostId host)
     {
         _agents.TryRemove(host, out _);

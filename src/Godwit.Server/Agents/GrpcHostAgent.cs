@@ -126,6 +126,9 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.ForgetVmAsync(ToAgent.Message(vm, epoch), options), cancel);
 
+    public Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.LeaveVmAsync(ToAgent.Leave(vm, epoch), options), cancel);
+
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         AskAsync(deadlines.WholeFile, async options =>
             FromAgent.Record(await client.SaveVmAsync(ToAgent.Message(vm, epoch), options)), cancel);
@@ -227,6 +230,10 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         catch (InvalidDataException error)
         {
             throw new AgentUnreachableException(host, error.Message, error);
+        }
+        catch (ObjectDisposedException error) // Revoked, removed or cut off since the caller got hold of this.
+        {
+            throw new AgentUnreachableException(host, "the connection to it was closed here", error);
         }
         catch (OperationCanceledException error) when (!cancel.IsCancellationRequested)
         {

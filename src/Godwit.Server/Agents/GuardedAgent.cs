@@ -24,6 +24,7 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
 
     public Task<HostFacts> DescribeAsync(CancellationToken cancel) => agent.DescribeAsync(cancel);
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => agent.ListVmsAsync(cancel);
+    public Task LeaveVmAsync(VmSpec spec, Epoch epoch, CancellationToken cancel) => agent.LeaveVmAsync(spec, epoch, cancel);
     public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => agent.SampleLoadAsync(cancel);
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => agent.ListEpochsAsync(cancel);
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>

@@ -90,6 +90,8 @@ public static class ToAgent
         };
     }
 
+    public static Contracts.LeaveVmRequest Leave(VmSpec vm, Epoch epoch) => new() { Spec = Message(vm), Epoch = epoch.Value };
+
     public static Contracts.VmAtEpoch Message(VmId vm, Epoch epoch) => new() { VmId = vm.Value, Epoch = epoch.Value };
 
     public static Contracts.SignedCertificate Message(string certificatePem, DateTimeOffset clock) =>

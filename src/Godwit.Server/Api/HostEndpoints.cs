@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Access;
+using Godwit.Core.Fencing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -26,6 +27,24 @@ internal static class HostEndpoints
             await control.Certificates.RevokeAsync(new HostId(host));
             return await control.Views.HostAsync(new HostId(host));
         }).Needs(Permission.RunHosts);
+        api.MapPost("/hosts/{host}/settings", async (string host, HostSettingsRequest wish, CancellationToken leave) =>
+        {
+            await control.Fencing.SetFenceAsync(new HostId(host), wish.Fence, leave);
+            return await control.Views.HostAsync(new HostId(host));
+        }).Needs(Permission.RunHosts, Traits.Recorded);
+        api.MapPost("/hosts/{host}/fence", async Task<Accepted<HostRecovery>> (string host, HttpContext http, CancellationToken leave) =>
+            TypedResults.Accepted($"/api/v1/hosts/{host}/recovery",
+                await control.Fencing.FenceAsync(new HostId(host), Gate.ActorOf(http).Name, leave)))
+            .Needs(Permission.RunHosts);
+        api.MapPost("/hosts/{host}/recover", async Task<Accepted<HostRecovery>> (
+            string host, RecoverHostRequest? wish, HttpContext http, CancellationToken leave) =>
+            TypedResults.Accepted($"/api/v1/hosts/{host}/recovery", await control.Fencing.RecoverAsync(
+                new HostId(host), wish?.Fenced ?? false, wish?.Confirm, Gate.ActorOf(http).Name, leave)))
+            .Needs(Permission.RunHosts, Traits.Recorded);
+        api.MapGet("/hosts/{host}/recovery", async (string host) =>
+            await control.Stores.Fences.NewestAsync(new HostId(host)) ?? throw new RefusedException(
+                "recovery-not-found", $"{host} was never fenced or recovered", $"'godwit host show {host}' tells how it is"))
+            .Needs(Permission.SeeCluster);
         api.MapDelete("/hosts/{host}", async Task<NoContent> (string host) =>
         {
             await control.Certificates.RemoveAsync(new HostId(host));

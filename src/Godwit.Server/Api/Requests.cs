@@ -6,6 +6,19 @@ namespace Godwit.Server.Api;
 /// <param name="Endpoint">Where its agent listens: <c>address:port</c>.</param>
 public sealed record AddHostRequest(string Name, string Endpoint);
 
+/// <summary>POST /api/v1/hosts/{host}/settings.</summary>
+/// <param name="Fence">Name of the hook, on the server's machine, that turns it off; null: none.</param>
+public sealed record HostSettingsRequest(string? Fence);
+
+/// <summary>POST /api/v1/hosts/{host}/recover: bring its VMs back elsewhere.</summary>
+/// <param name="Fenced">The caller's word that it is off and stays off; else its hook has to prove it, or did.</param>
+/// <param name="Confirm">With <paramref name="Fenced"/>: the host's name once more.</param>
+public sealed record RecoverHostRequest(bool Fenced = false, string? Confirm = null);
+
+/// <summary>POST /api/v1/vms/{vm}/settings.</summary>
+/// <param name="Ha">Start it elsewhere by itself once its host is proved to be off.</param>
+public sealed record VmSettingsRequest(bool Ha);
+
 /// <summary>POST /api/v1/vms: a blank disk, or a linked clone where <see cref="Template"/> is given.</summary>
 public sealed record CreateVmRequest(string Name)
 {
@@ -22,6 +35,8 @@ public sealed record CreateVmRequest(string Name)
     public string? Host { get; init; }
     /// <summary>Start it at once.</summary>
     public bool Start { get; init; }
+    /// <summary>Start it elsewhere by itself once its host is proved to be off.</summary>
+    public bool Ha { get; init; }
 }
 
 /// <summary>POST /api/v1/vms/{vm}/stop and /restart.</summary>

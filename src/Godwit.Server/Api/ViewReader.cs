@@ -22,7 +22,8 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
     public async Task<HostView> HostAsync(HostId id)
     {
         var rooms = await stores.Hosts.RoomsAsync();
-        return View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms, await stores.Drains.LatestAsync(id));
+        var view = View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms, await stores.Drains.LatestAsync(id));
+        return view with { Fenced = await stores.Fences.InForceAsync(id), Recovery = await stores.Fences.NewestAsync(id) };
     }
 
     public async Task<IReadOnlyList<VmView>> VmsAsync(HostId? owner)
@@ -71,13 +72,16 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         {
             Drain = drain is { HasEnded: false } || (drain is { Kind: DrainKind.Away, End: not DrainEnd.Cancelled }
                 && room.Host.State == HostState.Cordoned) ? drain : null,
+            Fence = room.Host.Fence,
+            SilentSeconds = room.Host.State == HostState.Unreachable ? Math.Floor(watcher.Silence(room.Host.Id).For.TotalSeconds) : null,
         };
     }
 
     private static VmView View(Vm vm, Dictionary<HostId, HostState> hosts, Operation? doing) => new(
         vm.Spec, vm.Owner, vm.Epoch, vm.State, vm.SavedFile, vm.CreatedAt,
         hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
-        doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt));
+        doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt),
+        Ha: vm.Ha);
 
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,

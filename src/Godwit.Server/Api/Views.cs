@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
@@ -17,18 +18,27 @@ public sealed record HostView(
 {
     /// <summary>The job that empties it or brings back its VMs, or that emptied it and keeps it closed; null without.</summary>
     public Drain? Drain { get; init; }
+    /// <summary>The hook that turns it off; null: none.</summary>
+    public string? Fence { get; init; }
+    /// <summary>While it is fenced: the proof.</summary>
+    public FenceProof? Fenced { get; init; }
+    /// <summary>Its last fencing or recovery, where the answer is about this one host.</summary>
+    public HostRecovery? Recovery { get; init; }
+    /// <summary>Seconds since the first question it did not answer, while it does not.</summary>
+    public double? SilentSeconds { get; init; }
 }
 
 /// <summary>A VM as the API shows it: its record (<see cref="Vm"/>), its host's state and what is being done with it.</summary>
 /// <param name="OwnerState">While its host is unreachable, <paramref name="State"/> is only what was last known.</param>
 /// <param name="Operation">The one thing being done with it now, or null.</param>
 /// <param name="Frozen">Why nothing is ordered for it, or null.</param>
+/// <param name="Ha">It is started elsewhere by itself once its host is proved to be off.</param>
 public sealed record VmView(
     VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, DateTimeOffset CreatedAt,
-    HostState OwnerState, OperationView? Operation, IReadOnlyList<Refusal>? Frozen = null);
+    HostState OwnerState, OperationView? Operation, IReadOnlyList<Refusal>? Frozen = null, bool Ha = false);
 
 /// <param name="Id">For a move, its migration's id.</param>
-/// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate</c>.</param>
+/// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate, recover</c>.</param>
 public sealed record OperationView(string Id, string Kind, DateTimeOffset CreatedAt);
 
 /// <param name="Clones">VMs made from it; it cannot be deleted while there are any.</param>

@@ -36,6 +36,11 @@ internal static class VmEndpoints
             DoAsync(control, http, OperationKind.Resume, vm,
                 o => o with { Host = wish?.Host is { } host ? new HostId(host) : null })).Produces<VmView>()
             .Needs(Permission.RunVms, Traits.Recorded | Traits.Safety);
+        api.MapPost("/vms/{vm}/settings", async (string vm, VmSettingsRequest wish) =>
+        {
+            await control.Fencing.SetHaAsync((await control.Vms.FindAsync(vm)).Spec.Id, wish.Ha);
+            return await control.Views.VmAsync(await control.Vms.FindAsync(vm));
+        }).Needs(Permission.MakeVms, Traits.Recorded);
         api.MapDelete("/vms/{vm}", (string vm, bool? force, HttpContext http) =>
             DoAsync(control, http, OperationKind.Delete, vm, o => o with { Force = force ?? false }))
             .Produces(StatusCodes.Status204NoContent).Needs(Permission.MakeVms);

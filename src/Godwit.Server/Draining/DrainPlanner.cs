@@ -66,7 +66,7 @@ public static class DrainPlanner
         HostId host, IReadOnlyList<DrainStep> steps, long shortBytes, HostRoom? home, DrainLimits limits)
     {
         List<Refusal> reasons = [];
-        if (home?.Host.State == HostState.Unreachable)
+        if (home is { Host.Answers: false })
             reasons.Add(new("host-unreachable", $"{host} does not answer: nothing can be moved off it",
                 "wait until it answers; a host that is dead is recovered, not drained"));
         var blocked = steps.Where(s => s.Blocks).ToList();

@@ -25,6 +25,8 @@ public static class HostChoice
         var (host, facts) = (room.Host, room.Host.Facts!);
         if (host.State == HostState.Unreachable)
             yield return new("host-unreachable", $"{host.Id} does not answer", "wait for it, or choose another host");
+        if (host.State == HostState.Fenced)
+            yield return new("host-fenced", $"{host.Id} is fenced: it is off, and not yet back", "choose another host");
         if (host.State == HostState.Cordoned)
             yield return new("host-cordoned", $"{host.Id} is cordoned: it takes no new VMs",
                 $"choose another host, or 'godwit host uncordon {host.Id}'");

@@ -27,11 +27,21 @@ public sealed class HostWatcher(
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5), FirstLookMax = TimeSpan.FromSeconds(3);
 
     private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
-    private readonly ConcurrentDictionary<HostId, int> _misses = new();
+    private readonly ConcurrentDictionary<HostId, (int Misses, long Since)> _misses = new();
     private readonly ConcurrentDictionary<string, int> _sightings = new();
 
     /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
     public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
+
+    /// <summary>
+    /// Questions in a row without an answer, and how long it is since the first of them, by this process's monotonic clock: a
+    /// server that stood still, or has just begun, has heard no silence yet.
+    /// </summary>
+    public (int Misses, TimeSpan For) Silence(HostId host) =>
+        _misses.TryGetValue(host, out var silence) ? (silence.Misses, time.GetElapsedTime(silence.Since)) : default;
+
+    /// <summary>A fenced host answers: before anything it says counts, it must learn what left it.</summary>
+    public event Func<HostId, CancellationToken, Task>? Knocks;
 
     /// <summary>A host answers again after it was given up.</summary>
     public event Func<HostId, Task>? Returned;
@@ -84,7 +94,7 @@ public sealed class HostWatcher(
         foreach (var batch in (await stores.Hosts.ListAsync()).Chunk(AtOnceMax))
             await Task.WhenAll(batch.Select(host => AskAsync(host, stopping)).ToArray());
         if (Answered is { } answered)
-            await answered([.. _misses.Where(host => host.Value == 0).Select(host => host.Key)], stopping);
+            await answered([.. _live.Keys.Where(host => !_misses.ContainsKey(host))], stopping);
     }
 
     private async Task AskAsync(Host host, CancellationToken stopping)
@@ -94,18 +104,24 @@ public sealed class HostWatcher(
             var known = await stores.Vms.KnownAsync(host.Id); // Before the question: a report is older than its arrival.
             var agent = agents.Of(host.Id);
             var facts = await agent.DescribeAsync(stopping);
+            if (host.State == HostState.Fenced)
+            {
+                if (Knocks is { } knocks) await knocks(host.Id, stopping);
+                return; // The next round finds it unreachable, and then back.
+            }
             var reports = await agent.ListVmsAsync(stopping);
             var epochs = await agent.ListEpochsAsync(stopping);
             agents.Epochs.Take(host.Id, epochs);
-            _misses[host.Id] = 0;
+            _misses.TryRemove(host.Id, out _);
             if (Rules.Keeps(SafetyRule.FrozenWhenBehind)) await FreezeWhatIsBehindAsync(host.Id, epochs);
             await TakeFactsAsync(host, facts, stopping);
             await TakeReportsAsync(host.Id, reports, known);
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
         {
-            var misses = _misses.AddOrUpdate(host.Id, 1, (_, before) => before + 1);
-            if (misses >= MissesMax && host.State != HostState.Unreachable)
+            var (misses, _) = _misses.AddOrUpdate(
+                host.Id, _ => (1, time.GetTimestamp()), (_, before) => (before.Misses + 1, before.Since));
+            if (misses >= MissesMax && host.State is not (HostState.Unreachable or HostState.Fenced))
                 await stores.Hosts.SetReachableAsync(host.Id, false, Why(silent));
         }
     }

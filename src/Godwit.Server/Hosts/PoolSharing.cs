@@ -13,27 +13,35 @@ namespace Godwit.Server.Hosts;
 public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomness randomness)
 {
     public const int PoolsMax = 64;
+    private const int TriesMax = 3;
 
     /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>
     public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
     {
+        for (var attempt = 1; attempt <= TriesMax; attempt++)
+            if (await TryProveAsync(host, facts, cancel)) return; // Else another host's proof came in between.
+    }
+
+    private async Task<bool> TryProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
+    {
         var incomplete = false;
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
-        var proved = new List<PoolShare>();
+        var (proved, witnesses) = (new List<PoolShare>(), new List<PoolShare>());
         foreach (var pool in facts.Pools.Where(p => p.Writable).Take(PoolsMax))
         {
             var candidates = others.Where(s => s.Pool == pool.Name).ToList();
             var silent = false;
-            var share = candidates.Count == 0 ? null
+            var seen = candidates.Count == 0 ? null
                 : await SeenByAsync(host, pool.Name, candidates, () => silent = true, cancel);
-            incomplete |= silent && share is null; // One that sees it is enough.
-            proved.Add(new PoolShare(host, pool.Name, share ?? OwnShare(pool.Name, mine, candidates)));
+            if (seen is not null) witnesses.Add(seen);
+            incomplete |= silent && seen is null; // One that sees it is enough.
+            proved.Add(new PoolShare(host, pool.Name, seen?.Share ?? OwnShare(pool.Name, mine, candidates)));
         }
-        await hosts.SaveSharesAsync(host, proved, incomplete);
+        return await hosts.SaveSharesAsync(host, proved, witnesses, incomplete);
     }
 
-    private async Task<string?> SeenByAsync(
+    private async Task<PoolShare?> SeenByAsync(
         HostId host, string pool, IReadOnlyList<PoolShare> candidates, Action unanswered, CancellationToken cancel)
     {
         var nonce = randomness.NextHex(16);
@@ -42,7 +50,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
         {
             try
             {
-                if (await agents.Of(candidate.Host).SeesPoolNonceAsync(pool, nonce, cancel)) return candidate.Share;
+                if (await agents.Of(candidate.Host).SeesPoolNonceAsync(pool, nonce, cancel)) return candidate;
             }
             catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
             {

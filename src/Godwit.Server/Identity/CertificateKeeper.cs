@@ -55,7 +55,7 @@ public sealed class CertificateKeeper(
     {
         await LoadAsync(); // What has expired is forgotten.
         await joins.DialAllAsync(stopping);
-        foreach (var batch in (await stores.Hosts.ListAsync()).Where(host => host.State != HostState.Unreachable).Chunk(AtOnceMax))
+        foreach (var batch in (await stores.Hosts.ListAsync()).Where(host => host.Answers).Chunk(AtOnceMax))
             await Task.WhenAll(batch.Select(host => KeepAsync(host.Id, stopping)).ToArray());
     }
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
-using Godwit.Core.Hosts;
 using Godwit.Core.Loads;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
@@ -43,7 +42,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider
     public async Task RoundAsync(CancellationToken stopping)
     {
         var hosts = (await stores.Hosts.ListAsync()).ToList();
-        foreach (var batch in hosts.Where(h => h.State != HostState.Unreachable).Chunk(AtOnceMax))
+        foreach (var batch in hosts.Where(h => h.Answers).Chunk(AtOnceMax))
             await Task.WhenAll(batch.Select(host => AskAsync(host.Id, stopping)).ToArray());
         await RollUpAsync(time.GetUtcNow());
         var known = hosts.Select(h => h.Id).ToHashSet();

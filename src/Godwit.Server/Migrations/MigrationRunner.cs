@@ -91,7 +91,7 @@ public sealed class MigrationRunner(
     /// <param name="fenced">A side that a person says is off for good; null: both are asked.</param>
     public async Task<Migration> RepairAsync(MoveId id, HostId? fenced)
     {
-        if (fenced is { } host && (await stores.Hosts.ListAsync()).Any(h => h.Id == host && h.State != HostState.Unreachable))
+        if (fenced is { } host && (await stores.Hosts.ListAsync()).Any(h => h.Id == host && h.Answers))
             throw new RefusedException("host-answers", $"{host} answers, so it is not off",
                 $"'godwit migration repair {id}' without --fenced asks it");
         lock (_one)

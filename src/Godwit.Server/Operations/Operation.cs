@@ -20,13 +20,15 @@ public sealed record Operation
     public DateTimeOffset? EndedAt { get; init; }
     /// <summary>Stop and restart: end QEMU at once. Delete: also where it runs.</summary>
     public bool Force { get; init; }
-    /// <summary>Resume: the host to bring it back on; null is where it is.</summary>
+    /// <summary>Recover: the recovery of a host that it is part of.</summary>
+    public string? Recovery { get; init; }
+    /// <summary>Resume: the host to bring it back on; null is where it is. Recover: its new home.</summary>
     public HostId? Host { get; init; }
     /// <summary>Create: start it when its disk is there.</summary>
     public bool ThenStart { get; init; }
     /// <summary>Restart: the stop is done. Resume from a file: the new epoch is recorded. Only the start is left.</summary>
     public bool FirstHalfDone { get; init; }
-    /// <summary>Start and restart: the epoch of this boot is recorded.</summary>
+    /// <summary>Start and restart: the epoch of this boot is recorded. Recover: its new home, too.</summary>
     public bool EpochTaken { get; init; }
     /// <summary>The VM as the operation left it; null while it goes on, where it failed, and after a delete.</summary>
     public Vm? Result { get; init; }
@@ -37,7 +39,7 @@ public sealed record Operation
     public bool HasEnded => EndedAt is not null;
 }
 
-public enum OperationKind { Create, Start, Stop, Restart, Pause, Save, Resume, Delete, Migrate }
+public enum OperationKind { Create, Start, Stop, Restart, Pause, Save, Resume, Delete, Migrate, Recover }
 
 /// <summary>How a wish to do something with a VM was met. Closed set.</summary>
 public abstract record Begun

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 namespace Godwit.Server.Operations;
 
 /// <summary>
-/// Runs what is being done with VMs (moves have their own runner), one task each, and after a restart all that had
+/// Runs what is being done with VMs (moves and recoveries have their own runners), one task each, and after a restart all that had
 /// not ended. An operation belongs to the server, not to the request that asked for it: a client may leave.
 /// </summary>
 public sealed class OperationRunner(Stores stores, VmStory story, ILogger<OperationRunner> log)
@@ -20,7 +20,7 @@ public sealed class OperationRunner(Stores stores, VmStory story, ILogger<Operat
     {
         foreach (var operation in await stores.Operations.UnfinishedAsync())
         {
-            if (operation.Kind == OperationKind.Migrate) continue;
+            if (operation.Kind is OperationKind.Migrate or OperationKind.Recover) continue;
             log.LogInformation("Going on with {Kind} of {Vm} ({Id})", operation.Kind, operation.VmName, operation.Id);
             Start(operation);
         }

@@ -25,7 +25,7 @@ public sealed class Settling(Stores stores, AgentDirectory agents, MigrationRunn
     public async Task<Vm> AdoptAsync(string nameOrId, HostId? on, IReadOnlyCollection<HostId> gone, CancellationToken cancel)
     {
         var hosts = await stores.Hosts.ListAsync();
-        if (gone.FirstOrDefault(g => hosts.Any(h => h.Id == g && h.State != HostState.Unreachable)) is { Value: not null } answers)
+        if (gone.FirstOrDefault(g => hosts.Any(h => h.Id == g && h.Answers)) is { Value: not null } answers)
             throw new RefusedException("host-answers", $"{answers} answers, so it is not gone", "leave --gone out: it is asked");
         var testimonies = await AskAsync(hosts, gone, cancel);
         var stored = await stores.Vms.FindAsync(nameOrId);

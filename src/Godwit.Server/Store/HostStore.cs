@@ -15,7 +15,7 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task<Host?> FindAsync(HostId id) => database.RunAsync(work => Find(work, id));
 
-    /// <summary>Adds it, or changes its endpoint and facts; it is reachable, because it has just answered.</summary>
+    /// <summary>Adds it, or changes its endpoint and facts; it has just answered. One that is fenced stays so.</summary>
     public Task SaveAsync(HostId id, string endpoint, HostFacts facts) => database.RunAsync(work =>
     {
         var isNew = Find(work, id) is null;
@@ -26,10 +26,11 @@ public sealed class HostStore(Database database, TimeProvider time)
             INSERT INTO hosts (id, endpoint, reachable, cordoned, memory_bytes, facts, pools_unproved)
             VALUES (@id, @endpoint, 1, 0, @memory, @facts, 1)
             ON CONFLICT (id) DO UPDATE
-            SET endpoint = excluded.endpoint, reachable = 1, memory_bytes = excluded.memory_bytes, facts = excluded.facts,
-                pools_unproved = 1
+            SET endpoint = excluded.endpoint, reachable = CASE WHEN hosts.fenced IS NULL THEN 1 ELSE 0 END,
+                memory_bytes = excluded.memory_bytes, facts = excluded.facts, pools_unproved = 1
             """,
             ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
+        if (isNew) FenceStore.KeepClosed(work, id);
         // A store that was rebuilt without it may not know what it has.
         if (isNew && work.Number("SELECT COUNT(*) FROM meta WHERE name = 'rebuilt'") > 0) FreezeStore.Await(work, id, time.GetUtcNow());
         if (isNew)
@@ -46,12 +47,26 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task SetReachableAsync(HostId id, bool reachable, string why) => database.RunAsync(work =>
     {
-        var changed = work.Execute("UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now",
+        var changed = work.Execute(
+            "UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
             ("@now", reachable ? 1 : 0), ("@id", id.Value));
+        if (reachable && changed > 0) work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @id AND ended = 1", ("@id", id.Value));
         if (changed > 0)
             Say(work, reachable
                 ? new Happening("host-reachable", $"{id} answers again", Host: id.Value)
                 : new Happening("host-unreachable", $"{id} does not answer: {why}. Its VMs are unknown, not dead", Host: id.Value));
+    });
+
+    /// <summary>False where there is no such host.</summary>
+    /// <param name="hook">Name of its hook; null: it has none any more.</param>
+    public Task<bool> SetFenceAsync(HostId id, string? hook) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } host) return false;
+        work.Execute("UPDATE hosts SET fence = @hook WHERE id = @id", ("@hook", hook), ("@id", id.Value));
+        if (host.Fence != hook)
+            Say(work, new Happening("host-fence", hook is null ? $"{id} has no fence any more" : $"{id} is fenced by hook {hook}",
+                Host: id.Value));
+        return true;
     });
 
     /// <summary>False where there is no such host.</summary>
@@ -82,6 +97,8 @@ public sealed class HostStore(Database database, TimeProvider time)
         if (vms.Count > 0)
             return new Refusal("host-has-vms", $"{id} still owns {string.Join(", ", vms)}{(vms.Count == 5 ? " …" : "")}",
                 $"move them away or delete them: 'godwit vm list --host {id}'");
+        if (FenceStore.Active(work, id) is { } recovery)
+            return new Refusal("recovery-under-way", $"{id} is being recovered ({recovery.Id})", "wait until that has ended");
         if (work.Number("SELECT COUNT(*) FROM reservations WHERE host = @id", ("@id", id.Value)) > 0)
             return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
         work.Execute("DELETE FROM drains WHERE host = @id", ("@id", id.Value));
@@ -105,15 +122,21 @@ public sealed class HostStore(Database database, TimeProvider time)
 
     public Task<List<PoolShare>> SharesAsync() => database.RunAsync(Shares);
 
-    /// <summary>What <paramref name="host"/>'s pools are, all of them: others are forgotten.</summary>
+    /// <summary>
+    /// What <paramref name="host"/>'s pools are, all of them: others are forgotten. False where one of the shares it was seen to
+    /// be is no longer what <paramref name="seen"/> says: two hosts proved at once would take over each other's.
+    /// </summary>
     /// <param name="unproved">It may share more: to be proved again, also by the next server.</param>
-    public Task SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares, bool unproved) => database.RunAsync(work =>
+    public Task<bool> SaveSharesAsync(
+        HostId host, IReadOnlyCollection<PoolShare> shares, IReadOnlyCollection<PoolShare> seen, bool unproved) => database.RunAsync(work =>
     {
+        if (seen.Except(Shares(work)).Any()) return false;
         work.Execute("UPDATE hosts SET pools_unproved = @now WHERE id = @id", ("@now", unproved ? 1 : 0), ("@id", host.Value));
         work.Execute("DELETE FROM pool_shares WHERE host = @host", ("@host", host.Value));
         foreach (var share in shares)
             work.Execute("INSERT INTO pool_shares (host, pool, share) VALUES (@host, @pool, @share)",
                 ("@host", host.Value), ("@pool", share.Pool), ("@share", share.Share));
+        return true;
     });
 
     /// <summary>A host that is known by name and address only: asked until it answers.</summary>
@@ -134,15 +157,17 @@ public sealed class HostStore(Database database, TimeProvider time)
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts, pools_unproved";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved";
 
     private static Host Read(DbDataReader row) => new()
     {
         Id = new HostId(row.GetString(0)),
         Endpoint = row.GetString(1),
-        State = row.GetInt64(2) == 0 ? HostState.Unreachable : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
+        State = !row.IsDBNull(6) ? HostState.Fenced : row.GetInt64(2) == 0 ? HostState.Unreachable
+            : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
         Facts = row.Doc<HostFacts>(4),
-        PoolsUnproved = row.GetInt64(5) != 0,
+        Fence = row.TextOrNull(5),
+        PoolsUnproved = row.GetInt64(7) != 0,
     };
 
     private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());

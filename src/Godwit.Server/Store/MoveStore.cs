@@ -88,9 +88,27 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         return again;
     }
 
+    internal static Migration? NewestOf(Work work, VmId vm) => work.Query(
+        "SELECT doc, cancel_requested FROM migrations WHERE vm = @vm ORDER BY seq DESC LIMIT 1", Read, ("@vm", vm.Value)).FirstOrDefault();
+
     internal static bool IsNewest(Work work, Migration move) => work.Query(
         "SELECT id FROM migrations WHERE vm = @vm ORDER BY seq DESC LIMIT 1", row => row.GetString(0),
         ("@vm", move.Vm.Value)).FirstOrDefault() == move.Id.Value;
+
+    /// <summary>Every epoch a VM was moved from, of the moves that are remembered.</summary>
+    internal static List<Epoch> EpochsOf(Work work, VmId vm) => work.Query(
+        "SELECT doc, cancel_requested FROM migrations WHERE vm = @vm ORDER BY seq DESC LIMIT 20", Read, ("@vm", vm.Value))
+        .ConvertAll(move => move.Epoch);
+
+    /// <summary>
+    /// Both hosts of its newest move, where that goes on or ended without anybody knowing where the guest is: only then it may
+    /// be elsewhere than the record says.
+    /// </summary>
+    internal static IReadOnlyList<HostId> OpenSidesOf(Work work, VmId vm) => NewestOf(work, vm) is { } move
+        && (move.End is null || (move.End == MoveEnd.NeedsOperator && VmStore.Find(work, vm) is { State: VmState.Unknown }))
+            ? [move.Source, move.Target] : [];
+
+    public Task<bool> IsFencedAsync(HostId host) => database.RunAsync(work => FenceStore.InForce(work, host) is not null);
 
     public Task<Refusal?> ReserveAsync(MoveId move, HostId host, long bytes) => database.RunAsync(work =>
     {

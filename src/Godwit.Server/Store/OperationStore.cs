@@ -1,6 +1,7 @@
 using System.Data.Common;
 using Godwit.Core;
 using Godwit.Core.Checking;
+using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
@@ -85,6 +86,10 @@ public sealed class OperationStore(Database database, TimeProvider time)
     public Task<Operation?> FindAsync(string id) => database.RunAsync(work =>
         work.Query("SELECT doc FROM operations WHERE id = @id", Read, ("@id", id)).FirstOrDefault());
 
+    /// <summary>The one thing being done with the VM; null: nothing.</summary>
+    public Task<Operation?> HolderAsync(VmId vm) => database.RunAsync(work =>
+        work.Query("SELECT doc FROM operations WHERE vm = @vm AND ended = 0", Read, ("@vm", vm.Value)).FirstOrDefault());
+
     public Task<Operation?> FindByRequestAsync(string key) => database.RunAsync(work => FindByRequest(work, key));
 
     /// <summary>All that have not ended, oldest first.</summary>
@@ -121,10 +126,14 @@ public sealed class OperationStore(Database database, TimeProvider time)
     /// <summary>The next epoch for a boot, in one transaction with the operation that boots it.</summary>
     public Task<Vm> RecordBootAsync(Operation operation, Vm vm) => database.RunAsync(work =>
     {
-        VmStore.RecordOwner(work, vm.Spec.Id, vm.Owner, vm.Epoch.Next(), vm.State);
+        VmStore.RecordOwner(work, vm.Spec.Id, vm.Owner, NextBoot(work, vm), vm.State);
         Save(work, operation);
         return VmStore.Find(work, vm.Spec.Id)!;
     });
+
+    /// <summary>The next epoch; where its last move ended with a host fenced, one that this host cannot have been given either.</summary>
+    private static Epoch NextBoot(Work work, Vm vm) => MoveStore.NewestOf(work, vm.Spec.Id) is { Fenced: not null } move
+        ? HaRules.EpochAfter(vm.Epoch, [move.Epoch]) : vm.Epoch.Next();
 
     /// <summary>Its end, what it makes of the VM's record, and its reservation's end, all or nothing.</summary>
     /// <param name="last">More to change in the same transaction; null is nothing.</param>
@@ -204,7 +213,7 @@ public sealed class OperationStore(Database database, TimeProvider time)
             work.Execute("DELETE FROM operations WHERE ended = 1 AND seq <= @last", ("@last", seq - EndedKeptMax));
     }
 
-    private static void Save(Work work, Operation operation) => work.Execute(
+    internal static void Save(Work work, Operation operation) => work.Execute(
         "UPDATE operations SET ended = @ended, doc = @doc WHERE id = @id",
         ("@ended", operation.HasEnded ? 1 : 0), ("@doc", Fields.Doc(operation)), ("@id", operation.Id));
 

@@ -15,5 +15,6 @@ public sealed class Stores(Database database, TimeProvider time)
     public AccessStore Access { get; } = new(database, time);
     public AuditStore Audit { get; } = new(database, time);
     public FreezeStore Frozen { get; } = new(database, time);
+    public FenceStore Fences { get; } = new(database, time);
     public IdentityStore Identity { get; } = new(database, time);
 }

@@ -11,7 +11,20 @@ public sealed class VmStore(Database database, TimeProvider time)
 
     public Task<List<Vm>> ListAsync(HostId? owner = null) => database.RunAsync(work => owner is { } host
         ? work.Query($"SELECT {Columns} FROM vms WHERE owner = @owner ORDER BY name LIMIT {VmsMax}", Read, ("@owner", host.Value))
-        : work.Query($"SELECT {Columns} FROM vms ORDER BY name LIMIT {VmsMax}", Read));
+        : List(work));
+
+    internal static List<Vm> List(Work work) => work.Query($"SELECT {Columns} FROM vms ORDER BY name LIMIT {VmsMax}", Read);
+
+    /// <summary>False where there is no such VM.</summary>
+    public Task<bool> SetHaAsync(VmId id, bool ha) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } vm) return false;
+        if (work.Execute("UPDATE vms SET ha = @ha, rev = rev + 1 WHERE id = @id AND ha <> @ha", ("@ha", ha ? 1 : 0), ("@id", id.Value)) > 0)
+            EventStore.Append(work, new Happening("vm-ha", ha
+                ? $"{vm.Spec.Name} is started elsewhere by itself once its host is proved to be off"
+                : $"{vm.Spec.Name} is no longer started elsewhere by itself", vm.Spec.Name), time.GetUtcNow());
+        return true;
+    });
 
     /// <summary>By name, or by id.</summary>
     public Task<Vm?> FindAsync(string nameOrId) => database.RunAsync(work => work.Query(
@@ -67,12 +80,13 @@ public sealed class VmStore(Database database, TimeProvider time)
             return new Refusal("template-not-found", $"the template {template} is not there any more", "see 'godwit template list'");
         work.Execute(
             """
-            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec)
-            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec)
+            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec, ha)
+            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec, @ha)
             """,
             ("@id", vm.Spec.Id.Value), ("@name", vm.Spec.Name), ("@owner", vm.Owner.Value), ("@epoch", vm.Epoch.Value),
             ("@state", Fields.Word(vm.State)), ("@memory", vm.Spec.MemoryBytes), ("@uid", vm.Spec.Uid),
-            ("@template", vm.Spec.Template), ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)));
+            ("@template", vm.Spec.Template), ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)),
+            ("@ha", vm.Ha ? 1 : 0));
         foreach (var nic in vm.Spec.Nics)
             work.Execute("INSERT INTO nics (mac, vm) VALUES (@mac, @vm)", ("@mac", nic.Mac), ("@vm", vm.Spec.Id.Value));
         return null;
@@ -113,14 +127,14 @@ public sealed class VmStore(Database database, TimeProvider time)
         """,
         ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
 
-    private const string Columns = "spec, owner, epoch, state, saved_file, created_at";
+    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha";
 
     private const string SelectKnown =
         $"""
         SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0) FROM vms
         """;
 
-    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(6), row.GetInt64(7) != 0);
+    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(7), row.GetInt64(8) != 0);
 
     private static Vm Read(DbDataReader row) => new()
     {
@@ -130,6 +144,7 @@ public sealed class VmStore(Database database, TimeProvider time)
         State = row.Word<VmState>(3),
         SavedFile = row.TextOrNull(4),
         CreatedAt = row.Time(5),
+        Ha = row.GetInt64(6) != 0,
     };
 }
 

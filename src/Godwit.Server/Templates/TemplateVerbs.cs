@@ -55,7 +55,7 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         var template = await stores.Templates.FindAsync(name)
             ?? throw new RefusedException("template-not-found", $"there is no template {name}", "see 'godwit template list'");
         var rooms = await stores.Hosts.RoomsAsync();
-        var host = rooms.FirstOrDefault(r => Holds(r, template) && r.Host.State != HostState.Unreachable)?.Host.Id
+        var host = rooms.FirstOrDefault(r => Holds(r, template) && r.Host.Answers)?.Host.Id
             ?? throw new RefusedException("template-unreachable", $"no host that answers has the pool {template.Pool} of {name}",
                 "wait until one does: 'godwit host list'");
         await InGateAsync(async () =>
@@ -76,7 +76,7 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         var rooms = await stores.Hosts.RoomsAsync();
         if (wish.Host is not null && rooms.All(r => r.Host.Id.Value != wish.Host)) throw HostVerbs.NotFound(new HostId(wish.Host));
         var ready = rooms.Where(r =>
-            r.Host.State != HostState.Unreachable && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
+            r.Host.Answers && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
         var pools = ready.SelectMany(r => r.Shares.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
         if (wish.Pool is null && pools.Count != 1)
             throw new RefusedException("bad-pool",

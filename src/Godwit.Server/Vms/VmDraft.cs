@@ -49,6 +49,7 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
             Epoch = new Epoch(1),
             State = VmState.Stopped,
             CreatedAt = now,
+            Ha = wish.Ha,
         };
     }
 
@@ -85,7 +86,7 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
     private (string CpuModel, string MachineType, Accelerator Accelerator) Baseline(HostId host)
     {
         var accelerator = rooms.First(r => r.Host.Id == host).Host.Facts!.Accelerator;
-        var facts = rooms.Where(r => r.Host.State != HostState.Unreachable).Select(r => r.Host.Facts!)
+        var facts = rooms.Where(r => r.Host.Answers).Select(r => r.Host.Facts!)
             .Where(f => f.Accelerator == accelerator && f.Qemus.Count > 0).ToList();
         var cpu = CpuBaseline.BestCpuModel(facts, accelerator) ?? throw new RefusedException("no-common-cpu",
             $"the {facts.Count} hosts with {accelerator} have no named CPU model in common",

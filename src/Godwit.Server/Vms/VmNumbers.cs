@@ -15,6 +15,9 @@ public sealed class VmNumbers(IRandomness randomness)
     public string DrainId() => $"dr-{randomness.NextHex(6)}";
     public string OperationId() => $"op-{randomness.NextHex(6)}";
 
+    public string RecoveryId() => $"rc-{randomness.NextHex(6)}";
+    public string ProofId() => $"fp-{randomness.NextHex(6)}";
+
     public int Uid() => UidMin + (int)(uint.Parse(
         randomness.NextHex(4), NumberStyles.HexNumber, CultureInfo.InvariantCulture) % UidSpan);
 

@@ -1,8 +1,9 @@
+using Godwit.Core.Hosts;
 using Godwit.Simulator.Cluster;
 
 namespace Godwit.Simulator.Checkers;
 
-/// <summary>R6: once everything works again, every move and every other operation ends.</summary>
+/// <summary>R6: once everything works again, every move, every recovery and every other operation ends.</summary>
 public sealed class EveryMigrationEnds : IChecker
 {
     public void AfterStep(World world) { }
@@ -20,5 +21,10 @@ public sealed class EveryMigrationEnds : IChecker
         if (operations.Count > 0)
             throw new BrokenPromiseException("R6, every operation ends",
                 string.Join("; ", operations.Select(o => $"{o.Kind} {o.Id} of {o.VmName} has not ended")));
+        foreach (var recovery in await world.Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync()))
+            throw new BrokenPromiseException("R6, every operation ends", $"recovery {recovery.Id} of {recovery.Host} has not ended");
+        foreach (var host in await world.Server.AskAsync(c => c.Stores.Hosts.ListAsync()))
+            if (host.State == HostState.Fenced)
+                throw new BrokenPromiseException("R6, every operation ends", $"{host.Id} is back for long, and still counts as fenced");
     }
 }

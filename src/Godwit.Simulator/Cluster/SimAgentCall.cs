@@ -12,11 +12,13 @@ internal sealed class SimAgentCall(SimRpc rpc, SimAgent agent, SimRequest reques
     /// <summary>gRPC's default for a server, which the agent does not change.</summary>
     private const int MessageBytesMax = 4 << 20;
     private readonly CancellationTokenSource _cancel = new();
+    /// <summary>A connection ends with the power of its host: what was under way on it is not delivered after the next boot.</summary>
+    private readonly int _boots = agent.Host.Boots;
     private SimProcess? _process;
 
     public void Arrive()
     {
-        if (!agent.Host.IsUp) return;
+        if (!agent.Host.IsUp || agent.Host.Boots != _boots) return;
         if (agent.Serving is not { } serving)
         {
             reply(SimFrame.Failed(StatusCode.Unavailable, $"Connection refused ({agent.Host.Address}:7443)"));

@@ -23,9 +23,10 @@ public sealed class SimServer
     private int _starts;
 
     private readonly SafetyRules _rules;
+    private readonly FenceSettings _fencing;
 
-    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc, SafetyRules rules) =>
-        (Host, _disk, _rpc, _rules) = (host, disk, rpc, rules);
+    internal SimServer(SimHost host, StoreDisk disk, SimRpc rpc, SafetyRules rules, FenceSettings fencing) =>
+        (Host, _disk, _rpc, _rules, _fencing) = (host, disk, rpc, rules, fencing);
 
     public SimHost Host { get; }
     public SimProcess? Process { get; private set; }
@@ -43,7 +44,7 @@ public sealed class SimServer
             _store = new SimStore(new SqliteDatabase(_disk.DataSource, why => Failed(process, why)), process);
             var control = new ControlPlane(
                 _store, new SimConnector(_rpc, process), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"server {++_starts}")),
-                Host.Clock, new SimLogs(Host.Loop, "server"), _rules);
+                Host.Clock, new SimLogs(Host.Loop, "server"), _rules, fencing: _fencing);
             await control.StartAsync();
             return control;
         });

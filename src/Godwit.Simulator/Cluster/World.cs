@@ -1,7 +1,9 @@
 using Godwit.Core;
+using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
+using Godwit.Server;
 using Godwit.Server.Api;
 using Godwit.Server.Rebuild;
 using Godwit.Simulator.Checkers;
@@ -41,8 +43,10 @@ public sealed class World
         }
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
+        Fence = new SimFence(loop, machine.Clock, name => _agents[name].Host) { Mood = knobs.FenceMood };
         Server = new SimServer(
-            machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
+            machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All,
+            new FenceSettings(Fence, knobs.SilenceMin));
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
@@ -57,6 +61,7 @@ public sealed class World
     public SimStorage Storage { get; }
     public GuestLedger Ledger { get; }
     public SimServer Server { get; }
+    internal SimFence Fence { get; }
     public IReadOnlyDictionary<string, SimAgent> Agents => _agents;
 
     /// <summary>
@@ -81,7 +86,10 @@ public sealed class World
     public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
     {
         Ledger.Loads[name] = load ?? Knobs.Load;
-        var wish = new CreateVmRequest(name) { MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true };
+        var wish = new CreateVmRequest(name)
+        {
+            MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true, Ha = Knobs.Ha,
+        };
         _rpc.Calm++;
         var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));
         _rpc.Calm--;
@@ -154,6 +162,7 @@ public sealed class World
     {
         Loop.Trace("world", "everything heals");
         _rpc.Calm++; // For good.
+        Fence.IsCalm = true;
         Net.HealAll();
         foreach (var agent in _agents.Values)
         {
@@ -181,8 +190,12 @@ public sealed class World
     public async Task RestAsync()
     {
         var limit = Loop.Now + EndsWithin;
-        while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
-        await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
+        do
+        {
+            while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
+            await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
+        }
+        while (Loop.Now < limit && await UnfinishedAsync() > 0);
         // A candidate that nobody connects to is taken back after 5 minutes.
         if (Ledger.Alive.Any(q => q.RunState == "inmigrate")) await SleepAsync(330);
     }
@@ -197,8 +210,17 @@ public sealed class World
         await Server.StartAsync();
         _rpc.Calm++;
         foreach (var host in _agents.Values.Select(a => a.Host))
+        {
             await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
+            if (Knobs.Ha) await Server.AskAsync(c => AddFenceAsync(c, host.Name));
+        }
         _rpc.Calm--;
+    }
+
+    private static async Task<bool> AddFenceAsync(ControlPlane control, string host)
+    {
+        await control.Fencing.SetFenceAsync(new HostId(host), SimFence.Hook, CancellationToken.None);
+        return true;
     }
 
     private async Task EndAsync()
@@ -209,7 +231,9 @@ public sealed class World
     }
 
     private async Task<int> UnfinishedAsync() => Server.Serving is null ? 1
-        : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count;
+        : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
+            + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count
+            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).Count(host => host.State == HostState.Fenced);
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
     {

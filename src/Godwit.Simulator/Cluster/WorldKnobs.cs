@@ -28,7 +28,13 @@ public sealed record WorldKnobs
     /// <summary>An agent that ends is started again by the service manager after about this time; zero: never.</summary>
     public TimeSpan AgentRestart { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The safety rule the agents of this world do not keep; null in every world but those that test the checkers.</summary>
+    /// <summary>VMs are marked <c>ha</c>, and every host has a fence.</summary>
+    public bool Ha { get; init; }
+    public FenceMood FenceMood { get; init; }
+    /// <summary>How long a host is silent before its fence is tried.</summary>
+    public TimeSpan SilenceMin { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The safety rule that this world's agents and server do not keep; null but where the checkers are tested.</summary>
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
     internal Drill? Drill { get; init; }
@@ -59,8 +65,21 @@ public sealed record WorldKnobs
         };
     }
 
+    /// <summary>A world whose VMs are marked <c>ha</c> and whose bad luck is hosts that fall silent.</summary>
+    public static WorldKnobs Silent(ulong seed)
+    {
+        var random = SimRandom.Fork(seed, "silent");
+        var moods = Enum.GetValues<FenceMood>();
+        return FromSeed(seed, focused: false) with
+        {
+            Hosts = 3 + random.Next(3), Vms = 1 + random.Next(4), IsFocused = false, Ha = true,
+            FenceMood = random.Chance(0.6) ? FenceMood.Kills : moods[random.Next(moods.Length)],
+            SilenceMin = TimeSpan.FromSeconds(15 + random.Next(30)),
+        };
+    }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{(IsFocused ? "focused " : "")}hosts={Hosts} vms={Vms} "
+        $"{(IsFocused ? "focused " : Ha ? "silent " : "")}hosts={Hosts} vms={Vms} "
         + $"link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
         + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");

@@ -32,7 +32,11 @@ internal sealed record Drill(string Sign, Fault Fault, double SecondsMin = 0)
     ];
 
     /// <summary>A world without this rule, in the trouble that the rule is there for.</summary>
-    public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => knobs with
+    public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => rule == SafetyRule.StartedOnProof
+        ? knobs with { Without = rule, IsFocused = false, Ha = true, Hosts = 3, Vms = 2, FenceMood = FenceMood.Fails }
+        : AgainstTrouble(rule, knobs);
+
+    private static WorldKnobs AgainstTrouble(SafetyRule rule, WorldKnobs knobs) => knobs with
     {
         Without = rule,
         StoreGoesBack = rule == SafetyRule.FrozenWhenBehind,

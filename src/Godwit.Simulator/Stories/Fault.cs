@@ -41,4 +41,12 @@ public enum Fault
     /// <summary>The host's wall clock jumps by up to a year; monotonic time does not.</summary>
     ClockJump,
     GuestPowersOff,
+    /// <summary>Off for long; nobody outside can see it.</summary>
+    HostDark,
+    /// <summary>Everything runs there, and the server does not reach it.</summary>
+    HostCutOff,
+    /// <summary>Nobody reaches it, and it reaches nobody.</summary>
+    HostAlone,
+    /// <summary>Its agent is gone for long; its QEMUs run.</summary>
+    AgentGone,
 }

@@ -16,7 +16,7 @@ namespace Godwit.Simulator.Stories;
 /// </summary>
 public sealed class RandomStory(World world, RunCounts counts)
 {
-    private const int PeopleMax = 4, FaultsMax = 12;
+    private const int PeopleMax = 4, FaultsMax = 12, SilencesMax = 3, FaultsBesideSilence = 3;
     private readonly SimRandom _random = SimRandom.Fork(world.Loop.Seed, "story");
 
     /// <summary>One whole run. Throws <see cref="SimFailedException"/>.</summary>
@@ -34,10 +34,12 @@ public sealed class RandomStory(World world, RunCounts counts)
         var vms = Enumerable.Range(1, world.Knobs.Vms).Select(n => $"vm{n}").ToList();
         await Task.WhenAll([.. vms.Select(vm => world.CreateVmAsync(vm, hosts[_random.Next(hosts.Count)], LoadOf()))]);
 
-        var (crowd, faults) = world.Knobs.IsFocused ? (2, 1 + _random.Next(4))
+        var (crowd, faults) = world.Knobs.Ha ? (1 + _random.Next(2), _random.Next(FaultsBesideSilence + 1))
+            : world.Knobs.IsFocused ? (2, 1 + _random.Next(4))
             : (1 + _random.Next(PeopleMax) + (world.Knobs.Vms / 8), _random.Next(FaultsMax + 1) + (world.Knobs.Hosts / 4));
         var people = new People(world, counts, vms).RunAsync(crowd);
         var luck = new Nemesis(world, counts).RunAsync(faults);
+        if (world.Knobs.Ha) await new Silences(world, counts).RunAsync(1 + _random.Next(SilencesMax));
         await people;
         await luck;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
 using Godwit.Simulator.Stories;
 using Xunit;
@@ -14,7 +15,7 @@ namespace Godwit.Tests.Scenarios;
 public sealed class RandomStoryTests(ITestOutputHelper output)
 {
     private const ulong StoriesMin = 60, StoriesMax = 2000;
-    private const int ToldTwiceEvery = 100;
+    private const int ToldTwiceEvery = 100, SilentStories = 15;
     private static readonly TimeSpan Budget = TimeSpan.FromSeconds(30);
 
     [Fact]
@@ -42,6 +43,22 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
             $"simulated-violations {broken.Count}", $"simulated-seeds-told-twice {twice}",
             string.Create(CultureInfo.InvariantCulture, $"simulated-moves-per-second {counts.Moves / took.TotalSeconds:0.#}"));
         Assert.True(counts.Moves > 100 && counts.Faults > 150, $"too little happened: {counts}");
+        Assert.True(broken.Count == 0, string.Join("\n\n", broken));
+    }
+
+    [Fact]
+    public void No_promise_is_broken_while_hosts_fall_silent_and_are_fenced()
+    {
+        var (counts, broken) = (new RunCounts(), new List<string>());
+        for (ulong seed = 1; seed <= SilentStories; seed++)
+        {
+            try { RandomStory.Run(seed, counts, knobs: WorldKnobs.Silent(seed)); }
+            catch (SimFailedException failure) { broken.Add(failure.Message); }
+        }
+        output.WriteLine($"{SilentStories} stories of silence, {counts}, {broken.Count} violations");
+        TestFigures.Write("silence",
+            $"silent-stories {SilentStories}", $"silent-faults {counts.Faults}", $"silent-violations {broken.Count}");
+        Assert.True(counts.Faults > SilentStories, $"too little happened: {counts}");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }
 }

@@ -113,6 +113,9 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         DoAsync("ForgetVm", () => Vms.TryRemove(vm, out _), cancel);
 
+    public Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel) =>
+        DoAsync("LeaveVm", () => Vms[vm.Id] = Report(vm, epoch, VmState.Stopped) with { IsOwner = false }, cancel);
+
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => DoAsync("SaveVm", () =>
     {
         Become(vm, VmState.Saved);

@@ -32,6 +32,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public ControlPlane Control => _app.Control;
     public string Directory => _directory;
     public string StorePath => Path.Combine(_directory, "godwit.db");
+    public string FenceHooks => Path.Combine(_directory, "fence.d");
     public string SocketPath => Path.Combine(_directory, "server.sock");
 
     /// <param name="hosts">Already added.</param>
@@ -86,8 +87,12 @@ internal sealed class ServerUnderTest : IAsyncDisposable
 
     public async Task StartAgainAsync()
     {
-        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster);
-        _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc }, ports, CancellationToken.None);
+        var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster)
+        {
+            Programs = (new RealProcesses(), new ProgramFiles()),
+        };
+        var options = new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc, FenceHooks = FenceHooks };
+        _app = await ServerApp.StartAsync(options, ports, CancellationToken.None);
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
 

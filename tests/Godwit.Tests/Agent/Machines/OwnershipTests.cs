@@ -74,6 +74,31 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public async Task A_vm_that_was_started_elsewhere_is_refused_from_then_on_also_where_it_was_never_heard_of()
+    {
+        var (_, life) = await AgentAsync();
+        await life.LeaveAsync(Spec, new Epoch(7));
+        await life.EndLeftAsync(Spec.Id, new Epoch(7));
+        await life.LeaveAsync(Spec, new Epoch(7)); // Said twice.
+        var (machines, restarted) = await AgentAsync();
+        await RefusedAsync("epoch-stale", () => restarted.StartAsync(Spec, new Epoch(6), default));
+        await RefusedAsync("epoch-stale", () => restarted.StartAsync(Spec, new Epoch(7), default));
+        await RefusedAsync("epoch-stale", () => machines.LaunchIncomingAsync(Spec, new Epoch(7), new IncomingWish(), default));
+        await RefusedAsync("epoch-stale", () => restarted.LeaveAsync(Spec, new Epoch(6)));
+        Assert.Empty(await restarted.ListAsync(default));
+    }
+
+    [Fact]
+    public async Task A_late_word_that_a_vm_left_changes_nothing_once_it_is_back()
+    {
+        var (machines, life) = await AgentAsync(Record(8, isOwner: true));
+        await RefusedAsync("epoch-stale", () => life.LeaveAsync(Spec, new Epoch(7)));
+        await RefusedAsync("epoch-stale", () => life.LeaveAsync(Spec, new Epoch(8)));
+        await RefusedAsync("epoch-stale", () => life.EndLeftAsync(Spec.Id, new Epoch(7)));
+        Assert.Equal((true, new Epoch(8)), (machines.Get(Spec.Id).Record.IsOwner, machines.Get(Spec.Id).Epoch));
+    }
+
+    [Fact]
     public async Task A_host_that_gave_a_vm_away_still_refuses_its_old_epoch_after_a_restart()
     {
         var (machines, _) = await AgentAsync(Record(4, isOwner: true));

@@ -1,0 +1,33 @@
+using System.CommandLine;
+using Godwit.Core.Fencing;
+using Godwit.Server.Fencing;
+
+namespace Godwit.Cli.Commands;
+
+/// <summary>How a server turns silent hosts off, and when it may do so by itself.</summary>
+internal sealed class FencingOptions
+{
+    private static readonly int secondsMax = (int)TimeSpan.FromHours(1).TotalSeconds;
+
+    private readonly Option<string> hooks = new("--fence-hooks")
+    {
+        Description = "Directory of the programs that turn hosts off, one a kind of host; they and it belong to root alone.",
+        HelpName = "PATH", DefaultValueFactory = _ => CommandFence.DirectoryDefault,
+    };
+    private readonly Option<int> haAfter = new("--ha-after")
+    {
+        Description = "How long a host is silent before its hook is tried for VMs marked ha.", HelpName = "SECONDS",
+        DefaultValueFactory = _ => (int)HaRules.SilenceDefault.TotalSeconds,
+    };
+
+    public FencingOptions() => haAfter.Validators.Add(result =>
+    {
+        if (result.GetValueOrDefault<int>() < HaRules.SilenceMin.TotalSeconds || result.GetValueOrDefault<int>() > secondsMax)
+            result.AddError($"--ha-after takes {HaRules.SilenceMin.TotalSeconds} to {secondsMax} seconds.");
+    });
+
+    public Option[] All => [hooks, haAfter];
+
+    public string Hooks(ParseResult parsed) => parsed.GetValue(hooks)!;
+    public TimeSpan HaAfter(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(haAfter));
+}

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using Godwit.Cli.Screens;
+using Godwit.Core.Fencing;
+using Godwit.Server.Api;
+
+namespace Godwit.Cli.Commands;
+
+/// <summary>What is done about a host that is silent: set its fence, run it, bring its VMs back elsewhere.</summary>
+internal static class HostFenceCommands
+{
+    private static readonly TimeSpan lookEvery = TimeSpan.FromMilliseconds(500);
+
+    public static Command Set(Verbs verbs, Argument<string> name)
+    {
+        var fence = new Option<string>("--fence")
+        {
+            Description = "The hook on the server's machine that turns this host off; 'none' takes it away.",
+            HelpName = "NAME", Required = true,
+        };
+        return verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
+        {
+            var hook = parsed.GetValue(fence) is var named and not "none" ? named : null;
+            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(hook), cancel);
+            if (session.Screen.IsJson) session.Screen.Document(host);
+            session.Screen.Line(host.Fence is null ? $"{host.Id} has no fence." : $"{host.Id} is fenced by hook {host.Fence}.");
+            return ExitCode.All;
+        }, name, fence);
+    }
+
+    public static Command Fence(Verbs verbs, Argument<string> name) =>
+        verbs.Verb("fence", "Turn a silent host off by its hook, and keep the proof; VMs stay where they are.",
+            async (session, parsed, cancel) =>
+                await FollowAsync(session, await session.Api.FenceHostAsync(parsed.GetValue(name)!, cancel), cancel), name);
+
+    public static Command Recover(Verbs verbs, Argument<string> name)
+    {
+        var fenced = new Option<bool>("--fenced")
+        {
+            Description = "My word: this host is off, and stays off until it has been looked at. "
+                + "If its VMs still run there, they run twice.",
+        };
+        var confirm = new Option<string?>("--confirm") { Description = "With --fenced: the host's name once more.", HelpName = "HOST" };
+        return verbs.Verb("recover", "Bring the VMs of a silent host back elsewhere, once it is proved to be off.",
+            async (session, parsed, cancel) =>
+            {
+                var (host, word) = (parsed.GetValue(name)!, parsed.GetValue(fenced));
+                var again = parsed.GetValue(confirm) ?? (word && session.Screen.IsTerminal
+                    ? session.ReadLine($"If VMs of {host} still run there, they will run twice. Its name again: ")?.Trim() : null);
+                var recovery = await session.Api.RecoverHostAsync(host, new RecoverHostRequest(word, again), cancel);
+                return await FollowAsync(session, recovery, cancel);
+            }, name, fenced, confirm);
+    }
+
+    /// <summary>Tells each VM once, then the end. Ctrl-C leaves it going on.</summary>
+    private static async Task<int> FollowAsync(Session session, HostRecovery recovery, CancellationToken cancel)
+    {
+        var told = new HashSet<string>();
+        try
+        {
+            while (true)
+            {
+                foreach (var vm in recovery.Vms ?? [])
+                    if (vm.Outcome is not null && told.Add(vm.Vm.Value))
+                        session.Screen.Line($"{vm.Name} {vm.Outcome}.", vm.Failed ? Tone.Bad : Tone.Plain);
+                if (recovery.End is not null) break;
+                await Task.Delay(lookEvery, session.Time, cancel);
+                recovery = await session.Api.RecoveryAsync(recovery.Host.Value, cancel);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            session.Screen.Note($"The recovery of {recovery.Host} goes on without this window: godwit host show {recovery.Host}");
+            throw;
+        }
+        if (session.Screen.IsJson) session.Screen.Document(recovery);
+        session.Screen.Line($"{recovery.Host}: {Sentence(recovery)}", recovery.End == RecoveryEnd.Done ? Tone.Good : Tone.Bad);
+        return recovery.End == RecoveryEnd.Done ? ExitCode.All
+            : recovery.Vms?.Any(vm => !vm.Failed) == true ? ExitCode.Partial : ExitCode.Failed;
+    }
+
+    public static string Sentence(HostRecovery recovery) => recovery.End switch
+    {
+        null when recovery.Vms is null => recovery.FenceTries == 0 ? "waits for proof that it is off"
+            : $"waits for proof that it is off; its hook was run {Words.Counted(recovery.FenceTries, "time")}",
+        null => $"{recovery.Vms!.Count(vm => vm.Outcome is not null)} of {Words.Counted(recovery.Vms!.Count, "VM")} dealt with",
+        RecoveryEnd.Done when recovery.Scope == RecoveryScope.FenceOnly => "it is proved to be off",
+        RecoveryEnd.Done => $"{Words.Counted(recovery.Vms!.Count, "VM")} dealt with",
+        _ => recovery.Reason ?? Words.Of(recovery.End.Value),
+    };
+}

@@ -1,0 +1,68 @@
+using Godwit.Core;
+using Godwit.Core.Fencing;
+using Godwit.Core.Hosts;
+using Godwit.Server.Hosts;
+using Godwit.Server.Store;
+using Godwit.Server.Vms;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Server.Fencing;
+
+/// <summary>
+/// Looks every few seconds whether a host with VMs marked <c>ha</c> has been silent for long, and has it fenced and recovered
+/// where <see cref="HaRules"/> lets it. It starts and ends nothing itself.
+/// </summary>
+/// <param name="silenceMin">How long a host must be silent before a fence is tried.</param>
+public sealed class HaWatch(
+    Stores stores, HostWatcher watcher, RecoveryRunner runner, VmNumbers numbers, TimeSpan silenceMin, TimeProvider time,
+    ILogger<HaWatch> log)
+{
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
+    private string? _held;
+
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await Task.Delay(Every, time, stopping);
+                await RoundAsync();
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
+            catch (Exception error) when (error is StoreFailedException or RefusedException)
+            {
+                log.LogError(error, "Hosts' silence could not be judged; looked at again in {Every}", Every);
+            }
+        }
+    }
+
+    public async Task RoundAsync()
+    {
+        var (host, held) = HaRules.Choose(await StandingsAsync(), silenceMin, runner.IsAnyUnderWay);
+        if (held is not null && held != _held) await stores.Events.AppendAsync(new Happening("ha-held", held));
+        _held = held;
+        if (host is not { } silent) return;
+        await runner.BeginAsync(new HostRecovery
+        {
+            Id = numbers.RecoveryId(), Host = silent, Scope = RecoveryScope.HaVms, By = RecoverHost.WatchsName, IsAutomatic = true,
+            CreatedAt = time.GetUtcNow(),
+        });
+    }
+
+    private async Task<List<HostStanding>> StandingsAsync()
+    {
+        var hosts = await stores.Hosts.ListAsync();
+        if (hosts.All(host => host.Answers)) return []; // Nearly always: nothing more is read.
+        var ha = await stores.Fences.HaVmsAsync();
+        List<HostStanding> standings = [];
+        foreach (var host in hosts)
+        {
+            var (misses, silent) = watcher.Silence(host.Id);
+            var isSilent = host.State == HostState.Unreachable;
+            standings.Add(new HostStanding(host.Id, isSilent, host.State == HostState.Fenced, silent, misses, ha[host.Id].Count(),
+                host.Fence is not null, !host.Answers && await stores.Fences.GaveUpAsync(host.Id)));
+        }
+        return standings;
+    }
+}
