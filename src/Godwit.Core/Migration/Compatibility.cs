@@ -14,7 +14,9 @@ public static class Compatibility
     public static readonly TimeSpan ClockOffsetMax = TimeSpan.FromSeconds(1);
     private const long SlowLinkBytesPerSecond = 50 << 20;
 
-    public static IReadOnlyList<Refusal> Check(Vm vm, Migration move, SourceFacts source, TargetFacts target)
+    /// <param name="asking">From the first question to the last answer: so much later the target may have read its clock.</param>
+    public static IReadOnlyList<Refusal> Check(
+        Vm vm, Migration move, SourceFacts source, TargetFacts target, TimeSpan asking = default)
     {
         var refresh = move.Mode == MoveMode.Refresh;
         return new[]
@@ -29,7 +31,7 @@ public static class Compatibility
             refresh ? null : RoomForMemory(vm, target),
             refresh ? null : RoomForRamFile(vm, target),
             refresh ? null : NotThereAlready(vm, target, move),
-            refresh ? null : ClocksAgree(source, target, move),
+            refresh ? null : ClocksAgree(source, target, move, asking),
         }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target))
             .Concat(refresh ? [] : Certificates(vm, move, source, target)).ToList();
     }
@@ -125,9 +127,11 @@ public static class Compatibility
         : new("vm-already-there", $"a process of {vm.Spec.Name} is on {move.Target} already",
             $"look at it with 'godwit migration list' and 'godwit host show {move.Target}'; it is never killed unasked");
 
-    private static Refusal? ClocksAgree(SourceFacts source, TargetFacts target, Migration move)
+    private static Refusal? ClocksAgree(SourceFacts source, TargetFacts target, Migration move, TimeSpan asking)
     {
-        var offset = (target.Host.Clock - source.Clock).Duration();
+        // The source was asked first: the target's clock may be ahead by as long as the asking took, and agree all the same.
+        var ahead = target.Host.Clock - source.Clock;
+        var offset = ahead < TimeSpan.Zero ? -ahead : ahead > asking ? ahead - asking : TimeSpan.Zero;
         return offset <= ClockOffsetMax ? null
             : new("clock-offset", $"the clocks of {move.Source} and {move.Target} are {offset.TotalSeconds:0.0} s apart (limit 1 s)",
                 "let both hosts follow the same time server (chrony), then try again");

@@ -43,10 +43,12 @@ internal sealed class MoveStory(
     public async Task<IReadOnlyList<Refusal>> CheckAsync(CancellationToken cancel)
     {
         var vm = await journal.ReadVmAsync(Move.Vm);
+        var asked = time.GetTimestamp();
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var target = await Target.CheckTargetAsync(vm.Spec, cancel);
+        var asking = time.GetElapsedTime(asked);
         if (target.AlreadyHere && await IsCandidateAsync(cancel)) target = target with { AlreadyHere = false };
-        return Compatibility.Check(vm, Move, source, target);
+        return Compatibility.Check(vm, Move, source, target, asking);
     }
 
     /// <summary>What a server before this one had prepared for this very move: a phase repeated after a crash finds it.</summary>

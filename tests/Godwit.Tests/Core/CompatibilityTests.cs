@@ -72,6 +72,19 @@ public sealed class CompatibilityTests
                 source: GoodSource with { Blockers = ["VFIO device"], State = VmState.Stopped }).Order());
     }
 
+    [Theory]
+    [InlineData(0.9, 0, true)]
+    [InlineData(1.1, 0, false)]
+    [InlineData(-1.1, 5, false)] // Asked later, and its clock is behind: asking explains nothing.
+    [InlineData(5.9, 5, true)] // A host that took 5 s to answer.
+    [InlineData(6.1, 5, false)]
+    public void Clocks_are_compared_with_what_the_asking_took(double ahead, double asking, bool agree)
+    {
+        var target = GoodTarget with { Host = GoodTarget.Host with { Clock = GoodSource.Clock.AddSeconds(ahead) } };
+        var codes = Compatibility.Check(GoodVm, GoodMove, GoodSource, target, TimeSpan.FromSeconds(asking)).Select(r => r.Code);
+        Assert.Equal(agree, !codes.Contains("clock-offset"));
+    }
+
     [Fact]
     public void Every_reason_says_what_to_do_next()
     {
