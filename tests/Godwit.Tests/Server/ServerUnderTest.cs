@@ -24,7 +24,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     private ServerApp _app = null!;
     private IPEndPoint? _listen;
     private TimeProvider _time = TimeProvider.System;
-    private bool _dials;
+    private bool _dials, _stopped;
     private OidcSettings? _oidc;
 
     public FakeCluster Cluster { get; } = new();
@@ -86,6 +86,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
 
     public async Task StartAgainAsync()
     {
+        _stopped = false;
         var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster);
         _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc }, ports, CancellationToken.None);
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
@@ -93,6 +94,8 @@ internal sealed class ServerUnderTest : IAsyncDisposable
 
     public async Task StopAsync()
     {
+        if (_stopped) return;
+        _stopped = true;
         Http.Dispose();
         await _app.DisposeAsync();
     }
