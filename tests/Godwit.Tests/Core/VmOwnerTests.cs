@@ -9,7 +9,7 @@ using Xunit;
 namespace Godwit.Tests.Core;
 
 /// <summary>Whose a VM is by its hosts' records: by table, and by some thousand random sets of records.</summary>
-public sealed class OwnershipTests
+public sealed class VmOwnerTests
 {
     private static readonly VmSpec Web = Rpc.GrpcHostAgentTests.Spec() with { Name = "web" };
     private static readonly DateTimeOffset Now = new(2026, 1, 2, 3, 4, 5, TimeSpan.Zero);

@@ -12,7 +12,7 @@ namespace Godwit.LabTests.Cluster;
 
 /// <summary>The server's disk dies under a cluster of real processes: its VMs do not notice, and are moved as before.</summary>
 [Collection(LabCollection.Name)]
-public sealed class RebuildTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
+public sealed class StoreLossTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
     private static readonly TimeSpan RestartMax = TimeSpan.FromMinutes(2);
 
