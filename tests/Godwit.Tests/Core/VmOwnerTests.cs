@@ -26,7 +26,7 @@ public sealed class VmOwnerTests
     }
 
     [Theory]
-    [InlineData("h9", "owner-lost")] // It answered for nothing: it is no host of the cluster.
+    [InlineData("h9", "owner-silent")] // It was not asked: it is no host of the cluster.
     [InlineData("h3", "owner-silent")]
     [InlineData("h2", "owner-lost")]
     public void A_vm_that_only_somebody_let_go_of_is_frozen_at_where_it_went(string went, string code)

@@ -86,9 +86,9 @@ internal sealed class ServerUnderTest : IAsyncDisposable
 
     public async Task StartAgainAsync()
     {
-        _stopped = false;
         var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster);
         _app = await ServerApp.StartAsync(new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc }, ports, CancellationToken.None);
+        _stopped = false;
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
 
