@@ -84,14 +84,21 @@ public static class Ownership
             ? (claims.Holdings.First(h => h.Holding == newest).Host, new Refusal("owner-unknown",
                 $"{claims.Holdings.First(h => h.Holding == newest).Host} let {name} go with epoch {top}, and no host that answered owns it",
                 $"start the agent of the host it went to, or say where it is to be: godwit cluster check --adopt {name} --on HOST"))
-            : claims.Silent.Contains(pointers[0].Move.Peer!.Value)
-                ? (pointers[0].Move.Peer!.Value, new Refusal("owner-silent",
-                    $"{pointers[0].Host} says that {name} went to {pointers[0].Move.Peer} with epoch {top}, which does not answer",
-                    $"start the agent of {pointers[0].Move.Peer}: {name} is taken in when it answers"))
-                : (claims.Hosts.Contains(pointers[0].Move.Peer!.Value) ? pointers[0].Move.Peer!.Value : pointers[0].Host, new Refusal(
-                    "owner-lost", $"{pointers[0].Host} says that {name} went to {pointers[0].Move.Peer} with epoch {top}, which does not know it",
-                    $"find out what became of it there; then: godwit cluster check --adopt {name} --on HOST"));
+            : Gone(claims, name, top, pointers[0].Host, pointers[0].Move.Peer!.Value);
         return new OwnershipVerdict(newest.Spec, owner, top, VmState.Unknown, null, [reason, .. Unreadable(claims)], moves);
+    }
+
+    /// <summary>Where a host says that it went.</summary>
+    private static (HostId Owner, Refusal Reason) Gone(VmClaims claims, string name, Epoch top, HostId from, HostId to)
+    {
+        var went = $"{from} says that {name} went to {to} with epoch {top}";
+        if (!claims.Hosts.Contains(to))
+            return (from, new Refusal("owner-silent", $"{went}, which is not in the cluster",
+                $"godwit host add {to} --address ADDRESS:PORT: {name} is taken in when it answers"));
+        return claims.Silent.Contains(to)
+            ? (to, new Refusal("owner-silent", $"{went}, which does not answer", $"start the agent of {to}: {name} is taken in when it answers"))
+            : (to, new Refusal("owner-lost", $"{went}, which does not know it",
+                $"find out what became of it there; then: godwit cluster check --adopt {name} --on HOST"));
     }
 
     /// <summary>

@@ -67,7 +67,7 @@ public static partial class RebuildRules
     }
 
     /// <summary>A store that knows more than the hosts (an owner recorded and not yet heard of there) is not older: it stands.</summary>
-    public static PlannedVm Merge(OwnershipVerdict verdict, Vm? stored, DateTimeOffset now)
+    private static PlannedVm Merge(OwnershipVerdict verdict, Vm? stored, DateTimeOffset now)
     {
         var said = new Vm
         {

@@ -30,6 +30,8 @@ public sealed class ClusterChecker(
     private readonly ConcurrentDictionary<(string Code, HostId? Host, string Thing), DateTimeOffset> _since = new();
     private readonly ConcurrentDictionary<(string Code, HostId? Host, string Thing), bool> _told = new();
 
+    private readonly SemaphoreSlim _one = new(1, 1);
+
     /// <summary>Looks every 5 minutes. What is still so at the next look is told once, as an event; nothing is done about it.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
@@ -66,9 +68,14 @@ public sealed class ClusterChecker(
     /// <param name="knownHead">The head of the audit known from elsewhere, or null.</param>
     public async Task<IReadOnlyList<Finding>> CheckAsync(bool repair, AuditHead? knownHead, CancellationToken cancel)
     {
-        var verdict = await audit.VerifyAsync(knownHead is null ? [] : [knownHead]);
-        var found = await FindAsync(whole: true, [.. verdict.Problems.Select(p => p.Cause)], cancel);
-        return repair ? await RepairAsync(found, cancel) : found;
+        await _one.WaitAsync(); // Each asks every host and reads all of the audit: one after the other.
+        try
+        {
+            var verdict = await audit.VerifyAsync(knownHead is null ? [] : [knownHead]);
+            var found = await FindAsync(whole: true, [.. verdict.Problems.Select(p => p.Cause)], cancel);
+            return repair ? await RepairAsync(found, cancel) : found;
+        }
+        finally { _one.Release(); }
     }
 
     private async Task<IReadOnlyList<Finding>> FindAsync(bool whole, IReadOnlyList<string> auditProblems, CancellationToken cancel)

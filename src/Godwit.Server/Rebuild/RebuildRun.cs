@@ -24,7 +24,8 @@ public sealed record RebuildOutcome(RebuildPlan Plan, string? Kept);
 /// </summary>
 public static class RebuildRun
 {
-    private const string StoreName = "godwit.db", HeadName = "audit-head";
+    /// <summary>The last holds when this was done last; writing it syncs the directory.</summary>
+    private const string StoreName = "godwit.db", HeadName = "audit-head", DoneName = "store-rebuilt";
 
     /// <exception cref="RefusedException">A server runs, the CA is missing, or the old store cannot be read.</exception>
     public static async Task<RebuildOutcome> RunAsync(RebuildOptions options, ServerPorts ports, CancellationToken cancel)
@@ -56,14 +57,15 @@ public static class RebuildRun
             ServerApp.MakePrivate(fresh);
             using (var database = Open(fresh)) await rebuild.WriteAsync(plan, new Stores(database, ports.Time), head, cancel);
         }
-        return new RebuildOutcome(plan, Exchange(directory, fresh, ports));
+        return new RebuildOutcome(plan, await ExchangeAsync(directory, fresh, ports));
     }
 
     /// <summary>
     /// The old one is copied aside under a name that says when, durably; then the new one takes its name in one rename. A
-    /// write-ahead log beside a damaged store goes aside too: it must not be played into the new one.
+    /// write-ahead log beside a damaged store goes aside too: it must not be played into the new one. (One that could be opened
+    /// has none any more.)
     /// </summary>
-    private static string? Exchange(string directory, string fresh, ServerPorts ports)
+    private static async Task<string?> ExchangeAsync(string directory, string fresh, ServerPorts ports)
     {
         var store = Path.Combine(directory, StoreName);
         var stamp = ports.Time.GetUtcNow().ToString("yyyyMMdd'T'HHmmssfff'Z'", CultureInfo.InvariantCulture);
@@ -81,10 +83,12 @@ public static class RebuildRun
             CopyDurably(head, $"{head}.before-{stamp}");
             ports.Disk.DeleteFile(head);
         }
+        var done = Path.Combine(directory, DoneName);
+        await ports.Disk.WriteDurablyAsync(done, Encoding.ASCII.GetBytes($"begun {stamp}\n"), CancellationToken.None);
         ports.Disk.DeleteFile(store + "-wal");
         ports.Disk.DeleteFile(store + "-shm");
         File.Move(fresh, store, overwrite: true);
-        Sync(directory);
+        await ports.Disk.WriteDurablyAsync(done, Encoding.ASCII.GetBytes($"done {stamp}\n"), CancellationToken.None);
         return kept;
     }
 
@@ -98,12 +102,6 @@ public static class RebuildRun
         using var target = new FileStream(to, create);
         source.CopyTo(target);
         target.Flush(flushToDisk: true);
-    }
-
-    private static void Sync(string directory)
-    {
-        using var handle = File.OpenHandle(directory, FileMode.Open, FileAccess.Read);
-        RandomAccess.FlushToDisk(handle);
     }
 
     /// <summary>A whole copy with what its log holds, by SQLite itself.</summary>

@@ -29,6 +29,9 @@ public sealed class Settling(Stores stores, AgentDirectory agents, MigrationRunn
             throw new RefusedException("host-answers", $"{answers} answers, so it is not gone", "leave --gone out: it is asked");
         var testimonies = await AskAsync(hosts, gone, cancel);
         var stored = await stores.Vms.FindAsync(nameOrId);
+        if (on is not null && stored is not null && await stores.Frozen.FindAsync(stored.Spec.Id) is null)
+            throw new RefusedException("vm-not-frozen", $"{stored.Spec.Name} is not frozen: it is on {stored.Owner}",
+                $"to bring it elsewhere: godwit vm migrate {stored.Spec.Name} --to {on}");
         var id = stored?.Spec.Id ?? new VmId(nameOrId);
         var claims = VmClaims.Of(id, testimonies);
         var settled = on is { } host ? Adoption.At(host, stored, claims, time.GetUtcNow())
@@ -59,7 +62,14 @@ public sealed class Settling(Stores stores, AgentDirectory agents, MigrationRunn
             var isWaiting = frozen.TryGetValue(id, out var why) && why.Reasons.All(r => OverWithTheSilence.Contains(r.Code));
             if (known.ContainsKey(id) && !isWaiting) continue;
             if (Ownership.Decide(VmClaims.Of(id, testimonies), now) is not { } verdict) continue;
-            var planned = RebuildRules.Merge(verdict, known.GetValueOrDefault(id), now);
+            // What the store says of one that waits was made up: only its name and age are kept.
+            var before = known.GetValueOrDefault(id);
+            var planned = new PlannedVm(new Vm
+            {
+                Spec = before is null ? verdict.Spec : verdict.Spec with { Name = before.Spec.Name },
+                Owner = verdict.Owner, Epoch = verdict.Epoch, State = verdict.State, SavedFile = verdict.SavedFile,
+                CreatedAt = before?.CreatedAt ?? now,
+            }, verdict.Frozen, verdict.Moves);
             var refusal = await stores.Database.RunAsync(work => PlanWriter.PutIfFree(work, planned, now));
             if (refusal is not null) log.LogWarning("{Vm} of {Host} is not taken in: {Why}", planned.Vm.Spec.Name, host, refusal.Cause);
         }

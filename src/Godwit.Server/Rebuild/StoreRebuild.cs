@@ -65,7 +65,8 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
                 if (!host.IsGone) FreezeStore.Await(work, host.Host, now);
             }
             foreach (var template in plan.Templates) PutTemplate(work, template, shares, now);
-            foreach (var denied in plan.Denied.Hosts) IdentityStore.Deny(work, denied, now + ClusterCa.LeafLife, now);
+            foreach (var denied in plan.Denied.Hosts)
+                if (!IdentityStore.Denies(work, denied)) IdentityStore.Deny(work, denied, now + ClusterCa.LeafLife, now);
             foreach (var vm in plan.Vms)
                 if (PlanWriter.Put(work, vm, now) is { } refusal) throw new RefusedException([refusal]);
             // So that the watcher proves each host anew, and hears who was silent.

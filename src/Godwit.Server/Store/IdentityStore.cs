@@ -96,6 +96,11 @@ public sealed class IdentityStore(Database database, TimeProvider time)
             ("@host", denied.Host.Value), ("@until", denied.BeganUntil.ToUnixTimeSeconds()), ("@forget", Fields.Time(forgetAt)));
     }
 
+    /// <summary>At least as much of this host is denied already.</summary>
+    internal static bool Denies(Work work, DeniedHost denied) => work.Number(
+        "SELECT COUNT(*) FROM denied_hosts WHERE host = @host AND began_until >= @until",
+        ("@host", denied.Host.Value), ("@until", denied.BeganUntil.ToUnixTimeSeconds())) > 0;
+
     private static DenyList Denied(Work work, DateTimeOffset now) => new(work.Query(
         "SELECT host, began_until FROM denied_hosts WHERE forget_at > @now",
         row => new DeniedHost(new HostId(row.GetString(0)), DateTimeOffset.FromUnixTimeSeconds(row.GetInt64(1))),

@@ -24,7 +24,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     private ServerApp _app = null!;
     private IPEndPoint? _listen;
     private TimeProvider _time = TimeProvider.System;
-    private bool _dials;
+    private bool _dials, _stopped;
     private OidcSettings? _oidc;
 
     public FakeCluster Cluster { get; } = new();
@@ -93,11 +93,14 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         };
         var options = new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc, FenceHooks = FenceHooks };
         _app = await ServerApp.StartAsync(options, ports, CancellationToken.None);
+        _stopped = false;
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };
     }
 
     public async Task StopAsync()
     {
+        if (_stopped) return;
+        _stopped = true;
         Http.Dispose();
         await _app.DisposeAsync();
     }

@@ -9,7 +9,7 @@ using Xunit;
 namespace Godwit.Tests.Core;
 
 /// <summary>Whose a VM is by its hosts' records: by table, and by some thousand random sets of records.</summary>
-public sealed class OwnershipTests
+public sealed class VmOwnerTests
 {
     private static readonly VmSpec Web = Rpc.GrpcHostAgentTests.Spec() with { Name = "web" };
     private static readonly DateTimeOffset Now = new(2026, 1, 2, 3, 4, 5, TimeSpan.Zero);
@@ -26,7 +26,7 @@ public sealed class OwnershipTests
     }
 
     [Theory]
-    [InlineData("h9", "owner-lost")] // It answered for nothing: it is no host of the cluster.
+    [InlineData("h9", "owner-silent")] // It was not asked: it is no host of the cluster.
     [InlineData("h3", "owner-silent")]
     [InlineData("h2", "owner-lost")]
     public void A_vm_that_only_somebody_let_go_of_is_frozen_at_where_it_went(string went, string code)
