@@ -25,7 +25,7 @@ internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider 
     /// <param name="links">Interfaces to tell of.</param>
     public async Task<HostLoad> SampleAsync(IReadOnlyList<string> links, CancellationToken cancel)
     {
-        await one.WaitAsync(cancel);
+        await one.WaitAsync();
         try
         {
             if (before is { } recent && last is not null && time.GetElapsedTime(recent.Timestamp) < SpanMin) return last;

@@ -61,7 +61,7 @@ public sealed class FenceVerbs(Stores stores, RecoveryRunner runner, IFence fenc
         var host = await stores.Hosts.FindAsync(id) ?? throw HostVerbs.NotFound(id);
         if (host.Answers)
             throw new RefusedException("host-answers", $"{id} answers, so it is not off",
-                $"empty it by moving its VMs; what it runs: 'godwit vm list --host {id}'");
+                $"to empty it while it answers: 'godwit host drain {id}'");
     }
 
     private async Task DemandHookAsync(HostId id, CancellationToken cancel)

@@ -49,8 +49,14 @@ internal sealed class RecoverVm(Stores stores, AgentDirectory agents, MigrationR
                 Id = numbers.OperationId(), Kind = OperationKind.Recover, Vm = planned.Vm, VmName = planned.Name,
                 Recovery = recovery.Id, CreatedAt = time.GetUtcNow(),
             };
-            if (await stores.Operations.BeginAsync(wished, null) is Begun.Now now)
-                return await BringBackAsync(recovery, planned, now.Operation, await stores.Moves.ReadVmAsync(planned.Vm), stopping);
+            switch (await stores.Operations.BeginAsync(wished, null))
+            {
+                case Begun.Now now:
+                    return await BringBackAsync(
+                        recovery, planned, now.Operation, await stores.Moves.ReadVmAsync(planned.Vm), stopping);
+                case Begun.Refused refused: // Frozen: nobody knows whose it is.
+                    return Failed(planned, $"was not brought back: {refused.Reason.Cause}");
+            }
         }
     }
 
