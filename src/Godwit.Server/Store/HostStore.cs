@@ -31,6 +31,7 @@ public sealed class HostStore(Database database, TimeProvider time)
             """,
             ("@id", id.Value), ("@endpoint", endpoint), ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)));
         if (isNew) FenceStore.KeepClosed(work, id);
+        FenceStore.Answered(work, id);
         if (isNew)
             Say(work, new Happening("host-added",
                 $"{id} added: {facts.Cpus} CPUs, {facts.MemoryBytes >> 20} MiB, {facts.Accelerator}", Host: id.Value));
@@ -48,7 +49,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         var changed = work.Execute(
             "UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
             ("@now", reachable ? 1 : 0), ("@id", id.Value));
-        if (reachable && changed > 0) work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @id AND ended = 1", ("@id", id.Value));
+        if (reachable && changed > 0) FenceStore.Answered(work, id);
         if (changed > 0)
             Say(work, reachable
                 ? new Happening("host-reachable", $"{id} answers again", Host: id.Value)

@@ -25,6 +25,9 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         if (vm.State == VmState.Unknown)
             throw new RefusedException("vm-unknown", $"nobody can prove where {vm.Spec.Name} runs",
                 "wait until its hosts answer ('godwit host list'); then its state is known again");
+        if (operation.Kind != OperationKind.Delete && await stores.Hosts.FindAsync(vm.Owner) is { State: HostState.Fenced })
+            throw new RefusedException("host-fenced", $"{vm.Spec.Name} belongs to {vm.Owner}, which is fenced: it is off, and not yet back",
+                $"bring its VMs back elsewhere: 'godwit host recover {vm.Owner}', or wait until it is back");
         return operation.Kind switch
         {
             OperationKind.Create => await CreateAsync(operation, vm, stopping),
