@@ -14,6 +14,8 @@ public sealed record LabOptions(IReadOnlyList<string>? Qemus = null)
     public IReadOnlyList<string> AgentSettings { get; init; } = [];
     /// <summary>Environment of the server, likewise.</summary>
     public IReadOnlyList<string> ServerSettings { get; init; } = [];
+    /// <summary>More words of the server's command line.</summary>
+    public IReadOnlyList<string> ServerArguments { get; init; } = [];
     /// <summary>Told in words what is being done, for people who wait.</summary>
     public Action<string> Tell { get; init; } = static _ => { };
 }
@@ -44,7 +46,8 @@ public sealed class LabCluster : IAsyncDisposable
         Network = new LabNetwork(plan);
         Guests = new GuestControl(plan, folder);
         Server = new LabService("server", plan.ServerNamespace,
-            ["server", "--state", Path.Combine(plan.DataDirectory, "server"), "--socket", plan.ServerSocket],
+            ["server", "--state", Path.Combine(plan.DataDirectory, "server"), "--socket", plan.ServerSocket,
+                .. options.ServerArguments],
             Path.Combine(plan.DataDirectory, "server.log"));
     }
 

@@ -17,8 +17,9 @@ public sealed class HaWatch(
     Stores stores, HostWatcher watcher, RecoveryRunner runner, VmNumbers numbers, TimeSpan silenceMin, TimeProvider time,
     ILogger<HaWatch> log)
 {
-    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Every = TimeSpan.FromSeconds(5), StoodStill = TimeSpan.FromSeconds(30);
     private string? _held;
+    private long _awakeSince = time.GetTimestamp(), _looked = time.GetTimestamp();
 
     public async Task RunAsync(CancellationToken stopping)
     {
@@ -52,6 +53,9 @@ public sealed class HaWatch(
 
     private async Task<List<HostStanding>> StandingsAsync()
     {
+        // Who stood still has asked nobody meanwhile: silence counts from the waking on.
+        if (time.GetElapsedTime(_looked) > StoodStill) _awakeSince = time.GetTimestamp();
+        _looked = time.GetTimestamp();
         var hosts = await stores.Hosts.ListAsync();
         if (hosts.All(host => host.Answers)) return []; // Nearly always: nothing more is read.
         var ha = await stores.Fences.HaVmsAsync();
@@ -59,6 +63,8 @@ public sealed class HaWatch(
         foreach (var host in hosts)
         {
             var (misses, silent) = watcher.Silence(host.Id);
+            var awake = time.GetElapsedTime(_awakeSince);
+            if (silent > awake) silent = awake;
             var isSilent = host.State == HostState.Unreachable;
             standings.Add(new HostStanding(host.Id, isSilent, host.State == HostState.Fenced, silent, misses, ha[host.Id].Count(),
                 host.Fence is not null, !host.Answers && await stores.Fences.GaveUpAsync(host.Id)));

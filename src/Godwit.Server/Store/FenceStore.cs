@@ -109,7 +109,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
         var planned = recovery with
         {
             Vms = [.. HaRules.Order(touched.Where(vm => HaRules.IsWanted(vm, recovery.Scope)))
-                .Select(vm => new RecoveredVm(vm.Spec.Id, vm.Spec.Name, HaRules.IsToRun(vm)))],
+                .Select(vm => new RecoveredVm(vm.Spec.Id, vm.Spec.Name, HaRules.IsToRun(vm) || MoveStore.IsBetweenStopAndStart(work, vm)))],
         };
         Save(work, planned);
         return planned;
@@ -178,6 +178,10 @@ public sealed class FenceStore(Database database, TimeProvider time)
             WHERE id = @host
             """, ("@host", host.Value));
     }
+
+    /// <summary>What could not be done about its silence before may be tried at its next one.</summary>
+    internal static void Answered(Work work, HostId host) =>
+        work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @host AND ended = 1 AND answered = 0", ("@host", host.Value));
 
     internal static HostRecovery? Active(Work work, HostId host) => work.Query(
         "SELECT doc FROM recoveries WHERE host = @host AND ended = 0", Read, ("@host", host.Value)).FirstOrDefault();

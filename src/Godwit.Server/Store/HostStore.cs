@@ -33,6 +33,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         if (isNew) FenceStore.KeepClosed(work, id);
         // A store that was rebuilt without it may not know what it has.
         if (isNew && work.Number("SELECT COUNT(*) FROM meta WHERE name = 'rebuilt'") > 0) FreezeStore.Await(work, id, time.GetUtcNow());
+        FenceStore.Answered(work, id);
         if (isNew)
             Say(work, new Happening("host-added",
                 $"{id} added: {facts.Cpus} CPUs, {facts.MemoryBytes >> 20} MiB, {facts.Accelerator}", Host: id.Value));
@@ -50,7 +51,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         var changed = work.Execute(
             "UPDATE hosts SET reachable = @now WHERE id = @id AND reachable <> @now AND (fenced IS NULL OR @now = 0)",
             ("@now", reachable ? 1 : 0), ("@id", id.Value));
-        if (reachable && changed > 0) work.Execute("UPDATE recoveries SET answered = 1 WHERE host = @id AND ended = 1", ("@id", id.Value));
+        if (reachable && changed > 0) FenceStore.Answered(work, id);
         if (changed > 0)
             Say(work, reachable
                 ? new Happening("host-reachable", $"{id} answers again", Host: id.Value)

@@ -108,6 +108,10 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         && (move.End is null || (move.End == MoveEnd.NeedsOperator && VmStore.Find(work, vm) is { State: VmState.Unknown }))
             ? [move.Source, move.Target] : [];
 
+    /// <summary>A cold move goes on that has stopped it, and is to start it again.</summary>
+    internal static bool IsBetweenStopAndStart(Work work, Vm vm) => vm.State == VmState.Stopped
+        && NewestOf(work, vm.Spec.Id) is { Mode: MoveMode.Cold, End: null, WasRunning: true };
+
     public Task<bool> IsFencedAsync(HostId host) => database.RunAsync(work => FenceStore.InForce(work, host) is not null);
 
     public Task<Refusal?> ReserveAsync(MoveId move, HostId host, long bytes) => database.RunAsync(work =>

@@ -28,6 +28,9 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
                 "wait until its hosts answer ('godwit host list'); then its state is known again");
         if (await stores.Frozen.FindAsync(vm.Spec.Id) is { } frozen)
             throw new RefusedException([StoreAge.Frozen(vm.Spec.Name, frozen.Reasons)]);
+        if (operation.Kind != OperationKind.Delete && await stores.Hosts.FindAsync(vm.Owner) is { State: HostState.Fenced })
+            throw new RefusedException("host-fenced", $"{vm.Spec.Name} belongs to {vm.Owner}, which is fenced: it is off, and not yet back",
+                $"bring its VMs back elsewhere: 'godwit host recover {vm.Owner}', or wait until it is back");
         return operation.Kind switch
         {
             OperationKind.Create => await CreateAsync(operation, vm, stopping),

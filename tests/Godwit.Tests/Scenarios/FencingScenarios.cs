@@ -93,6 +93,23 @@ public sealed class FencingScenarios
     }, Three);
 
     [Fact]
+    public void A_server_that_stood_still_longer_than_any_silence_fences_nobody_when_it_wakes() => World.Run(seed: 66, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.Net.Cut("server", "host1");
+        await world.SleepAsync(20); // One question was not answered.
+        world.Server.Process!.Stall();
+        await world.SleepAsync(600);
+        world.Server.Process!.Continue();
+        await world.SleepAsync(20);
+        Assert.Equal(0, world.Fence.Runs);
+        world.Net.HealAll();
+        await world.SleepAsync(60);
+        Assert.Equal((0, HostState.Ready), (world.Fence.Runs, await StateAsync(world)));
+        Assert.True(world.Runs("web", on: "host1"));
+    }, Three);
+
+    [Fact]
     public void Hosts_that_fall_silent_together_are_recovered_one_after_the_other() => World.Run(seed: 56, async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
@@ -256,7 +273,7 @@ public sealed class FencingScenarios
         await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
         var start = await world.Server.AskAsync(c =>
             c.Vms.DoAsync(OperationKind.Restart, "web", o => o with { Force = true }, null, default));
-        Assert.NotNull(start.Problem);
+        Assert.Equal("host-fenced", start.Problem?.Code);
         Assert.False(world.Runs("web", on: "host1"));
     }, Three);
 
