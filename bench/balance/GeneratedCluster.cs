@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Godwit.Core.Balance;
+using Godwit.Core.Balance.Search;
 
 namespace Godwit.Balance;
 

@@ -1,4 +1,4 @@
-using Godwit.Core.Balance;
+using Godwit.Core.Balance.Search;
 
 namespace Godwit.Balance;
 

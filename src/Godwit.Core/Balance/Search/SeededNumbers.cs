@@ -1,4 +1,4 @@
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>Numbers that look random and are the same for the same seed on every machine: a plan can be made again (SplitMix64).</summary>
 internal struct SeededNumbers(ulong seed)

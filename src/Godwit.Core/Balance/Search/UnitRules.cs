@@ -1,4 +1,4 @@
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>
 /// Who may be where and with whom, by numbers. A cost is in units of the score; <see cref="float.PositiveInfinity"/> forbids.
@@ -40,4 +40,9 @@ public sealed class UnitRules
         }
         return cost;
     }
+
+    /// <summary>As <see cref="Cost"/>, for where it is: a broken rule is dear there, not infinite.</summary>
+    public float StayingCost(int unit, int host, int[] hostOf) => Finite(Cost(unit, host, hostOf));
+
+    public static float Finite(float cost) => float.IsPositiveInfinity(cost) ? Broken : cost;
 }

@@ -1,6 +1,4 @@
-using System.Runtime.CompilerServices;
-
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>
 /// Some hosts and what runs on them, laid out for scanning: one array for each resource, so that eight hosts (or eight
@@ -20,13 +18,13 @@ internal sealed class Cell
     public readonly SearchState State;
     private int number;
     public int Units { get; private set; }
-    /// <summary>Units of this cell's hosts that are away from home.</summary>
-    public int Moved { get; private set; }
 
     public int Hosts { get; private set; }
     /// <summary>Hosts rounded up to whole lanes: the step between two resources.</summary>
     public int Row { get; private set; }
     public int Places { get; private set; }
+    /// <summary>All hosts have the same capacity: a unit's square costs the same on each.</summary>
+    public bool Uniform { get; private set; }
     public readonly int Resources;
     public readonly int[] Limited, Contended;
     public readonly float[] Knee, Steepness;
@@ -72,6 +70,9 @@ internal sealed class Cell
                 Inverse[at] = from < 0 ? 1 : (float)(unit[k] / model.Capacity[from]);
                 Limit[at] = from < 0 || model.Closed[HostAt[t]] ? float.NegativeInfinity : (float)(model.Limit[from] / model.Capacity[from]);
             }
+        Uniform = true;
+        for (var k = 0; k < Resources; k++)
+            for (var t = 1; t < Hosts; t++) Uniform &= Inverse[k * Row + t] == Inverse[k * Row];
         LayOutUnits();
         for (var t = 0; t < Hosts; t++) TakeShares(t);
         Refresh();
@@ -100,7 +101,8 @@ internal sealed class Cell
             place += (Count[t] + Slack + Lanes - 1) / Lanes * Lanes;
         }
         FirstPlace[Hosts] = place;
-        Units = Count.AsSpan(0, Hosts).ToArray().Sum();
+        Units = 0;
+        for (var t = 0; t < Hosts; t++) Units += Count[t];
         Places = place;
         if (UnitAt.Length < place)
         {
@@ -108,7 +110,6 @@ internal sealed class Cell
             (Demand, Price, Saved, HomeAt, UnitAt) =
                 (new float[room * Resources], new float[room], new float[room], new int[room], new int[room]);
         }
-        Moved = 0;
         Array.Fill(Price, float.PositiveInfinity, 0, place);
         Array.Clear(Saved, 0, place);
         Array.Fill(UnitAt, -1, 0, place);
@@ -116,11 +117,7 @@ internal sealed class Cell
         for (var t = 0; t < Hosts; t++)
         {
             var at = FirstPlace[t];
-            for (var u = State.FirstOn[HostAt[t]]; u >= 0; u = State.NextOn[u])
-            {
-                Put(u, at++, t);
-                if (model.Home[u] != HostAt[t]) Moved++;
-            }
+            for (var u = State.FirstOn[HostAt[t]]; u >= 0; u = State.NextOn[u]) Put(u, at++, t);
         }
     }
 
@@ -130,21 +127,14 @@ internal sealed class Cell
         State.PlaceOf[u] = at;
         for (var k = 0; k < Resources; k++) Demand[k * Places + at] = (float)(model.Demand[u * Resources + k] / unit[k]);
         var home = model.Home[u];
-        HomeAt[at] = home >= 0 && State.CellOf[home] == number ? State.PlaceInCell[home] : -1;
-        Price[at] = home < 0 ? 0 : (float)(model.Price[u] * State.Price);
-        Saved[at] = home < 0 || home == HostAt[t] ? 0 : Price[at];
+        HomeAt[at] = State.CellOf[home] == number ? State.PlaceInCell[home] : -1;
+        Price[at] = (float)(model.Price[u] * State.Price);
+        Saved[at] = home == HostAt[t] ? 0 : Price[at];
     }
 
     private void Clear(int at)
     {
         (UnitAt[at], Price[at], Saved[at], HomeAt[at]) = (-1, float.PositiveInfinity, 0, -1);
-    }
-
-    /// <summary>A new price for the same placement.</summary>
-    public void Reprice()
-    {
-        for (var t = 0; t < Hosts; t++)
-            for (var i = 0; i < Count[t]; i++) Put(UnitAt[FirstPlace[t] + i], FirstPlace[t] + i, t);
     }
 
     private void TakeShares(int t)
@@ -193,43 +183,69 @@ internal sealed class Cell
         }
     }
 
-    /// <summary>True if the target's limits, counted exactly, allow it.</summary>
-    public bool Fits(int u, int t)
+    /// <summary>Fills <see cref="Extra"/> with what the rules say of this unit on each host.</summary>
+    public void TakeRules(int u)
     {
-        var (at, from) = (HostAt[t] * Resources, u * Resources);
-        if (model.Closed[HostAt[t]]) return false;
-        for (var k = 0; k < Resources; k++)
-            if (model.Demand[from + k] > 0 && State.Loads[at + k] + model.Demand[from + k] > model.Limit[at + k]) return false;
-        return true;
+        var rules = model.Rules;
+        if (rules.CostRow.Length > 0 && rules.CostRow[u] >= 0)
+        {
+            var costs = rules.HostCost[rules.CostRow[u]];
+            for (var t = 0; t < Hosts; t++) Extra[t] = costs[HostAt[t]];
+        }
+        if (rules.GroupStart.Length == 0) return;
+        for (var g = rules.GroupStart[u]; g < rules.GroupStart[u + 1]; g++)
+        {
+            var group = rules.Groups[g];
+            for (var m = rules.MemberStart[group]; m < rules.MemberStart[group + 1]; m++)
+            {
+                var host = rules.Members[m] == u ? -1 : State.HostOf[rules.Members[m]];
+                if (host >= 0 && State.CellOf[host] == number) Extra[State.PlaceInCell[host]] += rules.CompanyCost[group];
+            }
+        }
     }
 
-    /// <summary>Both ways at once: neither host ends above a limit, or higher above it than it was.</summary>
-    public bool FitsExchanged(int u, int s, int v, int t) => FitsInstead(u, v, t) && FitsInstead(v, u, s);
+    public void ForgetRules() => Array.Clear(Extra, 0, Hosts);
 
-    private bool FitsInstead(int comes, int goes, int t)
+    /// <summary>What staying on this host costs beside its load: it shall be emptied.</summary>
+    public float StayingCost(int t) => model.Emptied[HostAt[t]] ? UnitRules.Broken : 0;
+
+    public bool IsHome(int place) => Saved[place] == 0;
+
+    /// <summary>How far a host is from the mean, and its contention.</summary>
+    public float Pain(int t)
     {
-        var at = HostAt[t] * Resources;
-        if (model.Closed[HostAt[t]]) return false;
+        var pain = Contention[t] + StayingCost(t);
         for (var k = 0; k < Resources; k++)
         {
-            var more = model.Demand[comes * Resources + k] - model.Demand[goes * Resources + k];
-            if (more > 0 && State.Loads[at + k] + more > model.Limit[at + k]) return false;
+            var away = Share[k * Row + t] - (float)mean[k];
+            pain += Square[k * Row + t] / (Inverse[k * Row + t] * Inverse[k * Row + t]) * away * away;
         }
-        return true;
+        return pain;
     }
+
+    public int[] AllUnits()
+    {
+        var units = new int[Units];
+        var next = 0;
+        for (var t = 0; t < Hosts; t++)
+            for (var i = 0; i < Count[t]; i++) units[next++] = UnitAt[FirstPlace[t] + i];
+        return units;
+    }
+
+    public bool Fits(int u, int t) => State.Fits(u, HostAt[t]);
+
+    public bool FitsExchanged(int u, int s, int v, int t) => State.FitsInstead(u, v, HostAt[t]) && State.FitsInstead(v, u, HostAt[s]);
 
     /// <summary>Takes the unit at that place of host <paramref name="s"/> to host <paramref name="t"/>.</summary>
     public void Move(int place, int s, int t)
     {
         var u = UnitAt[place];
         State.Move(u, HostAt[s], HostAt[t]);
-        if (model.Home[u] == HostAt[s]) Moved++;
-        if (model.Home[u] == HostAt[t]) Moved--;
         var last = FirstPlace[s] + --Count[s];
         if (last != place) Put(UnitAt[last], place, s);
         Clear(last);
         if (FirstPlace[t] + Count[t] < FirstPlace[t + 1]) Put(u, FirstPlace[t] + Count[t]++, t);
-        else LayOutUnits(); // Counts what is moved anew, to the same number.
+        else LayOutUnits();
         TakeCosts(s);
         TakeCosts(t);
     }

@@ -1,4 +1,4 @@
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>Where every unit is while the search goes on. Cells share it: each touches only its own hosts and their units.</summary>
 internal sealed class SearchState
@@ -34,7 +34,7 @@ internal sealed class SearchState
         model.LoadsOf(HostOf, Loads);
         Array.Fill(FirstOn, -1);
         for (var unit = model.Units - 1; unit >= 0; unit--)
-            if (HostOf[unit] >= 0) Link(unit, HostOf[unit]);
+            Link(unit, HostOf[unit]);
     }
 
     public void Move(int unit, int source, int target)
@@ -48,6 +48,21 @@ internal sealed class SearchState
             Loads[source * model.Resources + k] -= amount;
             Loads[target * model.Resources + k] += amount;
         }
+    }
+
+    /// <summary>True if the host takes new ones and has room, counted exactly.</summary>
+    public bool Fits(int unit, int host) => FitsInstead(unit, -1, host);
+
+    /// <summary>As <see cref="Fits"/>, where another leaves at the same time: nothing may rise above a limit, or further above it.</summary>
+    public bool FitsInstead(int comes, int goes, int host)
+    {
+        if (model.Closed[host]) return false;
+        for (var k = 0; k < model.Resources; k++)
+        {
+            var more = model.Demand[comes * model.Resources + k] - (goes < 0 ? 0 : model.Demand[goes * model.Resources + k]);
+            if (more > 0 && Loads[host * model.Resources + k] + more > model.Limit[host * model.Resources + k]) return false;
+        }
+        return true;
     }
 
     /// <summary>How many units are away from home.</summary>

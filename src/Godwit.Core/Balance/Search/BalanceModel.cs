@@ -1,4 +1,4 @@
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>
 /// A cluster as the search sees it: flat arrays, hosts and units by number. A unit is what moves as one: a VM, or VMs that a
@@ -18,7 +18,7 @@ public sealed class BalanceModel
     /// <summary>A load may not be raised above this; <see cref="double.PositiveInfinity"/> is no limit.</summary>
     public required double[] Limit { get; init; }
     public required double[] Demand { get; init; }
-    /// <summary>Where each unit runs now; −1 for one that runs nowhere yet.</summary>
+    /// <summary>Where each unit runs now.</summary>
     public required int[] Home { get; init; }
     /// <summary>How dear a unit's move is, as a multiple of <see cref="SearchSettings.Price"/>.</summary>
     public required float[] Price { get; init; }
@@ -28,15 +28,14 @@ public sealed class BalanceModel
     public required bool[] Emptied { get; init; }
     public required UnitRules Rules { get; init; }
 
-    public Span<double> LoadsOf(int[] hostOf, double[] loads)
+    /// <summary>Fills <paramref name="loads"/>, [host * Resources + k], for that placement.</summary>
+    public void LoadsOf(int[] hostOf, double[] loads)
     {
         Standing.CopyTo(loads, 0);
         for (var unit = 0; unit < Units; unit++)
         {
-            if (hostOf[unit] < 0) continue;
             var (at, from) = (hostOf[unit] * Resources, unit * Resources);
             for (var k = 0; k < Resources; k++) loads[at + k] += Demand[from + k];
         }
-        return loads;
     }
 }

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>The best a unit can do in its cell: by how much the score changes (below 0 is better), and where.</summary>
 internal readonly record struct Candidate(float Change, int Target, int Partner)
@@ -33,11 +33,14 @@ internal static class CellScan
         var leaving = Leaving(cell, demand, s);
         var home = cell.HomeAt[place];
         var (stay, price) = (cell.Saved[place], cell.Price[place]);
-        var staying = extra ? cell.Extra[s] : 0;
+        var staying = (extra ? UnitRules.Finite(cell.Extra[s]) : 0) + cell.StayingCost(s);
         var (hereBefore, homeBefore) = (cell.Extra[s], home >= 0 ? cell.Extra[home] : 0);
         if (home >= 0) cell.Extra[home] -= price;
         cell.Extra[s] = float.PositiveInfinity;
 
+        var (uniform, contended) = (cell.Uniform, cell.Contended.Length > 0);
+        if (uniform)
+            for (var k = 0; k < resources; k++) leaving += demand[k] * demand[k] * cell.Square[k * row];
         var best = Vector256.Create(float.PositiveInfinity);
         var bestAt = Vector256.Create(-1);
         var at = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7);
@@ -46,13 +49,23 @@ internal static class CellScan
         {
             var sum = Vector256.LoadUnsafe(ref extras, (nuint)t);
             var index = t;
-            for (var k = 0; k < resources; k++, index += row)
+            if (uniform)
             {
-                var amount = Vector256.Create(Unsafe.Add(ref d, k));
-                sum += amount * (amount * Vector256.LoadUnsafe(ref square, (nuint)index) + Vector256.LoadUnsafe(ref slope, (nuint)index));
+                for (var k = 0; k < resources; k++, index += row)
+                    sum += Vector256.Create(Unsafe.Add(ref d, k)) * Vector256.LoadUnsafe(ref slope, (nuint)index);
             }
-            if (cell.Contended.Length > 0) sum += Contention(cell, demand, t);
-            var better = Vector256.LessThan(sum, best) & Room(cell, demand, t);
+            else
+            {
+                for (var k = 0; k < resources; k++, index += row)
+                {
+                    var amount = Vector256.Create(Unsafe.Add(ref d, k));
+                    sum += amount * (amount * Vector256.LoadUnsafe(ref square, (nuint)index) + Vector256.LoadUnsafe(ref slope, (nuint)index));
+                }
+            }
+            if (contended) sum += Contention(cell, demand, t);
+            var better = Vector256.LessThan(sum, best);
+            if (better == Vector256<float>.Zero) { at += eight; continue; }
+            better &= Room(cell, demand, t);
             best = Vector256.ConditionalSelect(better, sum, best);
             bestAt = Vector256.ConditionalSelect(better.AsInt32(), at, bestAt);
             at += eight;

@@ -1,4 +1,4 @@
-namespace Godwit.Core.Balance;
+namespace Godwit.Core.Balance.Search;
 
 /// <summary>How unevenness counts.</summary>
 public enum Levelling
