@@ -18,13 +18,18 @@ public sealed record PlacementVerdict(HostId Host, IReadOnlyList<PlacementReason
 public static class PlacementCheck
 {
     public static PlacementVerdict Judge(PlacementView view, PlacementVm vm, PlacementHost host) =>
-        new(host.Id, [.. State(vm, host), .. Machine(vm, host), .. Surroundings(vm, host), .. Room(view, vm, host), .. Rules(view, vm, host)]);
+        new(host.Id, [.. State(vm, host), .. Machine(vm, host), .. Surroundings(vm, host), .. Room(view, vm, host), .. HostRules(view, vm, host),
+            .. CompanyRules(view, vm, host)]);
 
     /// <summary>All hosts, the best first; of equals the first by name.</summary>
     public static IReadOnlyList<HostRating> Rate(PlacementView view, PlacementVm vm) =>
         [.. view.Hosts.Select(host => HostRating.Of(view, vm, host, Judge(view, vm, host)))
             .OrderByDescending(rating => rating.Stars).ThenBy(rating => rating.WorstShare)
             .ThenBy(rating => rating.Host.Value, StringComparer.Ordinal)];
+
+    /// <summary>What speaks against the host whatever else is on it.</summary>
+    internal static IEnumerable<PlacementReason> Lasting(PlacementView view, PlacementVm vm, PlacementHost host) =>
+        [.. Machine(vm, host), .. Surroundings(vm, host), .. HostRules(view, vm, host)];
 
     private static IEnumerable<PlacementReason> State(PlacementVm vm, PlacementHost host)
     {
@@ -113,28 +118,30 @@ public static class PlacementCheck
     private static string Text(Resource resource, double amount) =>
         resource == Resource.Cpu ? $"{amount:0.0} cores" : $"{Mib(amount)} MiB{(resource == Resource.MemoryActive ? "" : "/s")}";
 
-    private static IEnumerable<PlacementReason> Rules(PlacementView view, PlacementVm vm, PlacementHost host)
+    private static IEnumerable<PlacementReason> CompanyRules(PlacementView view, PlacementVm vm, PlacementHost host)
     {
         foreach (var rule in view.Policy.Rules.Where(rule => vm.Tags.Contains(rule.VmTag)))
         {
             var others = view.Tagged(rule.VmTag).Where(other => other.Id != vm.Id && other.Host is not null);
-            var (code, cause, fix) = rule switch
-            {
-                PlacementRule.Apart when others.FirstOrDefault(other => other.Host == host.Id) is { } other =>
-                    ("rule-apart", $"{other.Name} is on {host.Id}, and rule {rule.Name} keeps it apart from {vm.Name}",
-                        $"choose a host without a VM tagged {rule.VmTag}"),
-                PlacementRule.Together when others.FirstOrDefault(other => other.Host != host.Id) is { } other =>
-                    ("rule-together", $"{other.Name} is on {other.Host}, and rule {rule.Name} keeps it together with {vm.Name}",
-                        $"choose {other.Host}, or move all VMs tagged {rule.VmTag}"),
-                PlacementRule.OnHosts on when !host.Tags.Contains(on.HostTag) =>
-                    ("rule-host", $"rule {rule.Name} keeps {vm.Name} on hosts tagged {on.HostTag}; {host.Id} is not",
-                        $"choose a host tagged {on.HostTag}"),
-                PlacementRule.NotOnHosts not when host.Tags.Contains(not.HostTag) =>
-                    ("rule-host", $"rule {rule.Name} keeps {vm.Name} off hosts tagged {not.HostTag}; {host.Id} is",
-                        $"choose a host without the tag {not.HostTag}"),
-                _ => default,
-            };
-            if (code is not null) yield return new(new(code, cause, fix), rule.IsHard);
+            if (rule is PlacementRule.Apart && others.FirstOrDefault(other => other.Host == host.Id) is { } near)
+                yield return new(new("rule-apart", $"{near.Name} is on {host.Id}, and rule {rule.Name} keeps it apart from {vm.Name}",
+                    $"choose a host without a VM tagged {rule.VmTag}"), rule.IsHard);
+            if (rule is PlacementRule.Together && others.FirstOrDefault(other => other.Host != host.Id) is { } far)
+                yield return new(new("rule-together", $"{far.Name} is on {far.Host}, and rule {rule.Name} keeps it together with {vm.Name}",
+                    $"choose {far.Host}, or move all VMs tagged {rule.VmTag}"), rule.IsHard);
+        }
+    }
+
+    private static IEnumerable<PlacementReason> HostRules(PlacementView view, PlacementVm vm, PlacementHost host)
+    {
+        foreach (var rule in view.Policy.Rules.Where(rule => vm.Tags.Contains(rule.VmTag)))
+        {
+            if (rule is PlacementRule.OnHosts on && !host.Tags.Contains(on.HostTag))
+                yield return new(new("rule-host", $"rule {rule.Name} keeps {vm.Name} on hosts tagged {on.HostTag}; {host.Id} is not",
+                    $"choose a host tagged {on.HostTag}"), rule.IsHard);
+            if (rule is PlacementRule.NotOnHosts off && host.Tags.Contains(off.HostTag))
+                yield return new(new("rule-host", $"rule {rule.Name} keeps {vm.Name} off hosts tagged {off.HostTag}; {host.Id} is",
+                    $"choose a host without the tag {off.HostTag}"), rule.IsHard);
         }
     }
 

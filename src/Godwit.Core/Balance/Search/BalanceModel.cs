@@ -38,4 +38,11 @@ public sealed class BalanceModel
             for (var k = 0; k < Resources; k++) loads[at + k] += Demand[from + k];
         }
     }
+
+    /// <summary>The same cluster with other limits or prices.</summary>
+    public BalanceModel With(double[]? limit = null, float[]? price = null) => new()
+    {
+        Hosts = Hosts, Units = Units, Resources = Resources, Capacity = Capacity, Standing = Standing, Limit = limit ?? Limit,
+        Demand = Demand, Home = Home, Price = price ?? Price, Closed = Closed, Emptied = Emptied, Rules = Rules,
+    };
 }

@@ -48,7 +48,7 @@ public sealed class ClusterSearch
 
         var alone = cells.Length == 1;
         var searches = alone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
-        var (best, bestScore, bestPrice) = ((int[])model.Home.Clone(), double.PositiveInfinity, settings.Price);
+        var (best, bestScore, bestPrice) = ((int[])model.Home.Clone(), ScoreWithPrices(), settings.Price);
         for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
         {
             model.Home.CopyTo(state.HostOf, 0);
@@ -127,12 +127,11 @@ public sealed class ClusterSearch
     {
         var surplus = state.Moved() - settings.MovesMax;
         if (surplus <= 0) return true;
-        DealFirst();
-        var weight = new double[model.Resources];
-        for (var k = 0; k < weight.Length; k++) weight[k] = LevellingWeight(k);
+        var gains = new MoveGains(model, objective, state.Loads);
         var away = Enumerable.Range(0, model.Units).Where(u => state.HostOf[u] != model.Home[u]).ToArray();
-        var gains = away.Select(u => GainOfBeingAway(u, weight)).ToArray();
-        Array.Sort(gains, away);
+        // Moved from home to where it is, seen from the end: what would be lost by sending it home, for its price.
+        var lost = away.Select(u => -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
+        Array.Sort(lost, away);
         // One that does not fit at home now may fit when others have left it.
         for (var pass = 0; pass < SettlingsMax && surplus > 0; pass++)
             foreach (var u in away)
@@ -142,35 +141,6 @@ public sealed class ClusterSearch
                     surplus--;
                 }
         return false;
-    }
-
-    private double LevellingWeight(int k)
-    {
-        if (objective.Levelling == Levelling.Squares) return objective.Weight[k];
-        double squares = 0;
-        for (var at = k; at < state.Loads.Length; at += model.Resources)
-            squares += Math.Pow(state.Loads[at] / model.Capacity[at] - mean[k], 2);
-        return objective.Weight[k] / (2 * Math.Sqrt(squares / model.Hosts + 1e-9));
-    }
-
-    private double GainOfBeingAway(int u, double[] weight)
-    {
-        var (here, home) = (state.HostOf[u], model.Home[u]);
-        double gain = model.Rules.StayingCost(u, home, state.HostOf) - model.Rules.StayingCost(u, here, state.HostOf);
-        if (model.Emptied[home]) gain += UnitRules.Broken;
-        for (var k = 0; k < model.Resources; k++)
-        {
-            var (atHere, atHome, amount) = (here * model.Resources + k, home * model.Resources + k, model.Demand[u * model.Resources + k]);
-            gain += Pain(atHome, amount) - Pain(atHome, 0) - (Pain(atHere, 0) - Pain(atHere, -amount));
-
-            double Pain(int at, double more)
-            {
-                var share = (state.Loads[at] + more) / model.Capacity[at];
-                var over = Math.Max(0, share - objective.Knee[k]);
-                return weight[k] * (share - mean[k]) * (share - mean[k]) + (over > 0 ? objective.Steepness[k] * over * over : 0);
-            }
-        }
-        return gain / Math.Max(model.Price[u], 1e-6f);
     }
 
     /// <summary>Until nothing pays any more in the cells that every search of this cluster begins with.</summary>
