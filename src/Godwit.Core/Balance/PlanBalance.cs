@@ -18,7 +18,7 @@ public static class PlanBalance
         var cluster = ClusterModel.Of(view, policy, now);
         var objective = policy.Objective();
         var settings = new SearchSettings { Price = policy.MinGainRatio, MovesMax = policy.MovesMax };
-        var found = new ClusterSearch(cluster.Model, objective, settings, runner).Search(stop: stop);
+        var found = ClusterSearch.Find(cluster.Model, objective, settings, runner, stop: stop);
         return Planned(view, policy, cluster, objective, found);
     }
 

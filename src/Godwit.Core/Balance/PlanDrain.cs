@@ -33,7 +33,7 @@ public static class PlanDrain
         var model = DearerBystanders(cluster.Model);
         var settings = new SearchSettings { Price = policy.MinGainRatio };
         var objective = ours.Objective();
-        var found = new ClusterSearch(model, objective, settings, runner).Search(stop: stop);
+        var found = ClusterSearch.Find(model, objective, settings, runner, stop: stop);
         if (LeftOver(model, found.HostOf).Count > 0 && MakingRoom(model, objective, settings, runner, stop) is { } roomier
             && LeftOver(model, roomier.HostOf).Count < LeftOver(model, found.HostOf).Count) found = roomier;
 
@@ -54,7 +54,23 @@ public static class PlanDrain
     private static SearchResult? MakingRoom(
         BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, CancellationToken stop)
     {
-        const double justBelow = 1 - 1e-4, tooFull = 1e9;
+        var boundless = new double[model.Limit.Length];
+        Array.Fill(boundless, double.PositiveInfinity);
+        var open = model.With(limit: boundless);
+        // First so that leaving is worth more than any crowd, then so that no crowd is worth it.
+        var crowded = ClusterSearch.Find(open, WithCeilings(model, objective, UnitRules.Broken / 5), settings, runner, stop: stop);
+        var found = ClusterSearch.Find(open, WithCeilings(model, objective, 1e9), settings, runner, crowded.HostOf, stop);
+        var (before, after) = (new double[model.Limit.Length], new double[model.Limit.Length]);
+        model.LoadsOf(model.Home, before);
+        model.LoadsOf(found.HostOf, after);
+        for (var at = 0; at < after.Length; at++)
+            if (after[at] > model.Limit[at] && after[at] > before[at]) return null;
+        return found;
+    }
+
+    private static BalanceObjective WithCeilings(BalanceModel model, BalanceObjective objective, double tooFull)
+    {
+        const double justBelow = 1 - 1e-4;
         var (knee, steepness) = ((double[])objective.Knee.Clone(), (double[])objective.Steepness.Clone());
         for (var k = 0; k < model.Resources; k++)
         {
@@ -62,16 +78,7 @@ public static class PlanDrain
             for (var at = k; at < model.Limit.Length; at += model.Resources) lowest = Math.Min(lowest, model.Limit[at] / model.Capacity[at]);
             if (double.IsFinite(lowest)) (knee[k], steepness[k]) = (lowest * justBelow, tooFull);
         }
-        var boundless = new double[model.Limit.Length];
-        Array.Fill(boundless, double.PositiveInfinity);
-        var found = new ClusterSearch(model.With(limit: boundless), objective with { Knee = knee, Steepness = steepness }, settings, runner)
-            .Search(stop: stop);
-        var (before, after) = (new double[model.Limit.Length], new double[model.Limit.Length]);
-        model.LoadsOf(model.Home, before);
-        model.LoadsOf(found.HostOf, after);
-        for (var at = 0; at < after.Length; at++)
-            if (after[at] > model.Limit[at] && after[at] > before[at]) return null;
-        return found;
+        return objective with { Knee = knee, Steepness = steepness };
     }
 
     private static DrainPlan WithWhatStays(PlacementView view, IReadOnlyCollection<HostId> drained, BalancePlan plan)

@@ -39,10 +39,10 @@ public sealed class BalanceModel
         }
     }
 
-    /// <summary>The same cluster with other limits or prices.</summary>
-    public BalanceModel With(double[]? limit = null, float[]? price = null) => new()
+    /// <summary>The same cluster with other limits, prices or homes.</summary>
+    public BalanceModel With(double[]? limit = null, float[]? price = null, int[]? home = null) => new()
     {
         Hosts = Hosts, Units = Units, Resources = Resources, Capacity = Capacity, Standing = Standing, Limit = limit ?? Limit,
-        Demand = Demand, Home = Home, Price = price ?? Price, Closed = Closed, Emptied = Emptied, Rules = Rules,
+        Demand = Demand, Home = home ?? Home, Price = price ?? Price, Closed = Closed, Emptied = Emptied, Rules = Rules,
     };
 }

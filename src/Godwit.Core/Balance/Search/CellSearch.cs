@@ -58,8 +58,8 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
         return made;
     }
 
-    /// <summary>The largest gain any single move offers; 0 where none pays.</summary>
-    public float LargestGain()
+    /// <summary>The largest gain any single move offers, and any exchange of two where asked; 0 where none pays.</summary>
+    public float LargestGain(bool exchanges)
     {
         var largest = 0f;
         for (var s = 0; s < cell.Hosts; s++)
@@ -68,6 +68,11 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
                 var at = cell.FirstPlace[s] + j;
                 var best = BestMove(at, s);
                 if (-best.Change > Math.Max(largest, Nothing) && cell.Fits(cell.UnitAt[at], best.Target)) largest = -best.Change;
+                for (var t = s + 1; exchanges && t < cell.Hosts; t++)
+                {
+                    best = BestExchange(at, s, t);
+                    if (-best.Change > Math.Max(largest, Nothing) && MayExchange(at, s, best, -Nothing)) largest = -best.Change;
+                }
             }
         return largest;
     }
@@ -93,9 +98,16 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
     }
 
     /// <summary>Moves and exchanges of any two until none pays.</summary>
-    public void SettleExchanging()
+    public int SettleExchanging()
     {
-        for (var i = 0; i < SweepsMax && Settle() + ExchangeAll() > 0; i++) { }
+        var made = 0;
+        for (var i = 0; i < SweepsMax; i++)
+        {
+            var now = Settle() + ExchangeAll();
+            made += now;
+            if (now == 0) break;
+        }
+        return made;
     }
 
     private int ExchangeAll()
@@ -168,13 +180,19 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
 
     private bool TryExchange(int at, int s, Candidate with, float worst)
     {
-        var (u, v, t) = (cell.UnitAt[at], cell.UnitAt[with.Partner], with.Target);
-        if (!cell.FitsExchanged(u, s, v, t)) return false;
-        if ((model.Rules.Has(u) || model.Rules.Has(v)) && !(with.Change + RuleChange(u, s, v, t) < worst)) return false;
+        if (!MayExchange(at, s, with, worst)) return false;
+        var (v, t) = (cell.UnitAt[with.Partner], with.Target);
         cell.Move(at, s, t);
         cell.Move(cell.State.PlaceOf[v], t, s);
         Touch(s, t);
         return true;
+    }
+
+    private bool MayExchange(int at, int s, Candidate with, float worst)
+    {
+        var (u, v, t) = (cell.UnitAt[at], cell.UnitAt[with.Partner], with.Target);
+        return cell.FitsExchanged(u, s, v, t)
+            && (!(model.Rules.Has(u) || model.Rules.Has(v)) || with.Change + RuleChange(u, s, v, t) < worst);
     }
 
     private float RuleChange(int u, int s, int v, int t)

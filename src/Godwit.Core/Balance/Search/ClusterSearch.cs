@@ -10,7 +10,8 @@ public sealed class ClusterSearch
     /// <summary>Rounds and settlings to no end would be a bug: a model of squares gets there in two or three.</summary>
     private const int SettlingsMax = 10;
     /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
-    private const int TrialsPerUnitMax = 2_500, SearchesMax = 8;
+    private const int TrialsPerUnitMax = 1_000, SearchesMax = 8;
+    private const int SmallUnitsMax = 100;
     private const float Hot = 0.3f, Cold = 0.03f;
     /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
     private const double Elasticity = 1.8;
@@ -22,13 +23,16 @@ public sealed class ClusterSearch
     private readonly SearchState state;
     private readonly Cell[] cells;
     private readonly CellSearch[] searches;
-    private readonly int[] hosts;
+    private readonly int[] hosts, start;
     private readonly double[] mean;
 
-    public ClusterSearch(BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner)
+    /// <param name="start">Where to begin; from where all are now if null. Prices are counted from there in any case.</param>
+    public ClusterSearch(
+        BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, int[]? start = null)
     {
         (this.model, this.objective, this.settings, this.runner) = (model, objective, settings, runner);
-        state = new SearchState(model, model.Home) { Price = settings.Price };
+        this.start = start ?? model.Home;
+        state = new SearchState(model, this.start) { Price = settings.Price };
         mean = new double[model.Resources];
         hosts = [.. Enumerable.Range(0, model.Hosts)];
         var unit = new double[model.Resources];
@@ -38,20 +42,40 @@ public sealed class ClusterSearch
         searches = [.. cells.Select(cell => new CellSearch(model, cell))];
     }
 
+    /// <summary>
+    /// Searches, and in a small cluster searches again from what was found until nothing more is found: there two moves are found
+    /// that pay only together, so that no single one tells when to end.
+    /// </summary>
+    public static SearchResult Find(
+        BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, int[]? start = null,
+        CancellationToken stop = default)
+    {
+        var found = new ClusterSearch(model, objective, settings, runner, start).Search(stop: stop);
+        for (var n = 0; IsSmall(model) && found.Settled && n < SettlingsMax; n++)
+        {
+            var again = new ClusterSearch(model.With(home: found.HostOf), objective, settings, runner).Search(stop: stop);
+            if (again.HostOf.AsSpan().SequenceEqual(found.HostOf)) return found;
+            found = again;
+        }
+        return IsSmall(model) ? found with { Settled = false } : found;
+    }
+
+    private static bool IsSmall(BalanceModel model) => model.Units <= SmallUnitsMax;
+
     public SearchResult Search(Action<SearchProgress>? told = null, CancellationToken stop = default)
     {
         if (model.Hosts < 2 || model.Units == 0) return new(state.HostOf, true, 0);
         DealFirst();
         // The same question as at the end: a placement that was found good is left alone.
         var largest = LargestGain();
-        if (largest <= 0) return new(state.HostOf, true, Judged());
+        if (largest <= 0 && !IsSmall(model)) return new(state.HostOf, true, Judged());
 
         var alone = cells.Length == 1;
         var searches = alone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
-        var (best, bestScore, bestPrice) = ((int[])model.Home.Clone(), ScoreWithPrices(), settings.Price);
+        var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
         for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
         {
-            model.Home.CopyTo(state.HostOf, 0);
+            start.CopyTo(state.HostOf, 0);
             state.Rebuild();
             SearchOnce(largest, settings.Trials / searches, settings.Seed + (ulong)n, told, stop);
             if (ScoreWithPrices() is var score && score < bestScore)
@@ -70,7 +94,7 @@ public sealed class ClusterSearch
     {
         var numbers = new SeededNumbers(seed);
         // A tenth of the largest gain is where many moves begin to pay; from there the price falls, or rises, to the wanted one.
-        state.Price = Math.Max(settings.Price, Math.Min(largest, UnitRules.Broken / 1000) / 10);
+        state.Price = Math.Max(settings.Price, settings.MovesMax == int.MaxValue ? 0 : Math.Min(largest, UnitRules.Broken / 1000) / 10);
         for (var round = 0; round < settings.Rounds && !stop.IsCancellationRequested; round++)
         {
             Deal(ref numbers);
@@ -117,7 +141,7 @@ public sealed class ClusterSearch
         runner.Run(cells.Length, c =>
         {
             cells[c].Load(c, Dealt(c), mean);
-            gains[c] = searches[c].LargestGain();
+            gains[c] = searches[c].LargestGain(exchanges: cells.Length == 1);
         });
         return gains.Max();
     }
@@ -132,15 +156,33 @@ public sealed class ClusterSearch
         // Moved from home to where it is, seen from the end: what would be lost by sending it home, for its price.
         var lost = away.Select(u => -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
         Array.Sort(lost, away);
+        var atHome = new double[state.Loads.Length];
+        model.LoadsOf(model.Home, atHome);
         // One that does not fit at home now may fit when others have left it.
         for (var pass = 0; pass < SettlingsMax && surplus > 0; pass++)
             foreach (var u in away)
-                if (surplus > 0 && state.HostOf[u] != model.Home[u] && state.Fits(u, model.Home[u]))
+                if (surplus > 0 && state.HostOf[u] != model.Home[u] && MayReturn(u, atHome))
                 {
                     state.Move(u, state.HostOf[u], model.Home[u]);
                     surplus--;
                 }
+        if (surplus > 0) model.Home.CopyTo(state.HostOf, 0); // They keep each other out: none moves.
+        state.Rebuild();
         return false;
+    }
+
+    /// <summary>A host that was too full before may be as full again.</summary>
+    private bool MayReturn(int u, double[] atHome)
+    {
+        var home = model.Home[u];
+        for (var k = 0; k < model.Resources; k++)
+        {
+            var at = home * model.Resources + k;
+            var after = state.Loads[at] + model.Demand[u * model.Resources + k];
+            if (after > Math.Max(model.Limit[at], atHome[at] * (1 + 1e-9))) return false;
+        }
+        var cost = model.Rules.Has(u) ? model.Rules.Cost(u, home, state.HostOf) : 0;
+        return !float.IsPositiveInfinity(cost) || float.IsPositiveInfinity(model.Rules.Cost(u, home, model.Home));
     }
 
     /// <summary>Until nothing pays any more in the cells that every search of this cluster begins with.</summary>
@@ -154,7 +196,7 @@ public sealed class ClusterSearch
             runner.Run(cells.Length, c =>
             {
                 cells[c].Load(c, Dealt(c), mean);
-                made[c] = searches[c].Settle(awayOnly);
+                made[c] = cells.Length == 1 && !awayOnly ? searches[c].SettleExchanging() : searches[c].Settle(awayOnly);
             });
             if (made.Sum() == 0) return true;
         }

@@ -8,7 +8,7 @@ public sealed record SearchSettings
     /// <summary>Units that may be away from home in the end.</summary>
     public int MovesMax { get; init; } = int.MaxValue;
     /// <summary>In clusters of one cell: units tried at random, in all rounds together.</summary>
-    public int Trials { get; init; } = 800_000;
+    public int Trials { get; init; } = 400_000;
     public int Rounds { get; init; } = 8;
     /// <summary>128 hosts with twenty units each lie in a core's own cache.</summary>
     public int CellHosts { get; init; } = 128;
