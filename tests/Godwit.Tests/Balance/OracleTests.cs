@@ -9,8 +9,8 @@ public sealed class OracleTests
     [Fact]
     public void Small_clusters_come_within_a_hundredth_of_the_best_placement_there_is()
     {
-        var gaps = Enumerable.Range(0, 60).Select(Gap).Order().ToList();
-        Assert.True(gaps[30] <= 0.01, $"median gap {gaps[30]:P2}");
+        var gaps = Enumerable.Range(0, 30).Select(Gap).Order().ToList();
+        Assert.True(gaps[15] <= 0.01, $"median gap {gaps[15]:P2}");
         Assert.True(gaps[^1] <= 0.05, $"worst gaps {string.Join(", ", gaps.TakeLast(9).Select(gap => $"{gap:P2}"))}");
     }
 

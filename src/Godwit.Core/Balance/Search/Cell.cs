@@ -156,6 +156,12 @@ internal sealed class Cell
         for (var k = 0; k < Resources; k++)
         {
             double squares = 0;
+            // On unequal hosts the mean share changes with every move; a cell that is the whole cluster sees it.
+            if (Hosts == model.Hosts)
+            {
+                mean[k] = 0;
+                for (var t = 0; t < Hosts; t++) mean[k] += Share[k * Row + t] / (double)Hosts;
+            }
             for (var t = 0; t < Hosts; t++)
             {
                 var away = Share[k * Row + t] - mean[k];

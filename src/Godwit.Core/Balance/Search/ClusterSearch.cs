@@ -12,7 +12,8 @@ public sealed class ClusterSearch
     /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
     private const int TrialsPerUnitMax = 1_000, SearchesMax = 8;
     private const int SmallUnitsMax = 100;
-    private const float Hot = 0.3f, Cold = 0.03f;
+    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
+    private const int HottestAfter = 4;
     /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
     private const double Elasticity = 1.8;
 
@@ -25,6 +26,7 @@ public sealed class ClusterSearch
     private readonly CellSearch[] searches;
     private readonly int[] hosts, start;
     private readonly double[] mean;
+    private float hot;
 
     /// <param name="start">Where to begin; from where all are now if null. Prices are counted from there in any case.</param>
     public ClusterSearch(
@@ -77,6 +79,8 @@ public sealed class ClusterSearch
         {
             start.CopyTo(state.HostOf, 0);
             state.Rebuild();
+            // Every other one begins hotter: what lies between two good placements of a few hosts can be a steep ridge.
+            hot = Hot * MathF.Pow(HotterBy, n % HottestAfter);
             SearchOnce(largest, settings.Trials / searches, settings.Seed + (ulong)n, told, stop);
             if (ScoreWithPrices() is var score && score < bestScore)
                 (best, bestScore, bestPrice) = ((int[])state.HostOf.Clone(), score, state.Price);
@@ -127,7 +131,7 @@ public sealed class ClusterSearch
         }
     }
 
-    private static float Temperature(float share) => Hot * MathF.Pow(Cold / Hot, share);
+    private float Temperature(float share) => hot * MathF.Pow(Cold / hot, share);
 
     private void Reprice()
     {
