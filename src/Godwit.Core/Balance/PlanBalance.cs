@@ -19,7 +19,12 @@ public static class PlanBalance
         var objective = policy.Objective();
         var settings = new SearchSettings { Price = policy.MinGainRatio, MovesMax = policy.MovesMax };
         var found = ClusterSearch.Find(cluster.Model, objective, settings, runner, stop: stop);
-        return Planned(view, policy, cluster, objective, found);
+        var plan = Planned(view, policy, cluster, objective, found);
+        if (plan.Blocked.Count == 0) return plan;
+        // All but full: what has room one after another is better than an exchange nobody has room for.
+        var singles = ClusterSearch.Find(cluster.Model, objective, settings with { SinglesOnly = true }, runner, stop: stop);
+        var simpler = Planned(view, policy, cluster, objective, singles);
+        return simpler.Moves.Count > 0 && simpler.ScoreAfter < plan.ScoreAfter ? simpler with { IsSettled = false } : plan;
     }
 
     internal static BalancePlan Planned(

@@ -53,16 +53,19 @@ public sealed class ClusterSearch
         CancellationToken stop = default)
     {
         var found = new ClusterSearch(model, objective, settings, runner, start).Search(stop: stop);
-        for (var n = 0; IsSmall(model) && found.Settled && n < SettlingsMax; n++)
+        for (var n = 0; IsThorough(model, settings) && found.Settled && n < SettlingsMax; n++)
         {
             var again = new ClusterSearch(model.With(home: found.HostOf), objective, settings, runner).Search(stop: stop);
             if (again.HostOf.AsSpan().SequenceEqual(found.HostOf)) return found;
             found = again;
         }
-        return IsSmall(model) ? found with { Settled = false } : found;
+        return IsThorough(model, settings) ? found with { Settled = false } : found;
     }
 
-    private static bool IsSmall(BalanceModel model) => model.Units <= SmallUnitsMax;
+    private static bool IsThorough(BalanceModel model, SearchSettings settings) => model.Units <= SmallUnitsMax && !settings.SinglesOnly;
+
+    /// <summary>One cell is the whole cluster: small enough for trials and for every exchange.</summary>
+    private bool IsAlone => cells.Length == 1 && !settings.SinglesOnly;
 
     public SearchResult Search(Action<SearchProgress>? told = null, CancellationToken stop = default)
     {
@@ -70,10 +73,9 @@ public sealed class ClusterSearch
         DealFirst();
         // The same question as at the end: a placement that was found good is left alone.
         var largest = LargestGain();
-        if (largest <= 0 && !IsSmall(model)) return new(state.HostOf, true, Judged());
+        if (largest <= 0 && !IsThorough(model, settings)) return new(state.HostOf, true, Judged());
 
-        var alone = cells.Length == 1;
-        var searches = alone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
+        var searches = IsAlone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
         var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
         for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
         {
@@ -116,7 +118,8 @@ public sealed class ClusterSearch
         cells[c].Load(c, Dealt(c), mean);
         if (round == 0) search.Descend(largest, 0.05f * price);
         else search.Settle();
-        if (cells.Length == 1)
+        if (settings.SinglesOnly) return;
+        if (IsAlone)
         {
             var (from, to) = ((float)round / settings.Rounds, (float)(round + 1) / settings.Rounds);
             var capped = (int)Math.Min(trials, (long)TrialsPerUnitMax * cells[c].Units);
@@ -145,7 +148,7 @@ public sealed class ClusterSearch
         runner.Run(cells.Length, c =>
         {
             cells[c].Load(c, Dealt(c), mean);
-            gains[c] = searches[c].LargestGain(exchanges: cells.Length == 1);
+            gains[c] = searches[c].LargestGain(exchanges: IsAlone);
         });
         return gains.Max();
     }
@@ -200,7 +203,7 @@ public sealed class ClusterSearch
             runner.Run(cells.Length, c =>
             {
                 cells[c].Load(c, Dealt(c), mean);
-                made[c] = cells.Length == 1 && !awayOnly ? searches[c].SettleExchanging() : searches[c].Settle(awayOnly);
+                made[c] = IsAlone && !awayOnly ? searches[c].SettleExchanging() : searches[c].Settle(awayOnly);
             });
             if (made.Sum() == 0) return true;
         }

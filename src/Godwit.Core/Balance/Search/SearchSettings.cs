@@ -9,6 +9,8 @@ public sealed record SearchSettings
     public int MovesMax { get; init; } = int.MaxValue;
     /// <summary>In clusters of one cell: units tried at random, in all rounds together.</summary>
     public int Trials { get; init; } = 400_000;
+    /// <summary>No exchanges and no trials: every move has room at the moment it is found. For clusters that are all but full.</summary>
+    public bool SinglesOnly { get; init; }
     public int Rounds { get; init; } = 8;
     /// <summary>128 hosts with twenty units each lie in a core's own cache.</summary>
     public int CellHosts { get; init; } = 128;
