@@ -1,0 +1,248 @@
+namespace Godwit.Core.Balance.Search;
+
+/// <summary>
+/// Looks for a better placement: hosts are dealt into cells, each cell is bettered by itself, the hosts are dealt anew. One
+/// cell, and random trials beside the sweeps, where the cluster is small. Ends, whenever it is stopped, with a placement that
+/// breaks no limit and no rule that was kept before.
+/// </summary>
+public sealed class ClusterSearch
+{
+    /// <summary>Rounds and settlings to no end would be a bug: a model of squares gets there in two or three.</summary>
+    private const int SettlingsMax = 10;
+    /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
+    private const int TrialsPerUnitMax = 1_000, SearchesMax = 8;
+    private const int SmallUnitsMax = 100;
+    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
+    private const int HottestAfter = 4;
+    /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
+    private const double Elasticity = 1.8;
+
+    private readonly BalanceModel model;
+    private readonly BalanceObjective objective;
+    private readonly SearchSettings settings;
+    private readonly ICellRunner runner;
+    private readonly SearchState state;
+    private readonly Cell[] cells;
+    private readonly CellSearch[] searches;
+    private readonly int[] hosts, start;
+    private readonly double[] mean;
+    private float hot;
+
+    /// <param name="start">Where to begin; from where all are now if null. Prices are counted from there in any case.</param>
+    public ClusterSearch(
+        BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, int[]? start = null)
+    {
+        (this.model, this.objective, this.settings, this.runner) = (model, objective, settings, runner);
+        this.start = start ?? model.Home;
+        state = new SearchState(model, this.start) { Price = settings.Price };
+        mean = new double[model.Resources];
+        hosts = [.. Enumerable.Range(0, model.Hosts)];
+        var unit = new double[model.Resources];
+        for (var i = 0; i < model.Capacity.Length; i++) unit[i % model.Resources] += model.Capacity[i] / model.Hosts;
+        cells = [.. Enumerable.Range(0, (model.Hosts + settings.CellHosts - 1) / settings.CellHosts)
+            .Select(_ => new Cell(model, objective, state, unit))];
+        searches = [.. cells.Select(cell => new CellSearch(model, cell))];
+    }
+
+    /// <summary>
+    /// Searches, and in a small cluster searches again from what was found until nothing more is found: there two moves are found
+    /// that pay only together, so that no single one tells when to end.
+    /// </summary>
+    public static SearchResult Find(
+        BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, int[]? start = null,
+        CancellationToken stop = default)
+    {
+        var found = new ClusterSearch(model, objective, settings, runner, start).Search(stop: stop);
+        for (var n = 0; IsThorough(model, settings) && found.Settled && n < SettlingsMax; n++)
+        {
+            var again = new ClusterSearch(model.With(home: found.HostOf), objective, settings, runner).Search(stop: stop);
+            if (again.HostOf.AsSpan().SequenceEqual(found.HostOf)) return found;
+            found = again;
+        }
+        return IsThorough(model, settings) ? found with { Settled = false } : found;
+    }
+
+    private static bool IsThorough(BalanceModel model, SearchSettings settings) => model.Units <= SmallUnitsMax && !settings.SinglesOnly;
+
+    /// <summary>One cell is the whole cluster: small enough for trials and for every exchange.</summary>
+    private bool IsAlone => cells.Length == 1 && !settings.SinglesOnly;
+
+    public SearchResult Search(Action<SearchProgress>? told = null, CancellationToken stop = default)
+    {
+        if (model.Hosts < 2 || model.Units == 0) return new(state.HostOf, true, 0);
+        DealFirst();
+        // The same question as at the end: a placement that was found good is left alone.
+        var largest = LargestGain();
+        if (largest <= 0 && !IsThorough(model, settings)) return new(state.HostOf, true, Judged());
+
+        var searches = IsAlone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
+        var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
+        for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
+        {
+            start.CopyTo(state.HostOf, 0);
+            state.Rebuild();
+            // Every other one begins hotter: what lies between two good placements of a few hosts can be a steep ridge.
+            hot = Hot * MathF.Pow(HotterBy, n % HottestAfter);
+            SearchOnce(largest, settings.Trials / searches, settings.Seed + (ulong)n, told, stop);
+            if (ScoreWithPrices() is var score && score < bestScore)
+                (best, bestScore, bestPrice) = ((int[])state.HostOf.Clone(), score, state.Price);
+        }
+        best.CopyTo(state.HostOf, 0);
+        state.Rebuild();
+        state.Price = bestPrice;
+        // A price that was raised held moves back that would pay: no unit more may leave its home.
+        var heldBack = !KeepToMovesMax() || bestPrice > settings.Price;
+        var settled = SettleAll(awayOnly: heldBack, stop);
+        return new(state.HostOf, settled && !heldBack, Judged());
+    }
+
+    private void SearchOnce(float largest, int trials, ulong seed, Action<SearchProgress>? told, CancellationToken stop)
+    {
+        var numbers = new SeededNumbers(seed);
+        // A tenth of the largest gain is where many moves begin to pay; from there the price falls, or rises, to the wanted one.
+        state.Price = Math.Max(settings.Price, settings.MovesMax == int.MaxValue ? 0 : Math.Min(largest, UnitRules.Broken / 1000) / 10);
+        for (var round = 0; round < settings.Rounds && !stop.IsCancellationRequested; round++)
+        {
+            Deal(ref numbers);
+            var (r, cellSeed) = (round, numbers.Next());
+            runner.Run(cells.Length, c => Solve(c, r, largest, trials, cellSeed + (ulong)c));
+            told?.Invoke(new(round, objective.Score(model, state.Loads), state.Moved()));
+            if (round < settings.Rounds - 1) Reprice();
+        }
+    }
+
+    private void Solve(int c, int round, float largest, int trials, ulong seed)
+    {
+        var (search, numbers) = (searches[c], new SeededNumbers(seed));
+        var price = (float)state.Price;
+        cells[c].Load(c, Dealt(c), mean);
+        if (round == 0) search.Descend(largest, 0.05f * price);
+        else search.Settle();
+        if (settings.SinglesOnly) return;
+        if (IsAlone)
+        {
+            var (from, to) = ((float)round / settings.Rounds, (float)(round + 1) / settings.Rounds);
+            var capped = (int)Math.Min(trials, (long)TrialsPerUnitMax * cells[c].Units);
+            search.Anneal(ref numbers, capped / settings.Rounds, price * Temperature(from), price * Temperature(to));
+            search.Settle();
+            if (round == settings.Rounds - 1) search.SettleExchanging();
+        }
+        else if (round > 0)
+        {
+            search.ExchangeAway();
+            search.Settle();
+        }
+    }
+
+    private float Temperature(float share) => hot * MathF.Pow(Cold / hot, share);
+
+    private void Reprice()
+    {
+        var factor = Math.Clamp(Math.Pow((double)state.Moved() / settings.MovesMax, Elasticity), 0.5, 2);
+        state.Price = Math.Max(settings.Price, state.Price * factor);
+    }
+
+    private float LargestGain()
+    {
+        var gains = new float[cells.Length];
+        runner.Run(cells.Length, c =>
+        {
+            cells[c].Load(c, Dealt(c), mean);
+            gains[c] = searches[c].LargestGain(exchanges: IsAlone);
+        });
+        return gains.Max();
+    }
+
+    /// <summary>Sends those home first whose move gains least. False where that was needed.</summary>
+    private bool KeepToMovesMax()
+    {
+        var surplus = state.Moved() - settings.MovesMax;
+        if (surplus <= 0) return true;
+        var gains = new MoveGains(model, objective, state.Loads);
+        var away = Enumerable.Range(0, model.Units).Where(u => state.HostOf[u] != model.Home[u]).ToArray();
+        // Moved from home to where it is, seen from the end: what would be lost by sending it home, for its price.
+        var lost = away.Select(u => -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
+        Array.Sort(lost, away);
+        var atHome = new double[state.Loads.Length];
+        model.LoadsOf(model.Home, atHome);
+        // One that does not fit at home now may fit when others have left it.
+        for (var pass = 0; pass < SettlingsMax && surplus > 0; pass++)
+            foreach (var u in away)
+                if (surplus > 0 && state.HostOf[u] != model.Home[u] && MayReturn(u, atHome))
+                {
+                    state.Move(u, state.HostOf[u], model.Home[u]);
+                    surplus--;
+                }
+        if (surplus > 0) model.Home.CopyTo(state.HostOf, 0); // They keep each other out: none moves.
+        state.Rebuild();
+        return false;
+    }
+
+    /// <summary>A host that was too full before may be as full again.</summary>
+    private bool MayReturn(int u, double[] atHome)
+    {
+        var home = model.Home[u];
+        for (var k = 0; k < model.Resources; k++)
+        {
+            var at = home * model.Resources + k;
+            var after = state.Loads[at] + model.Demand[u * model.Resources + k];
+            if (after > Math.Max(model.Limit[at], atHome[at] * (1 + 1e-9))) return false;
+        }
+        var cost = model.Rules.Has(u) ? model.Rules.Cost(u, home, state.HostOf) : 0;
+        return !float.IsPositiveInfinity(cost) || float.IsPositiveInfinity(model.Rules.Cost(u, home, model.Home));
+    }
+
+    /// <summary>Until nothing pays any more in the cells that every search of this cluster begins with.</summary>
+    private bool SettleAll(bool awayOnly, CancellationToken stop)
+    {
+        for (var n = 0; n < SettlingsMax && !stop.IsCancellationRequested; n++)
+        {
+            state.Rebuild();
+            DealFirst();
+            var made = new int[cells.Length];
+            runner.Run(cells.Length, c =>
+            {
+                cells[c].Load(c, Dealt(c), mean);
+                made[c] = IsAlone && !awayOnly ? searches[c].SettleExchanging() : searches[c].Settle(awayOnly);
+            });
+            if (made.Sum() == 0) return true;
+        }
+        return false;
+    }
+
+    private void DealFirst()
+    {
+        for (var h = 0; h < hosts.Length; h++) hosts[h] = h;
+        var numbers = new SeededNumbers(settings.Seed);
+        Deal(ref numbers);
+    }
+
+    private void Deal(ref SeededNumbers numbers)
+    {
+        Array.Clear(mean);
+        for (var i = 0; i < state.Loads.Length; i++) mean[i % model.Resources] += state.Loads[i] / model.Capacity[i] / model.Hosts;
+        if (cells.Length > 1) numbers.Shuffle(hosts);
+        for (var c = 0; c < cells.Length; c++)
+        {
+            var place = 0;
+            foreach (var host in Dealt(c)) (state.CellOf[host], state.PlaceInCell[host]) = (c, place++);
+        }
+    }
+
+    private ReadOnlySpan<int> Dealt(int c) =>
+        hosts.AsSpan((int)((long)model.Hosts * c / cells.Length)..(int)((long)model.Hosts * (c + 1) / cells.Length));
+
+    private double ScoreWithPrices()
+    {
+        var score = objective.Score(model, state.Loads);
+        for (var u = 0; u < model.Units; u++)
+        {
+            if (state.HostOf[u] != model.Home[u]) score += settings.Price * model.Price[u];
+            if (model.Emptied[state.HostOf[u]]) score += UnitRules.Broken;
+            if (model.Rules.Has(u)) score += model.Rules.StayingCost(u, state.HostOf[u], state.HostOf);
+        }
+        return score;
+    }
+
+    private long Judged() => searches.Sum(search => search.Judged);
+}
