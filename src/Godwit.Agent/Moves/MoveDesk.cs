@@ -140,10 +140,27 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         return Find(move) is { } part ? part.Board.Status : await QueryAsync(move);
     }
 
+    /// <summary>Of a move never heard of, too: an order to begin it that is still on its way, or being carried out, finds it ended.</summary>
     public async Task<MoveStatus> CancelAsync(MoveId move)
     {
+        if (Find(move) is null) await EndUnbegunAsync(move);
         if (Find(move)?.Cancel is { } cancel) await cancel("cancelled by a person");
         return await QueryAsync(move);
+    }
+
+    private async Task EndUnbegunAsync(MoveId move)
+    {
+        await opening.WaitAsync(); // Whoever is just opening it is through then.
+        try
+        {
+            if (Find(move) is null && await tools.Journal.ReadAsync(move) is null)
+                await tools.Journal.WriteAsync(new MoveRecord
+                {
+                    Move = move.Value, Vm = "", Role = MoveRole.Source, Mark = MoveMark.Kept, NewEpoch = 0, Peer = "",
+                    Reason = "it was taken back before it began at the source",
+                });
+        }
+        finally { opening.Release(); }
     }
 
     /// <summary>

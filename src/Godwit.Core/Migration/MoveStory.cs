@@ -112,6 +112,10 @@ internal sealed class MoveStory(
 
             var target = IsRefresh ? Nothing() : await FencedAsync(Move.Target, MoveStanding.TargetLost)
                 ?? await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+            // Not begun is no end while the order to begin may be on its way: the source is told, and from then on refuses it.
+            if (source is { Standing: MoveStanding.Nothing }
+                && target is { Standing: MoveStanding.Nothing or MoveStanding.TargetCandidate or MoveStanding.TargetAborted })
+                source = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source);
             var step = Recovery.Decide(source, target);
             // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
             if (source is not null && target is not null && step is not RecoveryStep.Wait) heardOf = time.GetTimestamp();

@@ -199,14 +199,23 @@ public sealed class AuditTests
     {
         await using var server = await ServerUnderTest.StartAsync("h1");
         await server.StopAsync();
-        Sql(server.StorePath, "DROP TABLE audit; DROP TABLE audit_head; DROP TABLE tokens; DROP TABLE users;"
-            + "DROP TABLE join_tokens; DROP TABLE joining_hosts; DROP TABLE denied_hosts; DROP TABLE frozen_vms; DROP TABLE awaited_hosts");
-        Sql(server.StorePath, "UPDATE meta SET value = '1' WHERE name = 'schema'");
+        var newer = Directory.CreateDirectory(Path.Combine(server.Directory, "newer")).FullName;
+        foreach (var file in Directory.GetFiles(server.Directory, "godwit.db*")) File.Move(file, Path.Combine(newer, Path.GetFileName(file)));
+        Sql(server.StorePath, FirstSchema());
+        Sql(server.StorePath, $"ATTACH '{Path.Combine(newer, "godwit.db")}' AS newer; INSERT INTO meta (name, value) VALUES ('schema', '1');"
+            + "INSERT INTO hosts SELECT id, endpoint, reachable, cordoned, memory_bytes, facts FROM newer.hosts");
         File.Delete(Path.Combine(server.Directory, "audit-head"));
         await server.StartAgainAsync();
         Assert.Equal("h1", Assert.Single(await server.OkAsync<HostView[]>("GET", "hosts")).Id.Value);
         await server.TokenAsync(Role.Viewer);
         Assert.Equal(2, (await server.OkAsync<AuditVerdict>("GET", "audit/verify")).Rows);
+    }
+
+    private static string FirstSchema()
+    {
+        using var stream = typeof(Godwit.Server.Store.SqliteDatabase).Assembly.GetManifestResourceStream("Godwit.Server.Store.Schema.sql")!;
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
     }
 
     private static async Task<IReadOnlyList<AuditRow>> RowsAsync(ServerUnderTest server) =>
