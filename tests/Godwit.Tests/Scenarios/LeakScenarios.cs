@@ -14,7 +14,8 @@ public sealed class LeakScenarios
     private const string Nobody = "vm-00000000000b", Run = "/run/godwit/vms/";
 
     [Fact]
-    public void Taps_memory_and_directories_of_nobody_are_found_and_swept_and_a_running_guest_keeps_its_own() => World.Run(81, async world =>
+    public void Taps_memory_and_directories_of_nobody_are_found_and_swept_and_a_running_guest_keeps_its_own() => World.Run(81,
+        async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
         var id = (await world.VmAsync("web")).Spec.Id;
@@ -23,7 +24,8 @@ public sealed class LeakScenarios
         Leave(host, id);
 
         var found = await CheckAsync(world, repair: false);
-        Assert.Equal(["leak-memory", "leak-record-directory", "leak-run-directory", "leak-tap", "leak-tap"], found.Select(f => f.Code).Order());
+        Assert.Equal(["leak-memory", "leak-record-directory", "leak-run-directory", "leak-tap", "leak-tap"], found.Select(f => f.Code)
+            .Order());
         Assert.All(await CheckAsync(world, repair: true), f => Assert.True(f.IsRepaired, f.What));
         Assert.Empty(await CheckAsync(world, repair: false));
         Assert.True(world.Runs("web", on: "host1")); // Its own tap and memory: the checker of leaks looks at the end.
