@@ -72,7 +72,11 @@ internal sealed class Cgroups(string root = "/sys/fs/cgroup")
     {
         get
         {
-            try { return [.. Directory.EnumerateDirectories(Path.Combine(root, Branch)).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)]; }
+            try
+            {
+                var groups = Directory.EnumerateDirectories(Path.Combine(root, Branch));
+                return [.. groups.Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)];
+            }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException) { return []; }
         }
     }

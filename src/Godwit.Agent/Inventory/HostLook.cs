@@ -8,7 +8,10 @@ using Godwit.Core.Inventory;
 
 namespace Godwit.Agent.Inventory;
 
-/// <summary>What lies on this host, by name: processes, taps, memory, directories, cgroups, links that are waited for. Reads only.</summary>
+/// <summary>
+/// What lies on this host, by name: processes, taps, memory, directories, cgroups, links that are waited for. Reads
+/// only.
+/// </summary>
 internal sealed partial class HostLook(HostMachines machines, MachineAdoption adoption, LinkTickets tickets, MoveDesk moves)
 {
     public async Task<HostThings> TakeAsync(CancellationToken cancel)
@@ -19,9 +22,11 @@ internal sealed partial class HostLook(HostMachines machines, MachineAdoption ad
         var runDirectories = machines.Disk.List(run).Where(n => VmName().IsMatch(n)).Select(n => new VmId(n)).ToList();
         var recordDirectories = machines.Disk.List(state).Where(n => VmName().IsMatch(n)).Select(n => new VmId(n)).ToList();
         var (taps, shares) = (machines.Disk.List("/sys/class/net"), machines.Processes.Shares);
-        var memory = runDirectories.SelectMany(vm => machines.Disk.List(Path.Combine(run, vm.Value)).Select(n => (Vm: vm, Match: RamName().Match(n)))
-            .Where(m => m.Match.Success).Select(m => new MemoryThing(m.Vm,
-                int.Parse(m.Match.Groups["n"].Value, CultureInfo.InvariantCulture), Path.Combine(run, m.Vm.Value, m.Match.Value)))).ToList();
+        var memory = runDirectories
+            .SelectMany(vm => machines.Disk.List(Path.Combine(run, vm.Value)).Select(n => (Vm: vm, Match: RamName().Match(n))))
+            .Where(m => m.Match.Success).Select(m => new MemoryThing(
+                m.Vm, int.Parse(m.Match.Groups["n"].Value, CultureInfo.InvariantCulture), Path.Combine(run, m.Vm.Value, m.Match.Value)))
+            .ToList();
         var idle = new List<MoveId>();
         foreach (var move in tickets.Waiting)
             if (MoveBoard.IsResting((await moves.QueryAsync(move)).Standing)) idle.Add(move);

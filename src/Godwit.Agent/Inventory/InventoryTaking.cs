@@ -9,7 +9,10 @@ using Godwit.Core.Ports;
 
 namespace Godwit.Agent.Inventory;
 
-/// <summary>Everything this host has written down and all that lies on it, for a server that has to rebuild its record or looks for leaks.</summary>
+/// <summary>
+/// Everything this host has written down and all that lies on it, for a server that has to rebuild its record or looks
+/// for leaks.
+/// </summary>
 internal sealed class InventoryTaking(
     HostMachines machines, MachineLife life, MachineAdoption adoption, MoveDesk moves, HostLook look, Pools pools)
 {

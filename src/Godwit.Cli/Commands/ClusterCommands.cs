@@ -14,7 +14,8 @@ internal static class ClusterCommands
 
     public static Command Build(Verbs verbs)
     {
-        var repair = new Option<bool>("--repair") { Description = "Put right what is provably safe: no process is ended, no disk deleted." };
+        var repair = new Option<bool>("--repair")
+        { Description = "Put right what is provably safe: no process is ended, no disk deleted." };
         var adopt = new Option<string?>("--adopt")
         { Description = "Settle whose this VM is, by its hosts' records: a frozen one, or one the store does not know.", HelpName = "VM" };
         var on = new Option<string?>("--on") { Description = "With --adopt: the host that is to own it, by your word.", HelpName = "HOST" };

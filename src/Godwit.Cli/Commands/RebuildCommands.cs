@@ -18,7 +18,8 @@ internal static class RebuildCommands
 
     public static Command Rebuild(Verbs verbs)
     {
-        var state = ServiceCommands.Directory("--state", "The server's directory, with the cluster's CA in it.", ServiceDefaults.ServerState);
+        var state = ServiceCommands.Directory("--state", "The server's directory, with the cluster's CA in it.",
+            ServiceDefaults.ServerState);
         var hosts = new Option<(string Name, string Endpoint)[]>("--host")
         {
             Description = "A host of the cluster and where its agent listens; again for more.", HelpName = "NAME=ADDRESS:PORT",
@@ -41,7 +42,8 @@ internal static class RebuildCommands
                     parsed.GetValue(state)!, new RebuildWish(named, off), parsed.GetValue(lost), parsed.GetValue(dry));
                 var outcome = await RebuildRun.RunAsync(options, MachineUp.Ports(), cancel);
                 RebuildSheet.Show(session.Screen, outcome, options.DryRun);
-                return outcome.Plan.Vms.Any(v => v.Frozen.Count > 0) || outcome.Plan.Hosts.Any(h => h.IsSilent) ? ExitCode.Failed : ExitCode.All;
+                return outcome.Plan.Vms.Any(v => v.Frozen.Count > 0) || outcome.Plan.Hosts.Any(h => h.IsSilent) ? ExitCode.Failed
+                    : ExitCode.All;
             }, state, hosts, file, gone, lost, dry);
     }
 
@@ -56,11 +58,14 @@ internal static class RebuildCommands
                 var (directory, target) = (parsed.GetValue(state)!, parsed.GetValue(to)!.FullName);
                 var disk = new RealDisk();
                 var pem = await ClusterCa.ReadFileAsync(directory, disk, cancel)
-                    ?? throw new RefusedException("ca-missing", $"there is no CA in {directory}", "name the server's directory with --state");
+                    ?? throw new RefusedException("ca-missing",
+                        $"there is no CA in {directory}", "name the server's directory with --state");
                 if (disk.SizeOf(target) is not null)
-                    throw new RefusedException("file-exists", $"{target} is there already", "name another file: a backup is never overwritten");
+                    throw new RefusedException("file-exists",
+                        $"{target} is there already", "name another file: a backup is never overwritten");
                 await disk.WriteDurablyAsync(target, pem, cancel);
-                session.Screen.Line($"{target} holds the cluster's CA and its key. Whoever has it can act as this server: keep it secret, elsewhere.");
+                session.Screen.Line($"{target} holds the cluster's CA and its key. "
+                    + "Whoever has it can act as this server: keep it secret, elsewhere.");
                 return ExitCode.All;
             }, state, to);
     }
@@ -76,7 +81,8 @@ internal static class RebuildCommands
     private static (string, string)[] ParseHosts(ArgumentResult result, IEnumerable<string> texts)
     {
         var parsed = texts.Select(Parse).ToArray();
-        if (parsed.Any(h => h is null)) result.AddError($"--host takes NAME=ADDRESS:PORT, such as host1=10.0.0.5:{ServiceDefaults.AgentPort}.");
+        if (parsed.Any(h => h is null))
+            result.AddError($"--host takes NAME=ADDRESS:PORT, such as host1=10.0.0.5:{ServiceDefaults.AgentPort}.");
         return [.. parsed.OfType<(string, string)>()];
     }
 
@@ -90,7 +96,8 @@ internal static class RebuildCommands
         {
             var text = line.Split('#')[0].Trim();
             if (text.Length == 0) continue;
-            hosts.Add(Parse(text) ?? throw new ApiException(new ApiError("hosts-file-broken", $"'{text}' in {file.Name} is not NAME=ADDRESS:PORT")
+            hosts.Add(Parse(text) ?? throw new ApiException(new ApiError("hosts-file-broken",
+                $"'{text}' in {file.Name} is not NAME=ADDRESS:PORT")
             { Next = $"write a line a host, such as host1=10.0.0.5:{ServiceDefaults.AgentPort}" }));
         }
         return hosts;
@@ -99,7 +106,8 @@ internal static class RebuildCommands
     private static (string Name, string Endpoint)? Parse(string text)
     {
         var equals = text.IndexOf('=');
-        return equals > 0 && Names.IsValid(text[..equals]) && text.LastIndexOf(':') > equals ? (text[..equals], text[(equals + 1)..]) : null;
+        return equals > 0 && Names.IsValid(text[..equals]) && text.LastIndexOf(':') > equals
+            ? (text[..equals], text[(equals + 1)..]) : null;
     }
 }
 
@@ -124,18 +132,26 @@ internal static class RebuildSheet
         foreach (var template in plan.Templates) screen.Line($"template {template.Name}: {template.Pool}/{template.File}");
         foreach (var left in plan.LeftOut) screen.Line($"not rebuilt: {left.Thing}: {left.Why}", Tone.Dim);
         screen.Line(dryRun ? "Nothing was written."
-            : outcome.Kept is null ? "The store is made; start the server." : $"The store is made; the one before is {outcome.Kept}. Start the server.");
+            : outcome.Kept is null ? "The store is made; start the server."
+                : $"The store is made; the one before is {outcome.Kept}. Start the server.");
     }
 
     private static object View(RebuildOutcome outcome, bool dryRun) => new
     {
         DryRun = dryRun,
         outcome.Kept,
-        Hosts = outcome.Plan.Hosts.Select(h => new { Host = h.Host.Value, h.Endpoint, Answered = h.Inventory is not null, h.Silence, h.IsGone }),
+        Hosts = outcome.Plan.Hosts.Select(h => new
+        {
+            Host = h.Host.Value, h.Endpoint, Answered = h.Inventory is not null, h.Silence, h.IsGone,
+        }),
         Vms = outcome.Plan.Vms.Select(v => new
         {
-            Id = v.Vm.Spec.Id.Value, v.Vm.Spec.Name, Host = v.Vm.Owner.Value, Epoch = v.Vm.Epoch.Value, State = Words.Of(v.Vm.State), v.Frozen,
-            Moves = v.Moves.Select(m => new { Id = m.Id.Value, Source = m.Source.Value, Target = m.Target.Value, m.Reason, GoesOn = m.End is null }),
+            Id = v.Vm.Spec.Id.Value, v.Vm.Spec.Name, Host = v.Vm.Owner.Value, Epoch = v.Vm.Epoch.Value, State = Words.Of(v.Vm.State),
+            v.Frozen,
+            Moves = v.Moves.Select(m => new
+            {
+                Id = m.Id.Value, Source = m.Source.Value, Target = m.Target.Value, m.Reason, GoesOn = m.End is null,
+            }),
         }),
         Templates = outcome.Plan.Templates.Select(t => new { t.Name, t.Pool, t.File }),
         NotRebuilt = outcome.Plan.LeftOut,

@@ -49,10 +49,12 @@ public static class CheckRules
         var inventory = host.Inventory!;
         foreach (var unknown in inventory.Vms.Where(v => v.IsOwner && !names.ContainsKey(v.Spec.Id)))
             yield return new Finding("vm-orphan", host.Host, unknown.Spec.Name,
-                $"{host.Host} owns {unknown.Spec.Name} ({unknown.Spec.Id}, epoch {unknown.Epoch}, {Word(unknown.State)}), which the store does not know",
+                $"{host.Host} owns {unknown.Spec.Name} ({unknown.Spec.Id}, epoch {unknown.Epoch}, {Word(unknown.State)}), "
+                + "which the store does not know",
                 $"take it in: godwit cluster check --adopt {unknown.Spec.Id}");
         foreach (var broken in inventory.Unreadable)
-            yield return new Finding("record-unreadable", host.Host, nameOf(broken.Vm), broken.Why, "repair or remove that file, then restart the agent");
+            yield return new Finding("record-unreadable", host.Host, nameOf(broken.Vm),
+                broken.Why, "repair or remove that file, then restart the agent");
         foreach (var leak in inventory.Leaks)
         {
             var removable = HostLeaks.MayBeRemoved(leak.Kind);
@@ -67,12 +69,15 @@ public static class CheckRules
     /// <summary>A VM that was never started has nothing but its disk: no disk is ever removed by a guess.</summary>
     private static IEnumerable<Finding> Unnamed(StoreWords store, IReadOnlyList<Testimony> hosts)
     {
-        var named = store.Vms.Select(v => v.Spec).Concat(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Vms.Select(v => v.Spec)))
+        var named = store.Vms.Select(v => v.Spec)
+            .Concat(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Vms.Select(v => v.Spec)))
             .SelectMany(s => s.Disks).Select(d => (d.Pool, d.File)).ToHashSet();
         var saved = store.Vms.Where(v => v.SavedFile is not null).Select(v => v.SavedFile!).ToHashSet(StringComparer.Ordinal);
         return hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files.Select(f => (h.Host, File: f)))
-            .Where(f => RebuildRules.DiskForm().IsMatch(f.File.File) && !named.Contains((f.File.Pool, f.File.File)) && !saved.Contains(f.File.File))
-            .GroupBy(f => (f.File.Pool, f.File.File)).OrderBy(g => g.Key.Pool, StringComparer.Ordinal).ThenBy(g => g.Key.File, StringComparer.Ordinal)
+            .Where(f => RebuildRules.DiskForm().IsMatch(f.File.File) && !named.Contains((f.File.Pool, f.File.File))
+                && !saved.Contains(f.File.File))
+            .GroupBy(f => (f.File.Pool, f.File.File)).OrderBy(g => g.Key.Pool, StringComparer.Ordinal)
+            .ThenBy(g => g.Key.File, StringComparer.Ordinal)
             .Select(g => new Finding("disk-unnamed", g.First().Host, $"{g.Key.Pool}/{g.Key.File}", FormattableString.Invariant(
                 $"{g.Key.Pool}/{g.Key.File} ({g.First().File.Bytes >> 20} MiB) is named by no VM that store or hosts know"),
                 "nothing is removed: look whose it was, then delete it by hand"));
@@ -94,7 +99,8 @@ public static class CheckRules
             yield return new Finding("move-in-doubt", null, doubt.Id.Value, $"{doubt.VmName}: {doubt.Reason}",
                 $"it is asked again when the silent host answers; or: godwit migration repair {doubt.Id}");
         foreach (var problem in store.AuditProblems)
-            yield return new Finding("audit-broken", null, "audit", problem, "see 'godwit audit verify'; the rows are not changed by anything here");
+            yield return new Finding("audit-broken", null, "audit",
+                problem, "see 'godwit audit verify'; the rows are not changed by anything here");
     }
 
     private static string Word<T>(T value) where T : struct, Enum =>

@@ -20,7 +20,8 @@ public static partial class HostLeaks
         var found = strangers.Select(p => new Leak(LeakKind.Process, p.Vm, $"{p.Pid}",
             $"process {p.Pid} is a QEMU of {p.Vm} (incarnation {p.Incarnation}) that no record of this host names")).ToList();
         found.AddRange(things.Records.Where(r => !r.IsOwner && !r.IsHeld).SelectMany(r => r.Instances.Where(i => i.IsAlive).Select(i =>
-            new Leak(LeakKind.Copy, r.Vm, $"{i.Pid}", $"process {i.Pid} is a copy of {r.Vm} that another host owns, and no move holds it"))));
+            new Leak(LeakKind.Copy, r.Vm, $"{i.Pid}",
+                $"process {i.Pid} is a copy of {r.Vm} that another host owns, and no move holds it"))));
 
         var taps = things.Records.SelectMany(r => r.Instances).SelectMany(i => i.Taps).ToHashSet(StringComparer.Ordinal);
         found.AddRange(things.Taps.Where(t => !taps.Contains(t) && TapForm().IsMatch(t))

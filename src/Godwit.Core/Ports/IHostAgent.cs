@@ -18,7 +18,10 @@ public interface IHostAgent
     Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel);
     /// <summary>What host and VMs took since it was asked before.</summary>
     Task<HostLoad> SampleLoadAsync(CancellationToken cancel);
-    /// <summary>The epoch of every VM it ever had a part in, also of those that left: what a store that lost commits is found out by.</summary>
+    /// <summary>
+    /// The epoch of every VM it ever had a part in, also of those that left: what a store that lost commits is found
+    /// out by.
+    /// </summary>
     Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel);
     /// <summary>All it has written down and all that lies there.</summary>
     /// <param name="leaksOnly">Without moves and files, which take long to read: for asking every few minutes.</param>

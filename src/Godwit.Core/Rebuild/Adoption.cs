@@ -31,7 +31,8 @@ public static class Adoption
     {
         var spec = stored?.Spec ?? claims.Holdings.OrderByDescending(h => h.Holding.Epoch).Select(h => h.Holding.Spec).FirstOrDefault();
         if (spec is null)
-            return new(null, [new Refusal("vm-not-found", $"neither the store nor a host that answered knows {claims.Vm}", "see 'godwit vm list'")]);
+            return new(null, [new Refusal("vm-not-found",
+                $"neither the store nor a host that answered knows {claims.Vm}", "see 'godwit vm list'")]);
         var reasons = new List<Refusal>();
         if (!claims.Hosts.Contains(host))
             reasons.Add(new("host-not-found", $"there is no host {host}", "see 'godwit host list'"));

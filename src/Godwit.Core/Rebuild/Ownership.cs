@@ -8,7 +8,8 @@ namespace Godwit.Core.Rebuild;
 /// <param name="Frozen">Why nothing may be ordered for it until a person has settled it; empty: it is as usual.</param>
 /// <param name="Moves">Moves of it that some host has not settled; those without an end go on.</param>
 public sealed record OwnershipVerdict(
-    VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, IReadOnlyList<Refusal> Frozen, IReadOnlyList<Migration.Migration> Moves);
+    VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, IReadOnlyList<Refusal> Frozen,
+        IReadOnlyList<Migration.Migration> Moves);
 
 /// <summary>
 /// Who owns a VM, when the server's record is gone or not to be believed. Pure. The owner is the one host whose record
@@ -27,13 +28,15 @@ public static class Ownership
         if (owners.Count == 1) return Owned(claims, owners[0].Host, owners[0].Holding, moves);
         if (owners.Count > 1) return TwoOwners(claims, owners, moves);
         // The target may have taken it and not yet said so, while the source has let it go already.
-        return moves.FirstOrDefault(m => m.Epoch == top || m.Epoch.Next() == top) is { } handingOver ? InHandOver(claims, handingOver, moves)
+        return moves.FirstOrDefault(m => m.Epoch == top || m.Epoch.Next() == top) is { } handingOver
+            ? InHandOver(claims, handingOver, moves)
             : claims.HasDisks ? Ownerless(claims, top, moves) : null; // Deleted: only tombstones are left of it.
     }
 
     /// <summary>The highest epoch any host knows, by its record of the VM or by what a move of it came to.</summary>
     public static Epoch TopEpoch(VmClaims claims) => claims.Holdings.Select(h => h.Holding.Epoch)
-        .Concat(claims.Moves.Where(m => m.Move.Standing is MoveStanding.SourceReleased or MoveStanding.TargetRuns).Select(m => m.Move.NewEpoch))
+        .Concat(claims.Moves.Where(m => m.Move.Standing is MoveStanding.SourceReleased or MoveStanding.TargetRuns)
+            .Select(m => m.Move.NewEpoch))
         .Max();
 
     private static OwnershipVerdict Owned(
@@ -51,7 +54,8 @@ public static class Ownership
         var inMove = moves.Any(m => m.Epoch == holding.Epoch || m.Epoch.Next() == holding.Epoch);
         // It runs, so nobody took it for dead; one that does not run may have been started elsewhere since.
         if (claims.Silent.Count > 0 && !inMove && !(holding.HasProcess && holding.State is VmState.Running or VmState.Paused))
-            reasons.Add(Silent(claims, $"{holding.Spec.Name} does not run on {owner} and may have been started there since", holding.Spec.Name));
+            reasons.Add(Silent(claims, $"{holding.Spec.Name} does not run on {owner} and may have been started there since",
+                holding.Spec.Name));
         var doubtful = moves.Any(m => m.End == MoveEnd.NeedsOperator && m.Epoch == holding.Epoch);
         return new OwnershipVerdict(holding.Spec, owner, holding.Epoch, doubtful ? VmState.Unknown : holding.State,
             doubtful ? null : SavedFile(holding), reasons, moves);
@@ -68,7 +72,10 @@ public static class Ownership
         return new OwnershipVerdict(spec, first.Host, first.Holding.Epoch, VmState.Unknown, null, [reason, .. Unreadable(claims)], moves);
     }
 
-    /// <summary>Between two owners: it stands as before its move, which its hosts' proofs end; in doubt while one of them is silent.</summary>
+    /// <summary>
+    /// Between two owners: it stands as before its move, which its hosts' proofs end; in doubt while one of them is
+    /// silent.
+    /// </summary>
     private static OwnershipVerdict InHandOver(
         VmClaims claims, Migration.Migration move, IReadOnlyList<Migration.Migration> moves) =>
         new(Newest(claims).Spec, move.Source, move.Epoch, VmState.Unknown, null, [.. Unreadable(claims)], moves);
@@ -78,7 +85,8 @@ public static class Ownership
     {
         var newest = Newest(claims);
         var name = newest.Spec.Name;
-        var pointers = claims.Moves.Where(m => m.Move.Standing == MoveStanding.SourceReleased && m.Move.NewEpoch == top && m.Move.Peer is not null)
+        var pointers = claims.Moves.Where(m => m.Move.Standing == MoveStanding.SourceReleased && m.Move.NewEpoch == top
+            && m.Move.Peer is not null)
             .ToList();
         var (owner, reason) = pointers.Count == 0
             ? (claims.Holdings.First(h => h.Holding == newest).Host, new Refusal("owner-unknown",
@@ -96,7 +104,8 @@ public static class Ownership
             return (from, new Refusal("owner-silent", $"{went}, which is not in the cluster",
                 $"godwit host add {to} --address ADDRESS:PORT: {name} is taken in when it answers"));
         return claims.Silent.Contains(to)
-            ? (to, new Refusal("owner-silent", $"{went}, which does not answer", $"start the agent of {to}: {name} is taken in when it answers"))
+            ? (to, new Refusal("owner-silent", $"{went}, which does not answer",
+                $"start the agent of {to}: {name} is taken in when it answers"))
             : (to, new Refusal("owner-lost", $"{went}, which does not know it",
                 $"find out what became of it there; then: godwit cluster check --adopt {name} --on HOST"));
     }
@@ -108,7 +117,8 @@ public static class Ownership
     private static List<Migration.Migration> OpenMoves(VmClaims claims, Epoch top, DateTimeOffset now)
     {
         var open = new List<Migration.Migration>();
-        foreach (var sides in claims.Moves.GroupBy(m => m.Move.Move).OrderBy(g => g.Max(m => m.Move.NewEpoch)).ThenBy(g => g.Key.Value, StringComparer.Ordinal))
+        foreach (var sides in claims.Moves.GroupBy(m => m.Move.Move).OrderBy(g => g.Max(m => m.Move.NewEpoch))
+            .ThenBy(g => g.Key.Value, StringComparer.Ordinal))
         {
             if (sides.All(s => s.Move.IsSettled)) continue;
             var (source, target) = SidesOf([.. sides]);
@@ -166,7 +176,8 @@ public static class Ownership
 
     private static Refusal Silent(VmClaims claims, string why, string name) => new("host-silent",
         $"{string.Join(", ", claims.Silent)} {(claims.Silent.Count == 1 ? "does" : "do")} not answer: {why}",
-        $"start the agent there, and it is settled by itself; if that host is gone for good: godwit cluster check --adopt {name} --gone HOST");
+        $"start the agent there, and it is settled by itself; if that host is gone for good: "
+        + $"godwit cluster check --adopt {name} --gone HOST");
 
     /// <summary>An agent notes the file of a saved VM; its name begins with the VM's id.</summary>
     internal static string? SavedFile(VmHolding holding) => holding is { State: VmState.Saved, Note: { } note }

@@ -100,7 +100,8 @@ public static partial class RebuildRules
     /// <summary>Names, uids and addresses are given out once in a cluster. What runs keeps them.</summary>
     private static List<PlannedVm> Distinct(IEnumerable<PlannedVm> planned, List<LeftOut> leftOut)
     {
-        var (names, uids, macs) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<int>(), new HashSet<string>(StringComparer.Ordinal));
+        var (names, uids, macs) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<int>(),
+            new HashSet<string>(StringComparer.Ordinal));
         var kept = new List<PlannedVm>();
         foreach (var vm in planned.OrderBy(p => p.Frozen.Count > 0).ThenBy(p => p.Vm.State is not (VmState.Running or VmState.Paused))
             .ThenBy(p => p.Vm.Spec.Id.Value, StringComparer.Ordinal))
@@ -108,7 +109,8 @@ public static partial class RebuildRules
             var spec = vm.Vm.Spec;
             if (!uids.Add(spec.Uid) || spec.Nics.Any(n => macs.Contains(n.Mac)))
             {
-                leftOut.Add(new(spec.Id.Value, $"{spec.Name} has the uid or a network address of another VM: it is left as it is on {vm.Vm.Owner}"));
+                leftOut.Add(new(spec.Id.Value,
+                    $"{spec.Name} has the uid or a network address of another VM: it is left as it is on {vm.Vm.Owner}"));
                 continue;
             }
             macs.UnionWith(spec.Nics.Select(n => n.Mac));
@@ -128,10 +130,12 @@ public static partial class RebuildRules
     private static List<PlannedTemplate> Templates(IReadOnlyList<Testimony> hosts, IReadOnlyList<PlannedVm> vms)
     {
         var clones = vms.Where(v => v.Vm.Spec.Template is not null).SelectMany(v => v.Vm.Spec.Disks
-            .Where(d => d.BackingFile is not null).Select(d => (File: d.BackingFile!, Name: v.Vm.Spec.Template!))).ToLookup(c => c.File, c => c.Name);
+            .Where(d => d.BackingFile is not null).Select(d => (File: d.BackingFile!, Name: v.Vm.Spec.Template!)))
+            .ToLookup(c => c.File, c => c.Name);
         var found = hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files.Select(f => (h.Host, File: f)))
             .Select(f => (f.Host, f.File, Match: TemplateForm().Match(f.File.File))).Where(f => f.Match.Success && f.File.VirtualBytes > 0)
-            .GroupBy(f => (f.File.Pool, f.File.File)).OrderBy(g => g.Key.Pool, StringComparer.Ordinal).ThenBy(g => g.Key.File, StringComparer.Ordinal);
+            .GroupBy(f => (f.File.Pool, f.File.File)).OrderBy(g => g.Key.Pool, StringComparer.Ordinal)
+            .ThenBy(g => g.Key.File, StringComparer.Ordinal);
         var (made, names) = (new List<PlannedTemplate>(), new HashSet<string>(StringComparer.Ordinal));
         foreach (var group in found)
         {
@@ -153,7 +157,7 @@ public static partial class RebuildRules
         return hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files)
             .Where(f => DiskForm().IsMatch(f.File) && !used.Contains((f.Pool, f.File))).Select(f => (f.Pool, f.File, f.Bytes)).Distinct()
             .Select(f => new LeftOut($"{f.Pool}/{f.File}", FormattableString.Invariant(
-                $"no VM that is known names this file ({f.Bytes >> 20} MiB): a VM that was never started, or one that was deleted; it is left alone")));
+                $"no VM that is known names this file ({f.Bytes >> 20} MiB): it is of one that was never started, or was deleted")));
     }
 
     [GeneratedRegex("^template-(?<sha>[0-9a-f]{64})\\.(?<format>qcow2|raw)\\z", RegexOptions.CultureInvariant)]

@@ -41,7 +41,8 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         {
             try
             {
-                return [.. (await client.ListEpochsAsync(new Contracts.ListEpochsRequest(), options)).Vms.Select(InventoryFromAgent.Record)];
+                return [.. (await client.ListEpochsAsync(new Contracts.ListEpochsRequest(), options)).Vms
+                    .Select(InventoryFromAgent.Record)];
             }
             catch (RpcException older) when (older.StatusCode == StatusCode.Unimplemented)
             {

@@ -6,7 +6,10 @@ using Godwit.Core.Vms;
 
 namespace Godwit.Server.Agents;
 
-/// <summary>What an agent says of all that lies on its host, as our records: a word we do not know is an <see cref="InvalidDataException"/>.</summary>
+/// <summary>
+/// What an agent says of all that lies on its host, as our records: a word we do not know is an
+/// <see cref="InvalidDataException"/>.
+/// </summary>
 public static class InventoryFromAgent
 {
     public static VmEpoch Record(Contracts.VmEpoch known) => new(new VmId(known.VmId), new Epoch(known.Epoch), known.IsOwner);

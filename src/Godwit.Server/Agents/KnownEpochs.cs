@@ -4,7 +4,10 @@ using Godwit.Core.Inventory;
 
 namespace Godwit.Server.Agents;
 
-/// <summary>What each host said last of the epochs it knows. In memory: it is asked anew every few seconds, and at each start before anything else.</summary>
+/// <summary>
+/// What each host said last of the epochs it knows. In memory: it is asked anew every few seconds, and at each start
+/// before anything else.
+/// </summary>
 public sealed class KnownEpochs
 {
     private readonly ConcurrentDictionary<HostId, Dictionary<VmId, VmEpoch>> _hosts = new();

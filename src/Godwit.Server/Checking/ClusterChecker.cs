@@ -53,11 +53,13 @@ public sealed class ClusterChecker(
             var before = _since.Keys.ToHashSet();
             var found = await FindAsync(whole: false, auditProblems: [], stopping);
             // Told by others already, or of no concern: a person freezes nothing by looking.
-            foreach (var finding in found.Where(f => before.Contains(KeyOf(f)) && f.Code is not ("vm-frozen" or "host-silent" or "move-in-doubt"))
+            foreach (var finding in found.Where(f => before.Contains(KeyOf(f))
+                && f.Code is not ("vm-frozen" or "host-silent" or "move-in-doubt"))
                 .Where(f => !_told.ContainsKey(KeyOf(f))).Take(ToldMax))
             {
                 _told[KeyOf(finding)] = true;
-                await stores.Events.AppendAsync(new Happening("check-finding", $"{finding.Code}: {finding.What}", Host: finding.Host?.Value));
+                await stores.Events.AppendAsync(new Happening("check-finding", $"{finding.Code}: {finding.What}",
+                    Host: finding.Host?.Value));
             }
         }
         catch (StoreFailedException error) { log.LogError(error, "The store refused what a check found"); }
@@ -119,8 +121,8 @@ public sealed class ClusterChecker(
     private async Task<IReadOnlyList<Finding>> RepairAsync(IReadOnlyList<Finding> found, CancellationToken cancel)
     {
         var repaired = new HashSet<(string Code, HostId? Host, string Thing)>();
-        foreach (var ofHost in found.Where(f => f is { CanBeRepaired: true, Host: not null } && f.Code.StartsWith("leak-", StringComparison.Ordinal))
-            .GroupBy(f => f.Host!.Value))
+        foreach (var ofHost in found.Where(f => f is { CanBeRepaired: true, Host: not null })
+            .Where(f => f.Code.StartsWith("leak-", StringComparison.Ordinal)).GroupBy(f => f.Host!.Value))
         {
             try
             {

@@ -6,7 +6,10 @@ using Godwit.Server.Store;
 
 namespace Godwit.Server.Rebuild;
 
-/// <summary>A VM by its hosts' words into the store: record, what freezes it, its unsettled moves. Inside a transaction of the caller.</summary>
+/// <summary>
+/// A VM by its hosts' words into the store: record, what freezes it, its unsettled moves. Inside a transaction of the
+/// caller.
+/// </summary>
 internal static class PlanWriter
 {
     /// <summary>Null, or why it cannot be. Its owner's host must be in the store.</summary>
@@ -27,7 +30,8 @@ internal static class PlanWriter
     {
         var spec = planned.Vm.Spec;
         if (VmStore.Find(work, spec.Id) is null && !VmStore.IsFree(work, spec.Uid, spec.Nics.Select(n => n.Mac)))
-            return new Refusal("numbers-taken", $"another VM has the uid or a network address of {spec.Name}", "look at both on their hosts");
+            return new Refusal("numbers-taken",
+                $"another VM has the uid or a network address of {spec.Name}", "look at both on their hosts");
         return work.Number("SELECT COUNT(*) FROM operations WHERE vm = @id AND ended = 0", ("@id", spec.Id.Value)) > 0
             ? new Refusal("vm-busy", $"something is being done with {spec.Name}", "it is tried again") : Put(work, planned, now);
     }

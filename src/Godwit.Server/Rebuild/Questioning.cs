@@ -19,7 +19,8 @@ internal static class Questioning
     {
         var said = new List<Testimony>();
         foreach (var batch in hosts.Chunk(AtOnceMax))
-            said.AddRange(await Task.WhenAll(batch.Select(h => OneAsync(h.Host, h.Endpoint, agents, leaksOnly, gone, tries, time, cancel)).ToArray()));
+            said.AddRange(await Task.WhenAll(batch.Select(h =>
+                OneAsync(h.Host, h.Endpoint, agents, leaksOnly, gone, tries, time, cancel)).ToArray()));
         return said;
     }
 

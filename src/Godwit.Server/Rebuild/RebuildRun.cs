@@ -49,12 +49,12 @@ public static class RebuildRun
             var before = old is null ? null : new Stores(old, ports.Time);
             plan = await rebuild.PlanAsync(options.Wish, before, cancel);
             if (options.DryRun) return new RebuildOutcome(plan, null);
+            ServerApp.MakePrivate(fresh);
             if (before is not null)
             {
                 head = await before.Audit.HeadAsync() is { } newest && (head is null || newest.Seq >= head.Seq) ? newest : head;
                 CopyInto(store, fresh);
             }
-            ServerApp.MakePrivate(fresh);
             using (var database = Open(fresh)) await rebuild.WriteAsync(plan, new Stores(database, ports.Time), head, cancel);
         }
         return new RebuildOutcome(plan, await ExchangeAsync(directory, fresh, ports));

@@ -84,7 +84,8 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
 
     private static string Summary(RebuildPlan plan) =>
         $"rebuilt from {plan.Hosts.Count(h => h.Inventory is not null)} of {plan.Hosts.Count} hosts: {plan.Vms.Count} VMs, "
-        + $"{plan.Vms.Count(v => v.Frozen.Count > 0)} of them frozen, {plan.Vms.Sum(v => v.Moves.Count(m => m.End is null))} moves that go on, "
+        + $"{plan.Vms.Count(v => v.Frozen.Count > 0)} of them frozen, "
+        + $"{plan.Vms.Sum(v => v.Moves.Count(m => m.End is null))} moves that go on, "
         + $"{plan.Templates.Count} templates";
 
     /// <summary>Which directory it is was proved this moment; without such proof it is told by no host's share.</summary>

@@ -32,7 +32,8 @@ public sealed class FreezeStore(Database database, TimeProvider time)
         var before = Find(work, id)?.Reasons ?? [];
         if (before.Count >= ReasonsMax || before.Any(r => r.Code == reason.Code && r.Cause == reason.Cause)) return false;
         Put(work, id, [.. before, reason], time.GetUtcNow());
-        EventStore.Append(work, new Happening("vm-frozen", $"{known.Vm.Spec.Name} is frozen: {reason.Cause}", known.Vm.Spec.Name, host.Value),
+        EventStore.Append(work, new Happening("vm-frozen", $"{known.Vm.Spec.Name} is frozen: {reason.Cause}", known.Vm.Spec.Name,
+            host.Value),
             time.GetUtcNow());
         return true;
     });

@@ -103,7 +103,8 @@ public sealed class SimServer
         var plan = await process.Context.CallAsync(async () =>
         {
             using var store = new SqliteDatabase(_disk.DataSource, why => Host.Loop.Fail(new SimFailedException(why.Message, why)));
-            var (stores, randomness) = (new Stores(store, Host.Clock), new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"rebuild {++_starts}")));
+            var (stores, randomness) = (new Stores(store, Host.Clock), new SimRandomness(SimRandom.Fork(Host.Loop.Seed,
+                $"rebuild {++_starts}")));
             var rebuild = new StoreRebuild(new AgentDirectory(new SimConnector(_rpc, process)), randomness, Host.Clock);
             var planned = await rebuild.PlanAsync(wish, fromOld ? stores : null, CancellationToken.None);
             await rebuild.WriteAsync(planned, stores, null, CancellationToken.None);

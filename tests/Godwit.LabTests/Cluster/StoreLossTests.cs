@@ -36,7 +36,8 @@ public sealed class StoreLossTests(LabFixture lab, ITestOutputHelper output) : I
         Assert.Equal(0, plan.GetProperty("vms")[0].GetProperty("frozen").GetArrayLength());
         Assert.Equal(LabCluster.TemplateName, plan.GetProperty("templates")[0].GetProperty("name").GetString());
         await lab.Cluster.Server.StartAsync(default);
-        await lab.Cluster.Server.WaitUntilAsync<object, ApiException>(async () => await lab.Cluster.Api.HostsAsync(default), RestartMax, default);
+        await lab.Cluster.Server.WaitUntilAsync<object, ApiException>(async () => await lab.Cluster.Api.HostsAsync(default), RestartMax,
+            default);
 
         var after = await lab.VmAsync();
         Assert.Equal((before.Owner, before.Epoch, VmState.Running), (after.Owner, after.Epoch, after.State));
@@ -67,7 +68,8 @@ public sealed class StoreLossTests(LabFixture lab, ITestOutputHelper output) : I
         for (var tries = 0; tries < 300; tries++)
         {
             var hosts = await lab.Cluster.Api.HostsAsync(default);
-            if (hosts.All(h => h.State == Core.Hosts.HostState.Ready && h.SharedPools.GetValueOrDefault(LabCluster.SharedPoolName) is { Count: > 0 })) return;
+            if (hosts.All(h => h.State == Core.Hosts.HostState.Ready
+                && h.SharedPools.GetValueOrDefault(LabCluster.SharedPoolName) is { Count: > 0 })) return;
             await Task.Delay(100);
         }
         Assert.Fail("the hosts do not share their pool any more");

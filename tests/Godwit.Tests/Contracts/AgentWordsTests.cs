@@ -74,12 +74,14 @@ public sealed class AgentWordsTests
             Moves =
             [
                 .. Enum.GetValues<MoveStanding>().Select(s => new MoveHolding(
-                    new("mv-1"), report.Spec.Id, (MoveSide)((int)s % 3), s, report.Epoch, (int)s % 2 == 0 ? new HostId("h2") : null, (int)s % 5 == 0)),
+                    new("mv-1"), report.Spec.Id, (MoveSide)((int)s % 3), s, report.Epoch, (int)s % 2 == 0 ? new HostId("h2") : null,
+                        (int)s % 5 == 0)),
             ],
             Unreadable = [new(report.Spec.Id, "torn")],
             Files = [new("default", "template-x", 5, 6), new("default", "vm-x", 7)],
             FilesLeftOff = report.IsOwner,
-            Leaks = [.. Enum.GetValues<LeakKind>().Select(k => new Leak(k, (int)k % 2 == 0 ? report.Spec.Id : null, $"thing {k}", $"what {k}"))],
+            Leaks = [.. Enum.GetValues<LeakKind>().Select(k => new Leak(k, (int)k % 2 == 0 ? report.Spec.Id : null, $"thing {k}",
+                $"what {k}"))],
             Denied = [new(new("h9"), DateTimeOffset.FromUnixTimeSeconds(1_800_000_000))],
         };
         Same(inventory, InventoryFromAgent.Record(Bytes(InventoryToServer.Message(inventory), Words.HostInventory.Parser)));

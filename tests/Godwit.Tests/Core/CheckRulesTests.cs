@@ -72,7 +72,8 @@ public sealed class CheckRulesTests
     }));
 
     [Fact]
-    public void A_copy_that_a_move_holds_is_the_moves() => Assert.Empty(HostLeaks.Of(Good with { Records = [Runs with { IsOwner = false, IsHeld = true }] }));
+    public void A_copy_that_a_move_holds_is_the_moves() =>
+        Assert.Empty(HostLeaks.Of(Good with { Records = [Runs with { IsOwner = false, IsHeld = true }] }));
 
     [Fact]
     public void What_the_store_has_left_over_is_found_and_what_a_move_in_doubt_keeps_is_not()
@@ -82,12 +83,14 @@ public sealed class CheckRulesTests
         var found = CheckRules.Findings(new StoreWords
         {
             Vms = [vm],
-            Reservations = [new("mv-1", vm.Spec.Id, new("h2"), 1 << 30), new("mv-2", vm.Spec.Id, new("h2"), 1), new("mv-3", vm.Spec.Id, new("h2"), 1)],
+            Reservations = [new("mv-1", vm.Spec.Id, new("h2"), 1 << 30), new("mv-2", vm.Spec.Id, new("h2"), 1), new("mv-3", vm.Spec.Id,
+                new("h2"), 1)],
             Open = [new("mv-3", vm.Spec.Id, "web", IsMove: true, IsRun: false), new("op-4", vm.Spec.Id, "web", IsMove: false, IsRun: true)],
             Doubtful = [doubt],
             AuditProblems = ["row 7 was changed"],
         }, []);
-        Assert.Equal(["reservation-left mv-1 True", "move-without-runner mv-3 True", "move-in-doubt mv-2 False", "audit-broken audit False"],
+        Assert.Equal(
+            ["reservation-left mv-1 True", "move-without-runner mv-3 True", "move-in-doubt mv-2 False", "audit-broken audit False"],
             found.Select(f => $"{f.Code} {f.Thing} {f.CanBeRepaired}"));
     }
 
@@ -100,7 +103,8 @@ public sealed class CheckRulesTests
             Vms = [new VmHolding(spec, new Epoch(4), true, VmState.Running, true)],
             Unreadable = [new(vm.Spec.Id, "owner.json is torn")],
             Leaks = [.. Enum.GetValues<LeakKind>().Select(k => new Leak(k, null, $"{k}", $"{k}"))],
-            Files = [new("default", "vm-0000000000ff-0.qcow2", 5 << 20), new(spec.Disks[0].Pool, spec.Disks[0].File, 1), new("default", "template-x", 1)],
+            Files = [new("default", "vm-0000000000ff-0.qcow2", 5 << 20), new(spec.Disks[0].Pool, spec.Disks[0].File, 1),
+                new("default", "template-x", 1)],
         };
         var found = CheckRules.Findings(new StoreWords { Vms = [vm] },
             [new(new("h1"), "h1:7443", FakeCluster.Facts(), inventory), new(new("h2"), "h2:7443", null, null, "no answer")]);

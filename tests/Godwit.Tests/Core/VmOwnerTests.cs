@@ -31,7 +31,8 @@ public sealed class VmOwnerTests
     [InlineData("h2", "owner-lost")]
     public void A_vm_that_only_somebody_let_go_of_is_frozen_at_where_it_went(string went, string code)
     {
-        var claims = Claims([Left("h1", 5)], silent: ["h3"]) with { Moves = [Move("h1", MoveStanding.SourceReleased, 5, went, settled: true)] };
+        var claims = Claims([Left("h1", 5)], silent: ["h3"]) with { Moves = [Move("h1", MoveStanding.SourceReleased, 5, went,
+            settled: true)] };
         Assert.Equal(code, Assert.Single(Ownership.Decide(claims, Now)!.Frozen).Code);
     }
 
@@ -156,7 +157,8 @@ public sealed class VmOwnerTests
     [InlineData("h1", 2, true, true)] // The same order again.
     [InlineData("h1", 3, true, false)]
     public void An_order_to_start_is_given_only_where_no_host_knows_as_new_a_word(string host, long epoch, bool isOwner, bool may) =>
-        Assert.Equal(may, StoreAge.WhyNotStart(new StartVm(Web, new Epoch(2)), new("h1"), [(new(host), new(Web.Id, new(epoch), isOwner))]) is null);
+        Assert.Equal(may, StoreAge.WhyNotStart(new StartVm(Web, new Epoch(2)), new("h1"), [(new(host), new(Web.Id, new(epoch),
+            isOwner))]) is null);
 
     private static OwnershipVerdict Decide((HostId, VmHolding)[] holdings) => Ownership.Decide(Claims(holdings), Now)!;
 

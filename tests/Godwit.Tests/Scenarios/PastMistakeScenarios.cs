@@ -16,7 +16,8 @@ public sealed class PastMistakeScenarios
     /// the QEMU that runs. The restarted agent took it for the copy that was never buried, and ended the VM's only QEMU.
     /// </summary>
     [Fact]
-    public void An_agent_that_restarts_does_not_bury_a_guest_that_came_back_under_an_old_moves_incarnation() => World.Run(seed: 61, async world =>
+    public void An_agent_that_restarts_does_not_bury_a_guest_that_came_back_under_an_old_moves_incarnation() => World.Run(seed: 61,
+        async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
         await MovedAsync(world, to: "host2"); // host1 notes: incarnation 1 released.
@@ -38,7 +39,8 @@ public sealed class PastMistakeScenarios
 
     /// <summary>A refresh kept the guest standing for up to 10 s before anybody acted; R5 says 2, and no server is needed.</summary>
     [Fact]
-    public void A_refresh_whose_new_qemu_stands_still_gives_the_guest_back_after_two_seconds_without_a_server() => World.Run(seed: 62, async world =>
+    public void A_refresh_whose_new_qemu_stands_still_gives_the_guest_back_after_two_seconds_without_a_server() => World.Run(seed: 62,
+        async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
         var move = await world.RefreshAsync("web");

@@ -53,7 +53,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     {
         Vms =
         [
-            .. Vms.Values.Select(v => new VmHolding(v.Spec, v.Epoch, v.IsOwner, v.State, v.State is VmState.Running or VmState.Paused, v.Note)),
+            .. Vms.Values.Select(v => new VmHolding(v.Spec, v.Epoch, v.IsOwner, v.State, v.State is VmState.Running or VmState.Paused,
+                v.Note)),
             .. Lies.Vms,
         ],
         Files = [.. Lies.Files, .. Files.Select(f => new PoolFile(f.Value, f.Key, 1 << 20, 1 << 20))],

@@ -10,7 +10,10 @@ using Xunit;
 
 namespace Godwit.Tests.Control;
 
-/// <summary>A server's store lost, damaged or too old, made anew from its hosts: real files, real SQLite, hosts that say what they are told to.</summary>
+/// <summary>
+/// A server's store lost, damaged or too old, made anew from its hosts: real files, real SQLite, hosts that say what
+/// they are told to.
+/// </summary>
 public sealed class RebuildTests
 {
     [Fact]
@@ -140,7 +143,8 @@ public sealed class RebuildTests
     public async Task A_check_finds_what_hosts_have_left_over_and_repairs_only_what_is_safe()
     {
         await using var server = await ServerUnderTest.StartAsync("h1");
-        var (tap, process) = (new Leak(LeakKind.Tap, null, "t00000000000b0a", "a tap of nobody"), new Leak(LeakKind.Process, null, "77", "a QEMU of nobody"));
+        var (tap, process) = (new Leak(LeakKind.Tap, null, "t00000000000b0a", "a tap of nobody"), new Leak(LeakKind.Process,
+            null, "77", "a QEMU of nobody"));
         server.Cluster["h1"].Lies = new HostInventory { Vms = [], Leaks = [tap, process] };
         await server.Control.Stores.Database.RunAsync(work => work.Execute(
             "INSERT INTO reservations (operation, vm, host, bytes) VALUES ('op-gone', 'vm-gone', 'h1', 5)"));
