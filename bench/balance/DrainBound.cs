@@ -27,8 +27,9 @@ internal static class DrainBound
         var over = Enumerable.Range(0, loads.Length).Count(at => loads[at] > model.Limit[at]);
         var moved = cluster.Vms.Where((vm, i) => hostOf[i] != vm.Host).Sum(vm => vm.MemMiB) / 1024;
         var bound = Enumerable.Range(0, model.Hosts).Sum(host => LightestSet(cluster, model, host)) / 1024;
-        Console.WriteLine($"{args[1]}/{args[2]} seed {args[3]}: {moved:0} GiB moved, bound {bound:0} GiB (gap {(moved - bound) / bound:P2}); "
-            + $"left on host 0: {hostOf.Count(host => host == 0)}, over a ceiling: {over}; {found.Times}");
+        Console.WriteLine($"{args[1]}/{args[2]} seed {args[3]}: {moved:0} GiB moved, bound {bound:0} GiB "
+            + $"(gap {(moved - bound) / bound:P2}); left on host 0: "
+            + $"{hostOf.Count(host => host == 0)}, over a ceiling: {over}; {found.Times}");
         return 0;
     }
 
@@ -66,7 +67,8 @@ internal static class DrainBound
         var loads = new double[model.Limit.Length];
         model.LoadsOf(hostOf, loads);
         return Enumerable.Range(0, loads.Length).Sum(at => loads[at] > model.Limit[at] ? 1e6 : 0)
-            + Enumerable.Range(0, model.Units).Sum(unit => hostOf[unit] == 0 ? 1e6 : hostOf[unit] == model.Home[unit] ? 0 : model.Price[unit]);
+            + Enumerable.Range(0, model.Units).Sum(unit =>
+                hostOf[unit] == 0 ? 1e6 : hostOf[unit] == model.Home[unit] ? 0 : model.Price[unit]);
     }
 
     private static BalanceObjective Ceilings(double steepness) => new()

@@ -23,10 +23,9 @@ internal sealed partial class OutsidePrograms : IDisposable
     {
         // The shell tells what its children used; the last line, user and system.
         var text = Run("bash", "-c", "\"$0\" \"$@\"; times", "hbal", "-t", At("before.data"), "-U", At("before.util"));
-        var cpu = Times().Matches(text).TakeLast(2).Sum(match =>
-            60 * double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) + double.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
-        return (double.Parse(Improved().Match(text).Groups[1].Value, CultureInfo.InvariantCulture),
-            int.Parse(Length().Match(text).Groups[1].Value, CultureInfo.InvariantCulture), cpu);
+        var cpu = Times().Matches(text).TakeLast(2).Sum(match => 60 * Number(match.Groups[1]) + Number(match.Groups[2]));
+        return (Number(Improved().Match(text).Groups[1]),
+            (int)Number(Length().Match(text).Groups[1]), cpu);
     }
 
     /// <summary>What hbal says the placement scores.</summary>
@@ -35,10 +34,12 @@ internal sealed partial class OutsidePrograms : IDisposable
         cluster.WriteMoved(At("moved.json"), hostOf);
         Run("python3", generator, "--from-json", At("moved.json"), "--out", At("after"));
         var text = Run("hbal", "-t", At("after.data"), "-U", At("after.util"), "-l", "0");
-        return double.Parse(Initial().Match(text).Groups[1].Value, CultureInfo.InvariantCulture);
+        return Number(Initial().Match(text).Groups[1]);
     }
 
     public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    private static double Number(Group group) => double.Parse(group.Value, CultureInfo.InvariantCulture);
 
     private string At(string name) => Path.Combine(directory, name);
 

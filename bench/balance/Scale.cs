@@ -14,7 +14,8 @@ internal static class Scale
         var cluster = programs.Generate(args[1], args[2], args[3]);
         var settings = new SearchSettings
         {
-            Price = 0.02, MovesMax = int.Parse(args[4], CultureInfo.InvariantCulture), Rounds = int.Parse(args[5], CultureInfo.InvariantCulture),
+            Price = 0.02, MovesMax = int.Parse(args[4], CultureInfo.InvariantCulture),
+            Rounds = int.Parse(args[5], CultureInfo.InvariantCulture),
         };
         var results = new List<int[]>();
         foreach (var threads in new[] { 2, 1, 2 })
@@ -26,9 +27,13 @@ internal static class Scale
             {
                 var model = cluster.AsHbalSeesIt();
                 before = ScoreOf(model, model.Home);
-                return new ClusterSearch(model, GeneratedCluster.HbalObjective, settings, threads == 1 ? new OneByOne() : new Threads(threads))
-                    .Search(progress => lines.Add($"    round {progress.Round}: {progress.Score / model.Hosts:0.00000}, {progress.Moves} moves, "
-                        + $"{clock.Elapsed.TotalSeconds:0.00} s wall, {(Process.GetCurrentProcess().TotalProcessorTime - cpu).TotalSeconds:0.00} s CPU"));
+                ICellRunner runner = threads == 1 ? new OneByOne() : new Threads(threads);
+                return new ClusterSearch(model, GeneratedCluster.HbalObjective, settings, runner).Search(progress =>
+                {
+                    var used = Process.GetCurrentProcess().TotalProcessorTime - cpu;
+                    lines.Add($"    round {progress.Round}: {progress.Score / model.Hosts:0.00000}, {progress.Moves} moves, "
+                        + $"{clock.Elapsed.TotalSeconds:0.00} s wall, {used.TotalSeconds:0.00} s CPU");
+                });
             });
             var after = ScoreOf(cluster.AsHbalSeesIt(), found.Result.HostOf);
             var made = cluster.Vms.Where((vm, i) => found.Result.HostOf[i] != vm.Host).Count();
@@ -37,7 +42,8 @@ internal static class Scale
             lines.ForEach(Console.WriteLine);
             results.Add(found.Result.HostOf);
         }
-        Console.WriteLine($"  the same placement on one thread and on two: {results.All(hostOf => hostOf.AsSpan().SequenceEqual(results[0]))}");
+        var same = results.All(hostOf => hostOf.AsSpan().SequenceEqual(results[0]));
+        Console.WriteLine($"  the same placement on one thread and on two: {same}");
         return 0;
     }
 

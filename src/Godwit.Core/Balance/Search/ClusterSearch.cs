@@ -164,7 +164,8 @@ public sealed class ClusterSearch
         var gains = new MoveGains(model, objective, state.Loads);
         var away = Enumerable.Range(0, model.Units).Where(u => state.HostOf[u] != model.Home[u]).ToArray();
         // Moved from home to where it is, seen from the end: what would be lost by sending it home, for its price.
-        var lost = away.Select(u => -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
+        var lost = away.Select(u =>
+            -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
         Array.Sort(lost, away);
         var atHome = new double[state.Loads.Length];
         model.LoadsOf(model.Home, atHome);
