@@ -57,7 +57,8 @@ internal static class LoadCounters
     }
 
     /// <summary>Bytes read from and written to devices, of /proc/PID/io.</summary>
-    public static long? ProcessDisk(string io) => Plain(io, "read_bytes") is { } read && Plain(io, "write_bytes") is { } written ? read + written : null;
+    public static long? ProcessDisk(string io) =>
+        Plain(io, "read_bytes") is { } read && Plain(io, "write_bytes") is { } written ? read + written : null;
 
     /// <summary>One link's bytes, received and sent, of /proc/net/dev.</summary>
     public static (long Received, long Sent)? Link(string netDev, string name)
@@ -72,6 +73,7 @@ internal static class LoadCounters
     private static long? Plain(string text, string name)
     {
         var line = text.Split('\n').FirstOrDefault(l => l.StartsWith(name + ":", StringComparison.Ordinal));
-        return long.TryParse(line?[(name.Length + 1)..].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : null;
+        var word = line?[(name.Length + 1)..].Trim();
+        return long.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : null;
     }
 }

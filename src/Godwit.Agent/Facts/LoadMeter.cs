@@ -84,7 +84,8 @@ internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider 
         long waited = 0;
         foreach (var thread in disk.List($"{proc}/task").Take(ThreadsMax))
             waited += LoadCounters.ThreadWaitNs(await TextAsync($"{proc}/task/{thread}/schedstat", cancel)) ?? 0;
-        var network = qemu.Record.Taps.Select(tap => LoadCounters.Link(netDev, tap)).Sum(l => l is { } bytes ? bytes.Received + bytes.Sent : 0);
+        var network = qemu.Record.Taps.Select(tap => LoadCounters.Link(netDev, tap))
+            .Sum(l => l is { } bytes ? bytes.Received + bytes.Sent : 0);
         return new VmReading(qemu.Process, ticks, waited,
             LoadCounters.Kilobytes(await TextAsync($"{proc}/status", cancel), "RssShmem") ?? 0,
             network, LoadCounters.ProcessDisk(await TextAsync($"{proc}/io", cancel)) ?? 0);

@@ -140,7 +140,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         return Find(move) is { } part ? part.Board.Status : await QueryAsync(move);
     }
 
-    /// <summary>Of a move never heard of, too: an order to begin it that is still on its way, or being carried out, finds it ended.</summary>
+    /// <summary>Of a move never heard of, too: an order to begin it that is on its way, or being carried out, finds it ended.</summary>
     public async Task<MoveStatus> CancelAsync(MoveId move)
     {
         if (Find(move) is null) await EndUnbegunAsync(move);

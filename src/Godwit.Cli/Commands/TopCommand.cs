@@ -25,8 +25,10 @@ internal static class TopCommand
                 {
                     session.Screen.Show(TopSheets.Hosts(load.Hosts));
                     session.Screen.Line("");
-                    session.Screen.Show(TopSheets.Vms([.. load.Vms.OrderByDescending(v => v.Window?.CpuToReckonWith ?? -1).Take(VmsShownMax)]));
-                    if (load.Vms.Count > VmsShownMax) session.Screen.Note($"{load.Vms.Count - VmsShownMax} more VMs: --host HOST, or --json");
+                    var hungriest = load.Vms.OrderByDescending(v => v.Window?.CpuToReckonWith ?? -1).Take(VmsShownMax);
+                    session.Screen.Show(TopSheets.Vms([.. hungriest]));
+                    if (load.Vms.Count > VmsShownMax)
+                        session.Screen.Note($"{load.Vms.Count - VmsShownMax} more VMs: --host HOST, or --json");
                 }
                 return ExitCode.All;
             }, host);
@@ -37,8 +39,10 @@ internal static class TopCommand
 internal static class TopSheets
 {
     private const double Busy = 0.85;
-    private static readonly string[] hostHeadings = ["HOST", "STATE", "CPU", "CPUS", "RECKONED", "PRESSURE", "MEM USED", "OF", "NETWORK", "DISK"];
-    private static readonly string[] vmHeadings = ["VM", "HOST", "CPU", "WAITS", "CPUS", "RECKONED", "MEM TOUCHED", "OF", "NETWORK", "DISK"];
+    private static readonly string[] hostHeadings =
+        ["HOST", "STATE", "CPU", "CPUS", "RECKONED", "PRESSURE", "MEM USED", "OF", "NETWORK", "DISK"];
+    private static readonly string[] vmHeadings =
+        ["VM", "HOST", "CPU", "WAITS", "CPUS", "RECKONED", "MEM TOUCHED", "OF", "NETWORK", "DISK"];
 
     public static Sheet Hosts(IReadOnlyList<HostLoadView> hosts) => new(hostHeadings,
         [.. hosts.OrderByDescending(h => h.Window?.CpuToReckonWith / Math.Max(1, h.Cpus) ?? -1).Select(Row)], "No such host.");
@@ -47,8 +51,9 @@ internal static class TopSheets
 
     private static IReadOnlyList<Cell> Row(HostLoadView host)
     {
-        Cell[] head = [new Cell(host.Host.Value, Tone.Strong), new Cell(Words.Of(host.State), host.State == HostState.Ready ? Tone.Good : Tone.Warn)];
-        if (host.Window is not { } window) return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), hostHeadings.Length - head.Length)];
+        var state = new Cell(Words.Of(host.State), host.State == HostState.Ready ? Tone.Good : Tone.Warn);
+        Cell[] head = [new Cell(host.Host.Value, Tone.Strong), state];
+        if (host.Window is not { } window) return [.. head, .. Unknown(hostHeadings.Length - head.Length)];
         return
         [
             .. head, Cores(window.Now.CpuCores), Amounts.Count(host.Cpus), Share(window.CpuToReckonWith, host.Cpus),
@@ -61,14 +66,17 @@ internal static class TopSheets
     private static IReadOnlyList<Cell> Row(VmLoadView vm)
     {
         Cell[] head = [new Cell(vm.Name, Tone.Strong), vm.Host.Value];
-        if (vm.Window is not { } window) return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), vmHeadings.Length - head.Length)];
+        if (vm.Window is not { } window) return [.. head, .. Unknown(vmHeadings.Length - head.Length)];
         return
         [
-            .. head, Cores(window.Now.CpuCores), Cores(window.Now.WaitCores), Amounts.Count(vm.Cpus), Share(window.CpuToReckonWith, vm.Cpus),
+            .. head, Cores(window.Now.CpuCores), Cores(window.Now.WaitCores), Amounts.Count(vm.Cpus),
+            Share(window.CpuToReckonWith, vm.Cpus),
             Amounts.Bytes((long)window.Now.MemoryBytes), Amounts.Bytes(vm.MemoryBytes),
             Amounts.Rate((long)window.Now.NetworkBytesPerSecond), Amounts.Rate((long)window.Now.DiskBytesPerSecond),
         ];
     }
+
+    private static IEnumerable<Cell> Unknown(int cells) => Enumerable.Repeat(new Cell("?", Tone.Dim), cells);
 
     private static Cell Share(double cores, int cpus) =>
         new(Percent(cores / Math.Max(1, cpus)), cores > Busy * Math.Max(1, cpus) ? Tone.Bad : Tone.Plain);

@@ -29,7 +29,7 @@ public sealed record PlannedMove(
 /// <summary>A VM that has to move and cannot, and every host's reason.</summary>
 public sealed record BlockedMove(VmId Vm, string VmName, HostId From, string Why);
 
-/// <summary>What would be done, in order, and what it would bring: shown by the command line and the API, carried out by the server.</summary>
+/// <summary>What would be done, in order, and what it would bring: for showing and for carrying out.</summary>
 public sealed record BalancePlan
 {
     public required IReadOnlyList<PlannedMove> Moves { get; init; }

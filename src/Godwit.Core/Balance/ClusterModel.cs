@@ -65,7 +65,8 @@ public sealed class ClusterModel
     private string? WhyKept(PlacementVm vm) =>
         vm.IsPinned ? "it is pinned"
         : view.Hosts[numberOf[vm.Host!.Value]].State == HostState.Unreachable ? "its host does not answer"
-        : double.IsPositiveInfinity(policy.CopySeconds(vm)) ? "it changes its memory faster than the link carries it: a live move would not end"
+        : double.IsPositiveInfinity(policy.CopySeconds(vm)) 
+            ? "it changes its memory faster than the link carries it: a live move would not end"
         : null;
 
     private BalanceModel Build()
@@ -105,7 +106,7 @@ public sealed class ClusterModel
     }
 
     /// <summary>Twice as dear for every move of the last hour: who moves often must gain much.</summary>
-    private double Price(PlacementVm vm) => policy.Cost(vm) * Math.Pow(2, Math.Min(10, vm.RecentMoves.Count(move => now - move.At < policy.Cooldown)));
+    private double Price(PlacementVm vm) => policy.Cost(vm) * Math.Pow(2, Math.Min(10, RecentlyLeft(vm).Count()));
 
     private IEnumerable<HostId> RecentlyLeft(PlacementVm vm) =>
         vm.RecentMoves.Where(move => now - move.At < policy.Cooldown).Select(move => move.From);

@@ -79,7 +79,8 @@ public sealed class MoveOrder
 
     /// <summary>True where a hard rule would be broken by those there before the wave, or by those that come in it.</summary>
     private bool MayNot(int unit, int host, int[] arrived) => model.Rules.Has(unit)
-        && (float.IsPositiveInfinity(model.Rules.Cost(unit, host, hostOf)) || float.IsPositiveInfinity(model.Rules.Cost(unit, host, arrived)));
+        && (float.IsPositiveInfinity(model.Rules.Cost(unit, host, hostOf))
+            || float.IsPositiveInfinity(model.Rules.Cost(unit, host, arrived)));
 
     private void Add(double[] to, int unit, int host, int sign)
     {

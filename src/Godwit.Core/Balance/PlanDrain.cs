@@ -75,7 +75,8 @@ public static class PlanDrain
         for (var k = 0; k < model.Resources; k++)
         {
             var lowest = double.PositiveInfinity;
-            for (var at = k; at < model.Limit.Length; at += model.Resources) lowest = Math.Min(lowest, model.Limit[at] / model.Capacity[at]);
+            for (var at = k; at < model.Limit.Length; at += model.Resources)
+                lowest = Math.Min(lowest, model.Limit[at] / model.Capacity[at]);
             if (double.IsFinite(lowest)) (knee[k], steepness[k]) = (lowest * justBelow, tooFull);
         }
         return objective with { Knee = knee, Steepness = steepness };
@@ -101,7 +102,8 @@ public static class PlanDrain
         if (vm.IsPinned) return "it is pinned";
         if (others.Count == 0) return "there is no other host";
         return string.Join("; ", others
-            .Select(host => (host.Id, why: PlacementCheck.Judge(after, vm, host).Reasons.OrderByDescending(reason => reason.IsHard).FirstOrDefault()))
+            .Select(host => (host.Id, why: PlacementCheck.Judge(after, vm, host).Reasons
+                .OrderByDescending(reason => reason.IsHard).FirstOrDefault()))
             .GroupBy(pair => pair.why?.Why.Code ?? "move-refused")
             .OrderByDescending(group => group.Count()).ThenBy(group => group.Key, StringComparer.Ordinal)
             .Select(group => $"{group.First().why?.Why.Cause ?? $"{group.First().Id} has room only when others have moved"}"

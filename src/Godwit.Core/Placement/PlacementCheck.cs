@@ -18,8 +18,8 @@ public sealed record PlacementVerdict(HostId Host, IReadOnlyList<PlacementReason
 public static class PlacementCheck
 {
     public static PlacementVerdict Judge(PlacementView view, PlacementVm vm, PlacementHost host) =>
-        new(host.Id, [.. State(vm, host), .. Machine(vm, host), .. Surroundings(vm, host), .. Room(view, vm, host), .. HostRules(view, vm, host),
-            .. CompanyRules(view, vm, host)]);
+        new(host.Id, [.. State(vm, host), .. Machine(vm, host), .. Surroundings(vm, host), .. Room(view, vm, host),
+            .. HostRules(view, vm, host), .. CompanyRules(view, vm, host)]);
 
     /// <summary>All hosts, the best first; of equals the first by name.</summary>
     public static IReadOnlyList<HostRating> Rate(PlacementView view, PlacementVm vm) =>
@@ -100,7 +100,8 @@ public static class PlacementCheck
                 "choose another host, or move something away later");
     }
 
-    private static PlacementReason Short(Resource resource, PlacementHost host, double before, double wanted, double ceiling) => resource switch
+    private static PlacementReason Short(Resource resource, PlacementHost host, double before, double wanted, double ceiling) =>
+        resource switch
     {
         Resource.Memory => Hard("memory-short",
             $"{host.Id} has no room: {Mib(wanted)} MiB are needed (with overhead), {Mib(before)} of {Mib(ceiling)} MiB are promised",

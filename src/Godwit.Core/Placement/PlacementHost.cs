@@ -8,7 +8,7 @@ public sealed record PlacementHost
 {
     public required HostId Id { get; init; }
     public required HostState State { get; init; }
-    /// <summary>Memory: what may be promised to guests (<see cref="Admission.OfferedBytes"/>). 0 of network or disk is "not known".</summary>
+    /// <summary>Memory: what may be promised to guests (<see cref="Admission.OfferedBytes"/>). 0 is "not known".</summary>
     public required Amounts Capacity { get; init; }
     /// <summary>What is taken beside the VMs named: the host's own work, reservations of moves under way.</summary>
     public Amounts Standing { get; init; }
@@ -30,7 +30,7 @@ public sealed record PlacementVm
     public required string Name { get; init; }
     /// <summary>Where it runs; null for one that is to be started.</summary>
     public HostId? Host { get; init; }
-    /// <summary>Memory with overhead; the rest as to be reckoned with: a high percentile of the recent window, not the last sample.</summary>
+    /// <summary>Memory with overhead; of the rest a high percentile of the recent window, not the last sample.</summary>
     public required Amounts Demand { get; init; }
     public Accelerator Accelerator { get; init; }
     /// <summary>Null asks for none.</summary>

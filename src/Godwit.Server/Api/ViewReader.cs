@@ -22,7 +22,8 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
     public async Task<HostView> HostAsync(HostId id)
     {
         var rooms = await stores.Hosts.RoomsAsync();
-        var view = View(rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id), rooms, await stores.Drains.LatestAsync(id));
+        var room = rooms.FirstOrDefault(r => r.Host.Id == id) ?? throw HostVerbs.NotFound(id);
+        var view = View(room, rooms, await stores.Drains.LatestAsync(id));
         return view with { Fenced = await stores.Fences.InForceAsync(id), Recovery = await stores.Fences.NewestAsync(id) };
     }
 

@@ -82,11 +82,10 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider
         if (_rolledUpTo == DateTimeOffset.MinValue) _rolledUpTo = slot; // What came before this server is not known to it.
         if (slot <= _rolledUpTo) return;
         var (from, to) = (slot - LoadStore.Slot, slot);
-        List<(string Thing, LoadSummary Summary)> rows =
-        [
-            .. _hosts.Select(h => ($"host/{h.Key}", h.Value.Summary(from, to))).Where(r => r.Item2 is not null).Select(r => (r.Item1, r.Item2!)),
-            .. _vms.Select(v => ($"vm/{v.Key}", v.Value.Summary(from, to))).Where(r => r.Item2 is not null).Select(r => (r.Item1, r.Item2!)),
-        ];
+        var things = _hosts.Select(h => (Thing: $"host/{h.Key}", h.Value)).Concat(_vms.Select(v => (Thing: $"vm/{v.Key}", v.Value)));
+        var rows = new List<(string Thing, LoadSummary Summary)>();
+        foreach (var (thing, track) in things)
+            if (track.Summary(from, to) is { } summary) rows.Add((thing, summary));
         await stores.Loads.AddAsync(from, rows);
         _rolledUpTo = slot;
     }
@@ -115,7 +114,8 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider
             {
                 var points = _series.Since(from);
                 return LoadSummary.Of(points) is { } summary
-                    ? new LoadWindow(points[^1], summary, LoadSummary.CpuToReckonWith(points), _said?.StealCores, _said?.CpuPressure, _said?.MemoryPressure)
+                    ? new LoadWindow(points[^1], summary, LoadSummary.CpuToReckonWith(points),
+                        _said?.StealCores, _said?.CpuPressure, _said?.MemoryPressure)
                     : null;
             }
         }

@@ -30,8 +30,9 @@ public sealed class LoadStore(Database database)
             """,
             ("@hour", Seconds(hour)), ("@slot", Seconds(Slot)),
             ("@from", Fields.Time(slot + Slot - hour)), ("@to", Fields.Time(slot + Slot)));
-        work.Execute("DELETE FROM loads WHERE span = @slot AND at < @from", ("@slot", Seconds(Slot)), ("@from", Fields.Time(slot - FineKept)));
-        work.Execute("DELETE FROM loads WHERE span = @hour AND at < @from", ("@hour", Seconds(hour)), ("@from", Fields.Time(slot - CoarseKept)));
+        foreach (var (span, kept) in new[] { (Slot, FineKept), (hour, CoarseKept) })
+            work.Execute("DELETE FROM loads WHERE span = @span AND at < @from",
+                ("@span", Seconds(span)), ("@from", Fields.Time(slot - kept)));
     });
 
     /// <summary>Oldest first; five-minute rows where they reach back far enough, else hours.</summary>

@@ -12,7 +12,8 @@ public sealed class BalanceTests
 {
     private static BalancePlan Plan(IReadOnlyList<PlacementHost> hosts, IReadOnlyList<PlacementVm> vms, BalancePolicy? policy = null,
         params PlacementRule[] rules) =>
-        PlanBalance.Of(new PlacementView(hosts, vms, new PlacementPolicy { Rules = rules }), policy ?? new BalancePolicy(), Now, new OneByOne());
+        PlanBalance.Of(
+            new PlacementView(hosts, vms, new PlacementPolicy { Rules = rules }), policy ?? new BalancePolicy(), Now, new OneByOne());
 
     private static List<PlacementVm> Vms(string host, int count, double cores, double memoryGiB = 4) =>
         [.. Enumerable.Range(0, count).Select(i => Vm($"{host}{i}", host, memoryGiB, 2, cores))];
@@ -46,7 +47,8 @@ public sealed class BalanceTests
         List<PlacementVm> vms = [.. Vms("a", 3, 0.2), .. Vms("b", 3, 0.2)];
         vms[0] = vms[0] with { Tags = ["db"] };
         vms[1] = vms[1] with { Tags = ["db"] };
-        var move = Assert.Single(Plan([Host("a"), Host("b")], vms, null, new PlacementRule.Apart { Name = "db apart", VmTag = "db" }).Moves);
+        var rule = new PlacementRule.Apart { Name = "db apart", VmTag = "db" };
+        var move = Assert.Single(Plan([Host("a"), Host("b")], vms, null, rule).Moves);
         Assert.Equal((MoveGoal.Repair, new HostId("b")), (move.Goal, move.To));
         Assert.Contains("db apart", move.Why, StringComparison.Ordinal);
     }

@@ -10,7 +10,9 @@ namespace Godwit.Tests.Balance;
 public sealed class DrainTests
 {
     private static DrainPlan Drain(IReadOnlyList<PlacementHost> hosts, IReadOnlyList<PlacementVm> vms, params PlacementRule[] rules) =>
-        PlanDrain.Of(new PlacementView(hosts, vms, new PlacementPolicy { Rules = rules }), [new HostId("a")], new BalancePolicy(), Now, new OneByOne());
+        PlanDrain.Of(
+            new PlacementView(hosts, vms, new PlacementPolicy { Rules = rules }), [new HostId("a")],
+            new BalancePolicy(), Now, new OneByOne());
 
     [Fact]
     public void All_VMs_leave_spread_over_the_others_and_nobody_else_moves()

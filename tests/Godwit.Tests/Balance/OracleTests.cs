@@ -29,10 +29,14 @@ public sealed class OracleTests
         const int k = 2;
         var model = new BalanceModel
         {
-            Hosts = hosts, Units = units, Resources = k, Capacity = [.. Enumerable.Range(0, hosts * k).Select(_ => 80 + 40 * (double)numbers.Next(2))],
-            Standing = new double[hosts * k], Demand = [.. Enumerable.Range(0, units * k).Select(_ => 1 + Math.Floor(numbers.NextDouble() * 30))],
-            Limit = [.. Enumerable.Repeat(1e3, hosts * k)], Home = [.. Enumerable.Range(0, units).Select(_ => numbers.Next(3) > 0 ? 0 : numbers.Next(hosts))],
-            Price = [.. Enumerable.Range(0, units).Select(_ => 1 + (float)numbers.NextDouble())], Closed = new bool[hosts], Emptied = new bool[hosts],
+            Hosts = hosts, Units = units, Resources = k,
+            Capacity = [.. Enumerable.Range(0, hosts * k).Select(_ => 80 + 40 * (double)numbers.Next(2))],
+            Standing = new double[hosts * k],
+            Demand = [.. Enumerable.Range(0, units * k).Select(_ => 1 + Math.Floor(numbers.NextDouble() * 30))],
+            Limit = [.. Enumerable.Repeat(1e3, hosts * k)],
+            Home = [.. Enumerable.Range(0, units).Select(_ => numbers.Next(3) > 0 ? 0 : numbers.Next(hosts))],
+            Price = [.. Enumerable.Range(0, units).Select(_ => 1 + (float)numbers.NextDouble())],
+            Closed = new bool[hosts], Emptied = new bool[hosts],
             Rules = UnitRules.None,
         };
         return (model, new BalanceObjective { Levelling = Levelling.Squares, Weight = [1, 1], Knee = [0.7, 0.7], Steepness = [20, 20] },

@@ -22,7 +22,7 @@ internal static class RandomCluster
         Demand = new(memoryGiB * GiB, vcpus, cores, memoryGiB * GiB / 2, 1e6), MachineType = "pc-q35-7.2", CpuModel = "Nehalem-v1",
     };
 
-    /// <summary>Some hosts hot, some cold, some closed; groups that are to be apart or together; no hard rule says the impossible.</summary>
+    /// <summary>Some hosts hot, some cold, some closed; groups that are to be apart or together.</summary>
     public static PlacementView Make(int seed, int hosts, int vms)
     {
         var numbers = new Random(seed);
@@ -47,9 +47,10 @@ internal static class RandomCluster
             if (v % 19 == 3) vm = vm with { IsPinned = true };
             vmList.Add(vm);
         }
-        var rules = new List<PlacementRule> { new PlacementRule.OnHosts { Name = "fast", VmTag = "fast", HostTag = "ssd", IsHard = false } };
+        List<PlacementRule> rules = [new PlacementRule.OnHosts { Name = "fast", VmTag = "fast", HostTag = "ssd", IsHard = false }];
         for (var g = 0; g <= vms / 33; g++) rules.Add(new PlacementRule.Apart { Name = $"apart{g}", VmTag = $"apart{g}" });
-        for (var g = 0; g <= vms / 39; g++) rules.Add(new PlacementRule.Together { Name = $"near{g}", VmTag = $"near{g}", IsHard = g % 2 == 0 });
+        for (var g = 0; g <= vms / 39; g++)
+            rules.Add(new PlacementRule.Together { Name = $"near{g}", VmTag = $"near{g}", IsHard = g % 2 == 0 });
         return new PlacementView(hostList, vmList, new PlacementPolicy { Rules = rules });
     }
 

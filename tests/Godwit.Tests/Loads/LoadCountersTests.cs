@@ -18,7 +18,8 @@ public sealed class LoadCountersTests
     [Fact]
     public void Pressure_is_the_share_of_the_last_ten_seconds()
     {
-        Assert.Equal(0.1234, LoadCounters.Pressure("some avg10=12.34 avg60=1.00 avg300=0.10 total=123\nfull avg10=99.0 avg60=0 avg300=0 total=0\n")!.Value, 6);
+        const string text = "some avg10=12.34 avg60=1.00 avg300=0.10 total=123\nfull avg10=99.0 avg60=0 avg300=0 total=0\n";
+        Assert.Equal(0.1234, LoadCounters.Pressure(text)!.Value, 6);
         Assert.Null(LoadCounters.Pressure(""));
         Assert.Null(LoadCounters.Pressure("some avg10=nan avg60=0"));
     }

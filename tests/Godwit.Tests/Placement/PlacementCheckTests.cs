@@ -21,8 +21,10 @@ public sealed class PlacementCheckTests
     private static string[] Codes(PlacementVm vm, PlacementHost host, PlacementPolicy? policy = null, params PlacementVm[] others) =>
         [.. Judge(vm, host, policy, others).Reasons.Select(reason => reason.Why.Code)];
 
-    private static PlacementVerdict Judge(PlacementVm vm, PlacementHost host, PlacementPolicy? policy = null, params PlacementVm[] others) =>
-        PlacementCheck.Judge(new PlacementView([RandomCluster.Host("a"), host], [vm, .. others], policy ?? new PlacementPolicy()), vm, host);
+    private static PlacementVerdict Judge(
+        PlacementVm vm, PlacementHost host, PlacementPolicy? policy = null, params PlacementVm[] others) =>
+        PlacementCheck.Judge(
+            new PlacementView([RandomCluster.Host("a"), host], [vm, .. others], policy ?? new PlacementPolicy()), vm, host);
 
     [Fact]
     public void A_good_host_has_no_reason_against_it() => Assert.Empty(Codes(Web, Good));

@@ -3,7 +3,7 @@ namespace Godwit.Core.Balance.Search;
 /// <summary>How unevenness counts.</summary>
 public enum Levelling
 {
-    /// <summary>Squares of the distance from the cluster's mean, summed over the hosts: nothing to gain in an even or an idle cluster.</summary>
+    /// <summary>Squares of the distance from the cluster's mean: nothing to gain in an even or an idle cluster.</summary>
     Squares,
     /// <summary>Standard deviation over the hosts, as hbal scores: for comparison with it.</summary>
     Deviation,

@@ -68,7 +68,8 @@ internal sealed class Cell
             {
                 var (at, from) = (k * Row + t, t < Hosts ? HostAt[t] * Resources + k : -1);
                 Inverse[at] = from < 0 ? 1 : (float)(unit[k] / model.Capacity[from]);
-                Limit[at] = from < 0 || model.Closed[HostAt[t]] ? float.NegativeInfinity : (float)(model.Limit[from] / model.Capacity[from]);
+                Limit[at] = from < 0 || model.Closed[HostAt[t]] ? float.NegativeInfinity
+                    : (float)(model.Limit[from] / model.Capacity[from]);
             }
         Uniform = true;
         for (var k = 0; k < Resources; k++)
@@ -84,7 +85,8 @@ internal sealed class Cell
         if (Contention.Length < Row) (Contention, Extra) = (new float[Row], new float[Row]);
         var cells = Resources * Row;
         if (Share.Length < cells)
-            (Share, Square, Slope, Inverse, Limit) = (new float[cells], new float[cells], new float[cells], new float[cells], new float[cells]);
+            (Share, Square, Slope, Inverse, Limit) =
+                (new float[cells], new float[cells], new float[cells], new float[cells], new float[cells]);
         Array.Clear(Share);
         Array.Fill(Extra, float.PositiveInfinity);
         Array.Clear(Extra, 0, Hosts);

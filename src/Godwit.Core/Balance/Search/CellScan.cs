@@ -59,7 +59,8 @@ internal static class CellScan
                 for (var k = 0; k < resources; k++, index += row)
                 {
                     var amount = Vector256.Create(Unsafe.Add(ref d, k));
-                    sum += amount * (amount * Vector256.LoadUnsafe(ref square, (nuint)index) + Vector256.LoadUnsafe(ref slope, (nuint)index));
+                    sum += amount * (amount * Vector256.LoadUnsafe(ref square, (nuint)index)
+                        + Vector256.LoadUnsafe(ref slope, (nuint)index));
                 }
             }
             if (contended) sum += Contention(cell, demand, t);
@@ -121,7 +122,9 @@ internal static class CellScan
             + Vector256.Create(demand) * Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(cell.Inverse), at);
     }
 
-    /// <summary>The best unit of host <paramref name="t"/> to change places with the one at <paramref name="place"/> of host <paramref name="s"/>.</summary>
+    /// <summary>
+    /// The best unit of host <paramref name="t"/> to change places with the one at <paramref name="place"/> of host <paramref name="s"/>.
+    /// </summary>
     /// <returns>Partner is a place.</returns>
     public static Candidate BestExchange(Cell cell, int place, int s, int t)
     {
@@ -141,11 +144,12 @@ internal static class CellScan
 
         var best = Vector256.Create(float.PositiveInfinity);
         var bestAt = Vector256.Create(-1);
-        var source = Vector256.Create(s);
+        var (source, lanes) = (Vector256.Create(s), Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7));
         var end = cell.FirstPlace[t] + cell.Count[t];
         for (var from = cell.FirstPlace[t]; from < end; from += Lanes)
         {
-            var goesHome = Vector256.Equals(Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(cell.HomeAt), (nuint)from), source);
+            var goesHome = Vector256.Equals(
+                Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(cell.HomeAt), (nuint)from), source);
             var sum = Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(cell.Price), (nuint)from);
             sum = Vector256.ConditionalSelect(goesHome.AsSingle(), Vector256<float>.Zero, sum);
             sum -= Vector256.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(cell.Saved), (nuint)from);
@@ -159,7 +163,7 @@ internal static class CellScan
             var better = Vector256.LessThan(sum, best);
             foreach (var k in cell.Limited) better &= RoomExchanged(cell, own[k], k, from, s, t);
             best = Vector256.ConditionalSelect(better, sum, best);
-            bestAt = Vector256.ConditionalSelect(better.AsInt32(), Vector256.Create(from) + Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7), bestAt);
+            bestAt = Vector256.ConditionalSelect(better.AsInt32(), Vector256.Create(from) + lanes, bestAt);
         }
         var (least, partner) = Least(best, bestAt);
         return partner < 0 ? Candidate.None : new(least + constant, t, partner);
@@ -171,8 +175,9 @@ internal static class CellScan
             ref MemoryMarshal.GetArrayDataReference(cell.Demand), (nuint)(k * cell.Places + from));
         var (here, there) = (k * cell.Row + s, k * cell.Row + t);
         var knee = Vector256.Create(cell.Knee[k]);
-        var overHere = Vector256.Max(Vector256.Create(cell.Share[here]) - more * Vector256.Create(cell.Inverse[here]) - knee, Vector256<float>.Zero);
-        var overThere = Vector256.Max(Vector256.Create(cell.Share[there]) + more * Vector256.Create(cell.Inverse[there]) - knee, Vector256<float>.Zero);
+        var overHere = Vector256.Create(cell.Share[here]) - more * Vector256.Create(cell.Inverse[here]) - knee;
+        var overThere = Vector256.Create(cell.Share[there]) + more * Vector256.Create(cell.Inverse[there]) - knee;
+        (overHere, overThere) = (Vector256.Max(overHere, Vector256<float>.Zero), Vector256.Max(overThere, Vector256<float>.Zero));
         return Vector256.Create(cell.Steepness[k]) * (overHere * overHere + overThere * overThere);
     }
 

@@ -13,6 +13,8 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
     private int sinceRefresh;
 
     public long Judged { get; private set; }
+    /// <summary>Units that may still leave their homes in sweeps.</summary>
+    public int LeavesLeft { get; set; } = int.MaxValue;
 
     /// <summary>Single moves, the largest gains first: most is gained by the fewest moves.</summary>
     public void Descend(float largest, float least)
@@ -49,9 +51,13 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
             for (var j = 0; j < cell.Count[s];)
             {
                 var at = cell.FirstPlace[s] + j;
-                if (!(awayOnly && cell.IsHome(at)) && BestMove(at, s) is var best
+                var leavesHome = cell.IsHome(at);
+                if (!(leavesHome && (awayOnly || LeavesLeft == 0)) && BestMove(at, s) is var best
                     && best.Change < -Math.Max(bar, Nothing) && TryMove(at, s, best.Target))
+                {
                     made++; // Another unit has come to this place.
+                    if (leavesHome) LeavesLeft--;
+                }
                 else j++;
             }
         }

@@ -10,7 +10,7 @@ public sealed class ClusterSearch
     /// <summary>Rounds and settlings to no end would be a bug: a model of squares gets there in two or three.</summary>
     private const int SettlingsMax = 10;
     /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
-    private const int TrialsPerUnitMax = 1_000, SearchesMax = 8;
+    private const int TrialsPerUnitMax = 2_500, TrialsPerUnitOfSmall = 1_000, SearchesMax = 8;
     private const int SmallUnitsMax = 100;
     private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
     private const int HottestAfter = 4;
@@ -75,7 +75,10 @@ public sealed class ClusterSearch
         var largest = LargestGain();
         if (largest <= 0 && !IsThorough(model, settings)) return new(state.HostOf, true, Judged());
 
-        var searches = IsAlone ? (int)Math.Clamp(settings.Trials / ((long)TrialsPerUnitMax * model.Units), 1, SearchesMax) : 1;
+        var small = IsThorough(model, settings);
+        var perUnit = small ? TrialsPerUnitOfSmall : TrialsPerUnitMax;
+        var searches = small ? (int)Math.Clamp(settings.Trials / 2 / ((long)perUnit * model.Units), 1, SearchesMax) : 1;
+        var trials = (int)Math.Min(settings.Trials, (long)perUnit * model.Units);
         var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
         for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
         {
@@ -83,7 +86,7 @@ public sealed class ClusterSearch
             state.Rebuild();
             // Every other one begins hotter: what lies between two good placements of a few hosts can be a steep ridge.
             hot = Hot * MathF.Pow(HotterBy, n % HottestAfter);
-            SearchOnce(largest, settings.Trials / searches, settings.Seed + (ulong)n, told, stop);
+            SearchOnce(largest, trials, settings.Seed + (ulong)n, told, stop);
             if (ScoreWithPrices() is var score && score < bestScore)
                 (best, bestScore, bestPrice) = ((int[])state.HostOf.Clone(), score, state.Price);
         }
@@ -92,6 +95,7 @@ public sealed class ClusterSearch
         state.Price = bestPrice;
         // A price that was raised held moves back that would pay: no unit more may leave its home.
         var heldBack = !KeepToMovesMax() || bestPrice > settings.Price;
+        if (heldBack) FillUpToMovesMax(bestPrice);
         var settled = SettleAll(awayOnly: heldBack, stop);
         return new(state.HostOf, settled && !heldBack, Judged());
     }
@@ -122,8 +126,7 @@ public sealed class ClusterSearch
         if (IsAlone)
         {
             var (from, to) = ((float)round / settings.Rounds, (float)(round + 1) / settings.Rounds);
-            var capped = (int)Math.Min(trials, (long)TrialsPerUnitMax * cells[c].Units);
-            search.Anneal(ref numbers, capped / settings.Rounds, price * Temperature(from), price * Temperature(to));
+            search.Anneal(ref numbers, trials / settings.Rounds, price * Temperature(from), price * Temperature(to));
             search.Settle();
             if (round == settings.Rounds - 1) search.SettleExchanging();
         }
@@ -161,7 +164,8 @@ public sealed class ClusterSearch
         var gains = new MoveGains(model, objective, state.Loads);
         var away = Enumerable.Range(0, model.Units).Where(u => state.HostOf[u] != model.Home[u]).ToArray();
         // Moved from home to where it is, seen from the end: what would be lost by sending it home, for its price.
-        var lost = away.Select(u => -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
+        var lost = away.Select(u =>
+            -gains.Gain(u, state.HostOf[u], model.Home[u], state.HostOf) / Math.Max(model.Price[u], 1e-6f)).ToArray();
         Array.Sort(lost, away);
         var atHome = new double[state.Loads.Length];
         model.LoadsOf(model.Home, atHome);
@@ -176,6 +180,22 @@ public sealed class ClusterSearch
         if (surplus > 0) model.Home.CopyTo(state.HostOf, 0); // They keep each other out: none moves.
         state.Rebuild();
         return false;
+    }
+
+    /// <summary>The moves still allowed go to what gains most by itself.</summary>
+    private void FillUpToMovesMax(double price)
+    {
+        var left = settings.MovesMax - state.Moved();
+        DealFirst();
+        state.Price = settings.Price;
+        runner.Run(cells.Length, c =>
+        {
+            cells[c].Load(c, Dealt(c), mean);
+            searches[c].LeavesLeft = left / cells.Length + (c < left % cells.Length ? 1 : 0);
+            searches[c].Descend(searches[c].LargestGain(exchanges: false), 0.05f * (float)price);
+            searches[c].LeavesLeft = int.MaxValue;
+        });
+        state.Price = price;
     }
 
     /// <summary>A host that was too full before may be as full again.</summary>

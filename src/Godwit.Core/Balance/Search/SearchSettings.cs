@@ -8,7 +8,7 @@ public sealed record SearchSettings
     /// <summary>Units that may be away from home in the end.</summary>
     public int MovesMax { get; init; } = int.MaxValue;
     /// <summary>In clusters of one cell: units tried at random, in all rounds together.</summary>
-    public int Trials { get; init; } = 400_000;
+    public int Trials { get; init; } = 1_000_000;
     /// <summary>No exchanges and no trials: every move has room at the moment it is found. For clusters that are all but full.</summary>
     public bool SinglesOnly { get; init; }
     public int Rounds { get; init; } = 8;

@@ -53,7 +53,7 @@ internal sealed class SearchState
     /// <summary>True if the host takes new ones and has room, counted exactly.</summary>
     public bool Fits(int unit, int host) => FitsInstead(unit, -1, host);
 
-    /// <summary>As <see cref="Fits"/>, where another leaves at the same time: nothing may rise above a limit, or further above it.</summary>
+    /// <summary>As <see cref="Fits"/>, where another leaves at the same time: nothing may rise above a limit, or further.</summary>
     public bool FitsInstead(int comes, int goes, int host)
     {
         if (model.Closed[host]) return false;
