@@ -130,7 +130,18 @@ internal sealed class Nemesis(World world, RunCounts counts)
     {
         world.Server.Kill();
         await world.SleepAsync(seconds);
-        if (world.Server.Process is not { HasExited: false }) await world.Server.StartAsync();
+        await StartServerAsync(seconds);
+    }
+
+    /// <summary>As a supervisor does: one that dies as it starts (a death that was armed before) is started again.</summary>
+    private async Task StartServerAsync(double seconds)
+    {
+        const int triesMax = 5;
+        for (var attempt = 0; attempt < triesMax && world.Server.Process is not { HasExited: false }; attempt++)
+        {
+            if (attempt > 0) await world.SleepAsync(seconds);
+            await world.Server.StartAsync();
+        }
     }
 
     private async Task CrashServerAtCommitAsync(SimRandom random, double seconds)
@@ -146,7 +157,7 @@ internal sealed class Nemesis(World world, RunCounts counts)
         world.Server.LosePower();
         await world.SleepAsync(seconds);
         world.Server.Host.PowerOn();
-        await world.Server.StartAsync();
+        await StartServerAsync(seconds);
     }
 
     private async Task CutPowerAsync(SimAgent agent, double seconds)
