@@ -4,6 +4,7 @@ using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
+using Godwit.Server.Balancing;
 using Godwit.Server.Checking;
 using Godwit.Server.Draining;
 using Godwit.Server.Fencing;
@@ -59,6 +60,7 @@ public sealed class ControlPlane
         Drains = new DrainVerbs(Stores, drainRunner, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
         Loads = new LoadWatch(Stores, Agents, time, logs.CreateLogger<LoadWatch>());
+        Balance = new BalanceVerbs(Stores, Loads, time);
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
@@ -93,6 +95,7 @@ public sealed class ControlPlane
     public MoveWishes Wishes { get; }
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
+    public BalanceVerbs Balance { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }

@@ -209,6 +209,7 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapHosts(control);
         api.MapDrains(control, gate.Time);
         api.MapLoads(control, gate.Time);
+        api.MapBalance(control);
         api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);

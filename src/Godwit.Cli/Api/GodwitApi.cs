@@ -3,7 +3,9 @@ using Godwit.Core;
 using Godwit.Core.Checking;
 using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Server.Api;
+using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
 
 namespace Godwit.Cli.Api;
@@ -26,6 +28,12 @@ internal sealed class GodwitApi(ApiClient client)
     /// <param name="act">cordon, uncordon, revoke.</param>
     public Task<HostView> ActOnHostAsync(string name, string act, CancellationToken cancel) =>
         client.SendAsync<HostView>(HttpMethod.Post, $"hosts/{Safe(name)}/{act}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<ClusterPlan> PlanBalanceAsync(BalanceWish wish, CancellationToken cancel) =>
+        client.SendAsync<ClusterPlan>(HttpMethod.Post, "balance/plan", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<IReadOnlyList<HostRating>> RateHostsAsync(string vm, CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<HostRating>>($"vms/{Safe(vm)}/placement", cancel);
 
     public Task<ClusterLoadView> LoadAsync(CancellationToken cancel) => client.GetAsync<ClusterLoadView>("load", cancel);
 

@@ -29,6 +29,7 @@ internal static class VmCommands
             Delete(verbs), Set(verbs),
             verbs.Verb("console", "The serial console, in this terminal. Ctrl-] leaves.", (session, parsed, cancel) =>
                 Consoles.SerialConsole.AttachAsync(session, parsed.GetValue(name)!, cancel), name),
+            BalanceCommands.Check(verbs),
             MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
     }
 

@@ -37,6 +37,8 @@ public sealed class RouteAccessTests
         ["POST /api/v1/hosts/{host}/uncordon"] = Hosters,
         ["POST /api/v1/hosts/{host}/revoke"] = Hosters,
         ["GET /api/v1/load"] = Lookers,
+        ["POST /api/v1/balance/plan"] = Lookers,
+        ["GET /api/v1/vms/{vm}/placement"] = Lookers,
         ["GET /api/v1/hosts/{host}/load"] = Lookers,
         ["GET /api/v1/vms/{vm}/load"] = Lookers,
         ["GET /api/v1/hosts/{host}/drain"] = Lookers,

@@ -1,0 +1,81 @@
+using Godwit.Core;
+using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
+using Godwit.Core.Placement;
+using Godwit.Core.Vms;
+using Godwit.Server.Hosts;
+using Godwit.Server.Loads;
+using Godwit.Server.Vms;
+
+namespace Godwit.Server.Balancing;
+
+/// <summary>
+/// The cluster as placement and balancing see it: records, and the last half hour's loads. Pure. What nobody may move now (busy,
+/// frozen, not measured yet) is there and stays where it is.
+/// </summary>
+public static class ClusterPicture
+{
+    /// <summary>So far back a VM counts as moved lately.</summary>
+    public static readonly TimeSpan Lately = TimeSpan.FromHours(1);
+
+    public static PlacementView Of(ClusterSnapshot now, PlacementPolicy policy)
+    {
+        var vms = now.Vms.Where(vm => vm.State is VmState.Running or VmState.Paused).ToList();
+        var byHost = vms.ToLookup(vm => vm.Owner);
+        return new PlacementView(
+            [.. now.Rooms.Select(room => HostOf(room, byHost[room.Host.Id], now))], [.. vms.Select(vm => VmOf(vm, now))], policy);
+    }
+
+    /// <summary>A VM as it would be placed anew: for rating hosts for one that does not run, too.</summary>
+    public static PlacementVm VmOf(Vm vm, ClusterSnapshot now)
+    {
+        var load = now.LoadOf(vm.Spec.Id);
+        var needs = VmNeeding.Of(vm, now.Rooms);
+        return new PlacementVm
+        {
+            Id = vm.Spec.Id, Name = vm.Spec.Name, Host = vm.State is VmState.Running or VmState.Paused ? vm.Owner : null,
+            Demand = new Amounts(vm.Spec.MemoryBytes + Host.QemuOverheadBytes, vm.Spec.Cpus, load?.CpuToReckonWith ?? 0,
+                load?.Now.MemoryBytes ?? 0, load?.HalfHour.NetworkMean ?? 0, load?.HalfHour.DiskMean ?? 0),
+            Accelerator = vm.Spec.Accelerator, MachineType = vm.Spec.MachineType, CpuModel = vm.Spec.CpuModel, Bridges = needs.Bridges,
+            Pools = needs.Pools.ToDictionary(pool => pool.Name, pool => pool.Share),
+            IsPinned = load is null || now.Held.Contains(vm.Spec.Id),
+            RecentMoves =
+            [
+                .. now.Moves.Where(m => m.Vm == vm.Spec.Id && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick })
+                    .Where(m => m.EndedAt > now.At - Lately).OrderBy(m => m.EndedAt).Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
+            ],
+        };
+    }
+
+    private static PlacementHost HostOf(HostRoom room, IEnumerable<Vm> there, ClusterSnapshot now)
+    {
+        var (facts, load) = (room.Host.Facts!, now.LoadOf(room.Host.Id));
+        var (promised, cpu) = (0L, 0d);
+        foreach (var vm in there)
+        {
+            promised += vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
+            cpu += now.LoadOf(vm.Spec.Id)?.Now.CpuCores ?? 0;
+        }
+        return new PlacementHost
+        {
+            Id = room.Host.Id, State = room.Host.State,
+            Capacity = new Amounts(Admission.OfferedBytes(facts.MemoryBytes), facts.Cpus, facts.Cpus, facts.MemoryBytes,
+                2 * facts.Links.Sum(l => l.SpeedBitsPerSecond) / 8.0), // Both directions.
+            // What is promised beside them (moves on their way here), and the host's own work.
+            Standing = new Amounts(Math.Max(0, room.PromisedBytes - promised), 0, Math.Max(0, (load?.Now.CpuCores ?? 0) - cpu)),
+            Accelerator = facts.Accelerator, AcceleratorReason = facts.AcceleratorReason, Qemus = facts.Qemus, Bridges = facts.Bridges,
+            Pools = room.Shares, IsDraining = now.Draining.Contains(room.Host.Id),
+        };
+    }
+}
+
+/// <summary>All that a plan is made of, as of one moment.</summary>
+/// <param name="Moves">The newest ones, ended or not.</param>
+/// <param name="Held">VMs something is being done with, or that are frozen.</param>
+public sealed record ClusterSnapshot(
+    DateTimeOffset At, IReadOnlyList<HostRoom> Rooms, IReadOnlyList<Vm> Vms, IReadOnlyList<Migration> Moves, IReadOnlySet<VmId> Held,
+    IReadOnlySet<HostId> Draining, Func<HostId, LoadWindow?> HostLoad, Func<VmId, LoadWindow?> VmLoad)
+{
+    public LoadWindow? LoadOf(HostId host) => HostLoad(host);
+    public LoadWindow? LoadOf(VmId vm) => VmLoad(vm);
+}
