@@ -200,7 +200,9 @@ public sealed class AuditTests
         await using var server = await ServerUnderTest.StartAsync("h1");
         await server.StopAsync();
         Sql(server.StorePath, "DROP TABLE audit; DROP TABLE audit_head; DROP TABLE tokens; DROP TABLE users;"
-            + "DROP TABLE join_tokens; DROP TABLE joining_hosts; DROP TABLE denied_hosts");
+            + "DROP TABLE join_tokens; DROP TABLE joining_hosts; DROP TABLE denied_hosts;"
+            + "DROP TABLE fence_proofs; DROP TABLE departures; DROP TABLE recoveries;"
+            + "ALTER TABLE hosts DROP COLUMN fence; ALTER TABLE hosts DROP COLUMN fenced; ALTER TABLE vms DROP COLUMN ha");
         Sql(server.StorePath, "UPDATE meta SET value = '1' WHERE name = 'schema'");
         File.Delete(Path.Combine(server.Directory, "audit-head"));
         await server.StartAgainAsync();
