@@ -137,7 +137,7 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public async Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel)
     {
         // No deadline on the call: a console stays open for days. Only its opening has one.
-        var call = client.OpenConsole(cancellationToken: CancellationToken.None);
+        var call = Open(() => client.OpenConsole(cancellationToken: CancellationToken.None));
         try
         {
             return await AskAsync(deadlines.Question, async _ =>
@@ -177,7 +177,7 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public async IAsyncEnumerable<MoveStatus> WatchMoveAsync(
         MoveId move, [EnumeratorCancellation] CancellationToken cancel)
     {
-        using var call = client.WatchMove(ToAgent.Message(move), cancellationToken: cancel);
+        using var call = Open(() => client.WatchMove(ToAgent.Message(move), cancellationToken: cancel));
         while (await AskAsync(deadlines.Silence, async _ =>
         {
             using var silence = new CancellationTokenSource(deadlines.Silence, time);
@@ -232,15 +232,30 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         {
             throw new AgentUnreachableException(host, error.Message, error);
         }
-        catch (ObjectDisposedException error) // Revoked, removed or cut off since the caller got hold of this.
+        catch (ObjectDisposedException error)
         {
-            throw new AgentUnreachableException(host, "the connection to it was closed here", error);
+            throw Closed(error);
         }
         catch (OperationCanceledException error) when (!cancel.IsCancellationRequested)
         {
             throw new AgentUnreachableException(host, $"no answer within {limit.TotalSeconds:0} s", error);
         }
     }
+
+    private T Open<T>(Func<T> call)
+    {
+        try
+        {
+            return call();
+        }
+        catch (ObjectDisposedException error)
+        {
+            throw Closed(error);
+        }
+    }
+
+    /// <summary>The host was revoked, removed or cut off since the caller got hold of this.</summary>
+    private AgentUnreachableException Closed(ObjectDisposedException error) => new(host, "the connection to it was closed here", error);
 
     private Exception Translate(RpcException error, TimeSpan limit, CancellationToken cancel) => error.StatusCode switch
     {

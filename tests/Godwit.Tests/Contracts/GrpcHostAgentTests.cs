@@ -46,6 +46,9 @@ public sealed class GrpcHostAgentTests
         await far.CleanMoveAsync(move, Never);
         Assert.Equal($"{vm.Id}-3.saved", (await far.SaveVmAsync(vm.Id, epoch, Never)).File);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
+        await far.LeaveVmAsync(vm, epoch.Next(), Never);
+        Assert.Equal((false, epoch.Next()), (Host.Vms[vm.Id].IsOwner, Host.Vms[vm.Id].Epoch));
+        Same(vm, Host.Vms[vm.Id].Spec);
         await far.ForgetVmAsync(vm.Id, epoch, Never);
         await far.DeleteDiskAsync(vm.Disks[0], Never);
 
@@ -53,7 +56,22 @@ public sealed class GrpcHostAgentTests
         Assert.Equal(
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
                 "CheckSource", "CheckTarget", "PrepareIncoming", "QueryMove", "AbandonIncoming", "CancelMove", "SettleOutgoing",
-                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "ForgetVm", "DeleteDisk"], Host.Calls);
+                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
+    }
+
+    [Fact]
+    public async Task Over_a_connection_that_was_closed_here_the_host_is_unreachable_and_nothing_worse()
+    {
+        var agent = await AgentUnderTest.StartAsync("h1", Host);
+        var far = agent.Client("h1");
+        await far.DescribeAsync(Never);
+        await agent.DisposeAsync(); // As where a host is cut off: its channel is disposed of, and somebody still holds it.
+        await Assert.ThrowsAsync<AgentUnreachableException>(() => far.StartVmAsync(new StartVm(Spec(), new Epoch(1)), Never));
+        await Assert.ThrowsAsync<AgentUnreachableException>(() => far.OpenConsoleAsync(new VmId("vm-1"), Never));
+        await Assert.ThrowsAsync<AgentUnreachableException>(async () =>
+        {
+            await foreach (var _ in far.WatchMoveAsync(new MoveId("mv-1"), Never)) { }
+        });
     }
 
     [Fact]
