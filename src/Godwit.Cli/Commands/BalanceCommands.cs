@@ -54,7 +54,8 @@ internal static class BalanceCommands
     private static void Tell(Session session, ClusterPlan found, bool explain)
     {
         var plan = found.Plan;
-        session.Screen.Show(new Sheet(planHeadings, [.. plan.Moves.Select(Row)], "Nothing is to be gained by moving: the cluster stays as it is."));
+        session.Screen.Show(new Sheet(
+            planHeadings, [.. plan.Moves.Select(Row)], "Nothing is to be gained by moving: the cluster stays as it is."));
         if (explain)
             foreach (var move in plan.Moves) session.Screen.Line($"{move.VmName}: {move.Otherwise}");
         foreach (var blocked in plan.Blocked) session.Screen.Line($"{blocked.VmName} stays on {blocked.From}: {blocked.Why}", Tone.Warn);
@@ -86,7 +87,8 @@ internal static class BalanceCommands
             var through = begun.Count == 0 ? [] : await new MoveFollower(session).FollowAsync(begun, cancel);
             ended.AddRange(through);
             if (through.Count == wave.Count() && through.All(m => m.End == MoveEnd.Done)) continue;
-            session.Screen.Note("A move of this wave did not succeed: the waves after it may need its room, and were not begun. Plan again.");
+            session.Screen.Note("A move of this wave did not succeed: the waves after it may need its room, and were not begun. "
+                + "Plan again.");
             break;
         }
         if (session.Screen.IsJson) session.Screen.Document(ended);
@@ -104,9 +106,11 @@ internal static class BalanceCommands
     private static IReadOnlyList<Cell> Row(HostRating rating) =>
     [
         new Cell(rating.Host.Value, Tone.Strong),
-        new Cell(rating.Stars == 0 ? "no" : new string('*', rating.Stars), rating.Stars == 0 ? Tone.Bad : rating.Stars > 3 ? Tone.Good : Tone.Plain),
+        new Cell(rating.Stars == 0 ? "no" : new string('*', rating.Stars),
+            rating.Stars == 0 ? Tone.Bad : rating.Stars > 3 ? Tone.Good : Tone.Plain),
         $"{Words.Of(rating.Tightest)} {(rating.WorstShare * 100).ToString("0", CultureInfo.InvariantCulture)} %", rating.Reason,
     ];
 
-    private static string Seconds(double guestSeconds) => guestSeconds.ToString(guestSeconds < 10 ? "0.0" : "0", CultureInfo.InvariantCulture) + " s";
+    private static string Seconds(double guestSeconds) =>
+        guestSeconds.ToString(guestSeconds < 10 ? "0.0" : "0", CultureInfo.InvariantCulture) + " s";
 }

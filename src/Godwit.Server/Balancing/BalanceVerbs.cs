@@ -24,7 +24,8 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, TimeProvider ti
         var running = now.Vms.Where(vm => vm.State == VmState.Running).ToList();
         var unmeasured = running.Where(vm => now.LoadOf(vm.Spec.Id) is null).Select(vm => vm.Spec.Name).ToList();
         if (running.Count > 0 && unmeasured.Count == running.Count)
-            throw new RefusedException("loads-unknown", "nothing has been measured yet: this server has just started, or no agent tells loads",
+            throw new RefusedException("loads-unknown",
+                "nothing has been measured yet: this server has just started, or no agent tells loads",
                 "try again in half a minute; 'godwit top' shows what is known");
         var policy = new BalancePolicy
         {

@@ -42,7 +42,8 @@ public static class ClusterPicture
             RecentMoves =
             [
                 .. now.Moves.Where(m => m.Vm == vm.Spec.Id && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick })
-                    .Where(m => m.EndedAt > now.At - Lately).OrderBy(m => m.EndedAt).Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
+                    .Where(m => m.EndedAt > now.At - Lately).OrderBy(m => m.EndedAt)
+                    .Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
             ],
         };
     }

@@ -204,7 +204,8 @@ public sealed class AuditTests
             File.Move(file, Path.Combine(newer, Path.GetFileName(file)));
         Sql(server.StorePath, FirstSchema());
         Sql(server.StorePath, $"ATTACH '{Path.Combine(newer, "godwit.db")}' AS newer;"
-            + "INSERT INTO meta (name, value) VALUES ('schema', '1'); INSERT INTO hosts SELECT id, endpoint, reachable, cordoned, memory_bytes, facts"
+            + "INSERT INTO meta (name, value) VALUES ('schema', '1'); INSERT INTO hosts SELECT"
+            + " id, endpoint, reachable, cordoned, memory_bytes, facts"
             + " FROM newer.hosts");
         File.Delete(Path.Combine(server.Directory, "audit-head"));
         await server.StartAgainAsync();
