@@ -11,7 +11,7 @@ namespace Godwit.Tests.Balance;
 public sealed class BalancePropertyTests
 {
     private static readonly BalancePolicy Policy = new();
-    private const int SeedsCount = 12;
+    private const int SeedsCount = 8;
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, SeedsCount)];
 
     private static BalancePlan Plan(PlacementView view, BalancePolicy? policy = null, ICellRunner? runner = null) =>
@@ -42,9 +42,9 @@ public sealed class BalancePropertyTests
     public void Plans_move_something_and_nearly_all_of_them_settle()
     {
         var plans = Enumerable.Range(1, SeedsCount).Select(seed => Plan(Cluster(seed))).ToList();
-        Assert.True(plans.Count(plan => plan.Moves.Count > 0) >= 10,
+        Assert.True(plans.Count(plan => plan.Moves.Count > 0) >= 7,
             string.Join(" ", plans.Select(plan => $"{plan.Moves.Count} moves, {plan.Blocked.Count} blocked;")));
-        Assert.True(plans.Count(plan => plan.IsSettled) >= 10, $"{plans.Count(plan => plan.IsSettled)} of {plans.Count} settled");
+        Assert.True(plans.Count(plan => plan.IsSettled) >= 7, $"{plans.Count(plan => plan.IsSettled)} of {plans.Count} settled");
     }
 
     [Theory, InlineData(1), InlineData(2)]

@@ -14,6 +14,8 @@ public sealed class ClusterSearch
     private const int SmallUnitsMax = 100;
     private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
     private const int HottestAfter = 4;
+    /// <summary>Held to a number of moves, the outcome varies with the seed: the best of three, where that takes no long time.</summary>
+    private const int SearchesHeld = 3, UnitsOfHeldMax = 500;
     /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
     private const double Elasticity = 1.8;
 
@@ -77,7 +79,8 @@ public sealed class ClusterSearch
 
         var small = IsThorough(model, settings);
         var perUnit = small ? TrialsPerUnitOfSmall : TrialsPerUnitMax;
-        var searches = small ? (int)Math.Clamp(settings.Trials / 2 / ((long)perUnit * model.Units), 1, SearchesMax) : 1;
+        var searches = small ? (int)Math.Clamp(settings.Trials / 2 / ((long)perUnit * model.Units), 1, SearchesMax)
+            : IsAlone && settings.MovesMax != int.MaxValue && model.Units <= UnitsOfHeldMax ? SearchesHeld : 1;
         var trials = (int)Math.Min(settings.Trials, (long)perUnit * model.Units);
         var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
         for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
@@ -85,9 +88,11 @@ public sealed class ClusterSearch
             start.CopyTo(state.HostOf, 0);
             state.Rebuild();
             // Every other one begins hotter: what lies between two good placements of a few hosts can be a steep ridge.
-            hot = Hot * MathF.Pow(HotterBy, n % HottestAfter);
+            hot = small ? Hot * MathF.Pow(HotterBy, n % HottestAfter) : Hot;
             SearchOnce(largest, trials, settings.Seed + (ulong)n, told, stop);
-            if (ScoreWithPrices() is var score && score < bestScore)
+            // One with too many moves is worth what it will be without them.
+            var surplus = Math.Max(0, state.Moved() - settings.MovesMax);
+            if (ScoreWithPrices() + surplus * state.Price is var score && score < bestScore)
                 (best, bestScore, bestPrice) = ((int[])state.HostOf.Clone(), score, state.Price);
         }
         best.CopyTo(state.HostOf, 0);
@@ -182,7 +187,7 @@ public sealed class ClusterSearch
         return false;
     }
 
-    /// <summary>The moves still allowed go to what gains most by itself.</summary>
+    /// <summary>The moves still allowed go to what gains most by itself; the raised price has done its work by then.</summary>
     private void FillUpToMovesMax(double price)
     {
         var left = settings.MovesMax - state.Moved();
@@ -195,7 +200,6 @@ public sealed class ClusterSearch
             searches[c].Descend(searches[c].LargestGain(exchanges: false), 0.05f * (float)price);
             searches[c].LeavesLeft = int.MaxValue;
         });
-        state.Price = price;
     }
 
     /// <summary>A host that was too full before may be as full again.</summary>
