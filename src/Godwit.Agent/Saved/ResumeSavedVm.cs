@@ -35,7 +35,14 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         try
         {
             await LoadAsync(qemu, file, stamp, listDevices, cancel);
-            using (await vm.EnterAsync()) await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, wanted);
+            using (await vm.EnterAsync())
+            {
+                // It may have died since, and been buried: it never ran, so the file is as good as before.
+                if (vm.Record.Instances.All(i => i.Incarnation != qemu.Incarnation))
+                    throw new RefusedException("saved-state-not-loaded",
+                        $"the QEMU of {order.Spec.Name} ended before it was told to run", "resume it again: its file is still there");
+                await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, wanted);
+            }
         }
         catch (Exception)
         {
