@@ -72,11 +72,22 @@ public sealed class DrainRunner(
         catch (Exception bug)
         {
             log.LogCritical(bug, "The drain of {Host} met a bug; its moves go on", drain.Host);
+            await GiveUpAsync(drain, bug);
         }
         finally
         {
             _running.TryRemove(drain.Id, out _);
             ended.SetResult();
+        }
+    }
+
+    /// <summary>One that nobody goes on with must not look as if somebody did. The host stays closed, and its VMs where they are.</summary>
+    private async Task GiveUpAsync(Drain drain, Exception bug)
+    {
+        try { await stores.Drains.EndAsync(drain, DrainEnd.Blocked, $"stopped by a bug in Godwit: {bug.Message}; its moves go on"); }
+        catch (StoreFailedException failure)
+        {
+            log.LogCritical(failure, "The end of the drain of {Host} could not be recorded", drain.Host);
         }
     }
 
