@@ -3,6 +3,7 @@ using Godwit.Core.Migration;
 using Godwit.Server.Draining;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Loop;
+using Godwit.Simulator.Stories;
 using Xunit;
 
 namespace Godwit.Tests.Scenarios;
@@ -41,6 +42,25 @@ public sealed class DrainScenarios
         var ended = await EndOfAsync(world);
         Assert.Contains(ended.End, (DrainEnd?[])[DrainEnd.HostLost, DrainEnd.Blocked]);
         Assert.DoesNotContain("may be switched off", ended.Reason);
+    }, new WorldKnobs { Hosts = 3 });
+
+    /// <summary>Bad luck of every kind meanwhile; then all is well again, and the host gets back what was its own.</summary>
+    [Theory]
+    [InlineData(51), InlineData(52), InlineData(53), InlineData(54), InlineData(55), InlineData(56), InlineData(57), InlineData(58)]
+    public void Whatever_goes_wrong_a_drain_ends_and_what_it_says_is_so(int seed) => World.Run((ulong)seed, async world =>
+    {
+        await BeginAsync(world, vms: 3);
+        await new Nemesis(world, new RunCounts()).RunAsync(faults: 4);
+        await world.HealAsync();
+
+        var ended = await EndOfAsync(world);
+        Assert.NotNull(ended.Reason);
+        if (ended.End == DrainEnd.Drained)
+            Assert.DoesNotContain(world.Ledger.Alive, q => q.Host.Name == "host1" && !q.Process.HasExited);
+        else Assert.DoesNotContain("may be switched off", ended.Reason);
+
+        await world.Server.AskAsync(c => c.Drains.RestoreAsync(Host1, andReturn: true));
+        Assert.Equal(DrainEnd.Returned, (await EndOfAsync(world)).End);
     }, new WorldKnobs { Hosts = 3 });
 
     private static async Task BeginAsync(World world, int vms)
