@@ -194,9 +194,14 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         if (oldSignals.Shutdown.IsCompleted) (mark, standing) = (MoveMark.Stopped, MoveStanding.SourceStopped);
         else if (old.Qmp.Closed.IsCompleted) (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
         await old.Qmp.TryMigrateCancelAsync();
-        if (mark == MoveMark.Kept)
+        if (mark == MoveMark.Kept && !paused)
         {
-            if (!paused) await old.Qmp.EnsureRunningAsync(tools.Time);
+            try { await old.Qmp.EnsureRunningAsync(tools.Time); }
+            catch (QmpException) when (old.Qmp.Closed.IsCompleted) // It died as it was told to go on.
+            {
+                (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
+            }
+            catch (QmpException trouble) { reason = $"{reason}; and the guest does not go on: {trouble.Message}"; }
         }
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = mark, Reason = reason }));
         tools.Journal.ForgetToldToRun(order.Move);

@@ -2,6 +2,7 @@ using Godwit.Agent.Machines;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Qmp;
 
 namespace Godwit.Agent.Moves;
 
@@ -47,8 +48,18 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
             await LoseNowAsync($"its QEMU ended during the move: {reason}");
             return;
         }
-        if (!Record.Paused && qemu is not null) await qemu.Qmp.EnsureRunningAsync(tools.Time);
-        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, reason);
+        var said = reason;
+        try
+        {
+            if (!Record.Paused && qemu is not null) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        }
+        catch (QmpException) when (qemu!.Qmp.Closed.IsCompleted) // It died as it was told to go on.
+        {
+            await LoseNowAsync($"its QEMU ended during the move: {reason}");
+            return;
+        }
+        catch (QmpException trouble) { said = $"{reason}; and the guest does not go on: {trouble.Message}"; } // The move ends all the same.
+        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, said);
         if (!Record.Paused && qemu is not null) await qemu.Qmp.TryAnnounceSelfAsync();
     });
 

@@ -71,6 +71,21 @@ public sealed class PastMistakeScenarios
     public void A_new_qemu_that_was_told_to_run_and_is_gone_with_its_agent_may_have_run() =>
         World.Run(seed: 64, world => RefreshedByTwoAgentsAsync(world, isTold: true, MoveEnd.NeedsOperator, VmState.Crashed));
 
+    /// <summary>Simulator, seed 40421: the move rested nowhere, because taking it back had failed where it was taken back.</summary>
+    [Fact]
+    public void A_source_qemu_that_dies_as_it_is_told_to_go_on_ends_the_move_too() => World.Run(seed: 65, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var move = await world.MigrateAsync("web", to: "host2");
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: false });
+        world.Net.CutOneWay("host2", "host1"); // The last of the stream is never acknowledged.
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: true });
+        world.Copy("web", on: "host1")!.Process.Exit(ProcessEnd.Injected);
+
+        Assert.Equal(MoveEnd.NeedsOperator, (await world.EndOfAsync(move)).End);
+        Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
+    });
+
     private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
     {
         await world.CreateVmAsync("web", on: "host1");
