@@ -178,9 +178,11 @@ public sealed class LinkSender : IAsyncDisposable
             long tokenWait;
             lock (_gate)
             {
-                int room = _window.Room(NowMicros);
+                // One moment for both: tokens that come between two looks would leave nobody to wait for.
+                long now = NowMicros;
+                int room = _window.Room(now);
                 if (room > 0) return room;
-                tokenWait = _window.TokenWaitMicros(NowMicros);
+                tokenWait = _window.TokenWaitMicros(now);
             }
             // Delays are cut to whole milliseconds: rounding down would spin.
             if (tokenWait > 0)
