@@ -63,7 +63,8 @@ public sealed class HostAgent : IHostAgent
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         load = new LoadMeter(disk, machines, time);
         checks = new MoveChecks(machines, facts, time);
-        var journal = new MoveJournal(disk, layout.StateDirectory, layout.RunDirectory);
+        var journal = new MoveJournal(
+            disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)
         {
             FailPoints = new FailPoints(failPoints, time, disk),

@@ -62,6 +62,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             vm = tools.Machines.Get(order.Spec.Id);
             tools.Machines.Hold(vm, order.Move);
             record = record with { Incarnation = qemu.Incarnation };
+            tools.Journal.MarkNotTold(order.Move);
             await tools.Journal.WriteAsync(record);
             signals = new QemuSignals(qemu.Qmp);
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
@@ -165,6 +166,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                 await AbortAsync("the target QEMU could not load the guest");
                 return record.Reason;
             }
+            tools.Journal.UnmarkNotTold(order.Move); // In memory, no disk is waited for.
             if (!order.StayPaused)
             {
                 if (qemu.Qmp.Closed.IsCompleted) // Gone between load and run: it was never told to.
@@ -217,7 +219,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             var neverTold = !contSent && !qemu!.IsAlive;
             contSent |= !neverTold; // What follows tells it to run, if it can hear.
             var arrival = neverTold ? Arrival.NeverRan
-                : await new MoveAdoption(tools).ArrivesAsync(vm!, qemu!.Incarnation, order.StayPaused);
+                : await new MoveAdoption(tools).ArrivesAsync(vm!, record);
             if (arrival == Arrival.Up) await SettleAsOwnerAsync();
             else if (arrival == Arrival.NeverRan || (arrival == Arrival.Gone && !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost)))
             {
@@ -272,6 +274,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     {
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(settled));
         record = settled;
+        if (record.IsSettled) tools.Journal.UnmarkNotTold(order.Move);
     }
 
     private async Task ReapWhenForgottenAsync()

@@ -21,11 +21,12 @@ namespace Godwit.Agent.Moves;
 /// | target, intent          | runs, or loaded                   | forward: cont is repeated, it runs                     |
 /// | target, intent          | does not load, refuses cont       | it never ran, by its own word: withdrawn, killed       |
 /// | target, intent          | does not answer                   | left alone and asked again                             |
-/// | target, intent          | gone                              | may have run: lost, nobody resumes                     |
+/// | target, intent          | gone, surely never told to run    | it never ran: tombstone                                |
+/// | target, intent          | gone, maybe told to run           | may have run: lost, nobody resumes                     |
 /// | refresh                 | new one loaded or running         | forward                                                |
 /// | refresh                 | new one not loaded, or withdrawn  | it never got cont: killed, old one goes on             |
-/// | refresh                 | new one gone, never told to run   | it never ran: the old one goes on                      |
-/// | refresh                 | new one gone, told to run         | may have run: lost                                     |
+/// | refresh                 | new one gone, surely never told   | it never ran: the old one goes on                      |
+/// | refresh                 | new one gone, maybe told to run   | may have run: lost                                     |
 /// | refresh                 | new one does not answer           | doubt: both are left alone                             |
 /// </summary>
 internal sealed class MoveAdoption(MoveTools tools)
@@ -68,6 +69,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         var board = NewBoard(record, MoveStanding.TargetCandidate);
         if (record.IsSettled)
         {
+            tools.Journal.UnmarkNotTold(new MoveId(record.Move));
             board.Stand(StandingOf(record), record.Reason);
             return board;
         }
@@ -80,7 +82,7 @@ internal sealed class MoveAdoption(MoveTools tools)
             if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
             return board;
         }
-        var arrival = vm is null ? Arrival.Gone : await LookAsync(vm, record.Incarnation, record.Paused);
+        var arrival = vm is null ? Arrival.Gone : await LookAsync(vm, record);
         if (arrival == Arrival.Silent)
         {
             board.Stand(MoveStanding.TargetIntent, "its QEMU lives and does not answer: it may run the guest, and is asked again");
@@ -94,7 +96,7 @@ internal sealed class MoveAdoption(MoveTools tools)
     {
         try
         {
-            var arrival = await ArrivesAsync(vm, record.Incarnation, record.Paused);
+            var arrival = await ArrivesAsync(vm, record);
             if (arrival != Arrival.Silent) await tools.StubbornlyAsync(() => ConcludeAsync(record, vm, arrival, board));
         }
         catch (IOException e) { board.Set(s => s with { Reason = e.Message }); } // It stands as it stood; the next agent goes on.
@@ -131,6 +133,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         var ending = new SourceEnding(record, vm, old, tools, board);
         if (record.IsSettled)
         {
+            tools.Journal.UnmarkNotTold(new MoveId(record.Move));
             board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
             // All but the new one.
             if (vm is not null && HasOldCopy(vm, record)) await tools.StubbornlyAsync(() => KillCandidatesAsync(vm));
@@ -160,40 +163,43 @@ internal sealed class MoveAdoption(MoveTools tools)
         else
         {
             var mayHaveRun = arrival == Arrival.Gone && old is not null
-                && (record.MarksCont ? tools.Journal.WasToldToRun(new MoveId(record.Move)) : await MayHaveSentAsync(old));
+                && !tools.Journal.WasSurelyNotTold(new MoveId(record.Move)) && await MayHaveSentAsync(old);
             await KillCandidatesAsync(vm);
             // It was told to run and died: it may have run before, and both wrote the same memory.
             if (old is null || mayHaveRun) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
             else await ending.KeepAsync("the agent restarted during the refresh");
         }
-        tools.Journal.ForgetToldToRun(new MoveId(record.Move));
+        tools.Journal.UnmarkNotTold(new MoveId(record.Move));
         if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
         return ending;
     }
 
     /// <summary>As <see cref="LookAsync"/>, asked again for hours while it is silent: nothing else can be done about it.</summary>
-    public async Task<Arrival> ArrivesAsync(Machine vm, int incarnation, bool paused)
+    public async Task<Arrival> ArrivesAsync(Machine vm, MoveRecord record)
     {
         for (var ask = 1; ; ask++)
         {
-            var arrival = await LookAsync(vm, incarnation, paused);
+            var arrival = await LookAsync(vm, record);
             if (arrival != Arrival.Silent || ask >= AsksMax) return arrival;
             await Task.Delay(AskAgain, tools.Time);
-            if (vm.Record.Instances.FirstOrDefault(i => i.Incarnation == incarnation) is { } silent)
+            if (vm.Record.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation) is { } silent)
                 await MachineAdoption.ReconnectAsync(tools.Machines, vm, silent);
         }
     }
 
-    private async Task<Arrival> LookAsync(Machine vm, int incarnation, bool paused) =>
-        vm.Instances.FirstOrDefault(i => i.Incarnation == incarnation) is { } qemu ? await ComesUpAsync(qemu, paused)
-        : IsAlive(vm, incarnation) ? Arrival.Silent : Arrival.Gone;
+    private async Task<Arrival> LookAsync(Machine vm, MoveRecord record) =>
+        vm.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation) is { } qemu ? await ComesUpAsync(qemu, record)
+        : IsAlive(vm, record.Incarnation) ? Arrival.Silent : GoneOrNeverRan(record);
+
+    private Arrival GoneOrNeverRan(MoveRecord record) =>
+        tools.Journal.WasSurelyNotTold(new MoveId(record.Move)) ? Arrival.NeverRan : Arrival.Gone;
 
     /// <summary>
     /// Forward only: cont twice is cont once. A QEMU that answers and yet does not come up says itself that it never ran:
     /// still loading, or loaded and <c>cont</c> refused (nothing but a first <c>cont</c> leads out of "paused" while a move
     /// holds the VM). Any other state is one that a guest gets into by running.
     /// </summary>
-    private async Task<Arrival> ComesUpAsync(QemuInstance qemu, bool paused)
+    private async Task<Arrival> ComesUpAsync(QemuInstance qemu, MoveRecord record)
     {
         var (state, silences) = ((string?)null, 0);
         for (var wait = 0; wait < LoadWaitsMax && silences < SilencesMax && !qemu.Qmp.Closed.IsCompleted; wait++)
@@ -202,15 +208,19 @@ internal sealed class MoveAdoption(MoveTools tools)
             {
                 state = null;
                 var now = await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
-                if (now.Running || (paused && now.Status != QmpRunStatus.InMigrate)) return Arrival.Up;
+                if (now.Running || (record.Paused && now.Status != QmpRunStatus.InMigrate)) return Arrival.Up;
                 state = now.Status;
-                if (state != QmpRunStatus.InMigrate && !paused) await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
+                if (state != QmpRunStatus.InMigrate && !record.Paused)
+                {
+                    tools.Journal.UnmarkNotTold(new MoveId(record.Move)); // This agent may die in its turn.
+                    await qemu.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
+                }
             }
             catch (QmpException refused) when (refused.ErrorClass == "GenericError") { } // Asked again, a bounded number of times.
             catch (QmpException) { (state, silences) = (null, silences + 1); } // Its cont may still be carried out.
             await Task.Delay(LoadWait, tools.Time);
         }
-        return !qemu.IsAlive ? Arrival.Gone
+        return !qemu.IsAlive ? GoneOrNeverRan(record)
             : state is QmpRunStatus.InMigrate or QmpRunStatus.Paused or QmpRunStatus.Prelaunch ? Arrival.NeverRan
             : state is null || qemu.Qmp.Closed.IsCompleted ? Arrival.Silent : Arrival.Up;
     }
@@ -229,9 +239,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         {
             var state = await fresh.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
             if (state.Status == QmpRunStatus.InMigrate) return Arrival.NeverRan;
-            tools.Journal.MakeRoomForToldToRun();
-            tools.Journal.MarkToldToRun(new MoveId(record.Move)); // This agent may die in its turn.
-            return await ComesUpAsync(fresh, record.Paused);
+            return await ComesUpAsync(fresh, record);
         }
         catch (QmpException) { return fresh.IsAlive ? Arrival.Silent : Arrival.Gone; }
     }

@@ -7,26 +7,33 @@ namespace Godwit.Agent.Moves;
 
 /// <summary>
 /// Move records on this host's disk: one small file a move, <c>stateDir/moves/ID.json</c>. And beside them, in memory
-/// (<c>runDir/told-to-run/ID</c>), which refresh told its new QEMU to run: it outlives an agent and need not outlive the
-/// host, whose end is the end of both QEMUs; so nothing in the pause waits for a disk.
+/// (<c>runDir/not-told/ID</c>), which new QEMUs were surely never told to run: made before the guest stops, gone before
+/// <c>cont</c>. It outlives an agent and not the host (without memory below runDir none is made, and nothing is sure), so
+/// nothing in the pause waits for a disk.
 /// </summary>
-internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir)
+/// <param name="isMemory">Whether a directory lies on a file system whose content ends with the host.</param>
+internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Func<string, bool> isMemory)
 {
     private const int RecordBytesMax = 64 << 10;
     private const string Suffix = ".json";
     private readonly string directory = Path.Combine(stateDir, "moves");
-    private readonly string toldToRun = Path.Combine(runDir, "told-to-run");
+    private readonly string notTold = Path.Combine(runDir, "not-told");
 
-    /// <summary>Before the guest stops, so that in the pause only a file is left to be made. Throws <see cref="IOException"/>.</summary>
-    public void MakeRoomForToldToRun() => disk.CreateDirectory(toldToRun);
+    /// <summary>Before the guest stops. Throws <see cref="IOException"/>.</summary>
+    public void MarkNotTold(MoveId move)
+    {
+        disk.CreateDirectory(notTold);
+        if (isMemory(notTold)) disk.Touch(MarkOf(move));
+    }
 
-    /// <summary>On return whoever comes after this agent knows it. Throws <see cref="IOException"/>, and then nothing is told.</summary>
-    public void MarkToldToRun(MoveId move) => disk.Touch(MarkOf(move));
+    /// <summary>
+    /// Before each <c>cont</c>, and once the move is settled. On return whoever comes after this agent knows it. Throws
+    /// <see cref="IOException"/>, and then nothing is told.
+    /// </summary>
+    public void UnmarkNotTold(MoveId move) => disk.DeleteFile(MarkOf(move));
 
-    public bool WasToldToRun(MoveId move) => disk.SizeOf(MarkOf(move)) is not null;
-
-    /// <summary>The move is settled, durably: the mark says nothing any more.</summary>
-    public void ForgetToldToRun(MoveId move) => disk.DeleteFile(MarkOf(move));
+    /// <summary>The new QEMU cannot have run, whatever became of it. False says nothing.</summary>
+    public bool WasSurelyNotTold(MoveId move) => disk.SizeOf(MarkOf(move)) is not null;
 
     /// <summary>Durable on return; throws <see cref="IOException"/>, and then the step it allows is not taken.</summary>
     public Task WriteAsync(MoveRecord record)
@@ -52,7 +59,7 @@ internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir)
     private string MarkOf(MoveId move)
     {
         Invariant.Holds(Names.IsValid(move.Value));
-        return Path.Combine(toldToRun, move.Value);
+        return Path.Combine(notTold, move.Value);
     }
 
     private string PathOf(string move)

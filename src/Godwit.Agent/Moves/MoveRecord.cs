@@ -21,8 +21,6 @@ internal sealed record MoveRecord
     public bool Paused { get; init; }
     /// <summary>The QEMU this side's half is about: the one that sends (source), or the new one.</summary>
     public int Incarnation { get; init; }
-    /// <summary>Refresh: before its <c>cont</c> the agent that wrote this leaves a mark; one without may not have.</summary>
-    public bool MarksCont { get; init; }
     public string? Ticket { get; init; }
     public string? Reason { get; init; }
     public Receipt? Receipt { get; init; }

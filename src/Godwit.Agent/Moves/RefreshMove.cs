@@ -18,7 +18,7 @@ namespace Godwit.Agent.Moves;
 ///   5 owner record, then the old QEMU is ended
 ///
 /// One agent holds both ends, so no token and no sync stand in the pause. After a crash of the agent between 3 and 5
-/// the run state of the new QEMU tells what happened, or, where that is gone, a mark in memory that is left before
+/// the run state of the new QEMU tells what happened, or, where that is gone, a mark in memory that goes before
 /// <c>cont</c> (<see cref="MoveAdoption"/>). The old one never runs again once the new one may have: they write the same
 /// memory.
 /// </summary>
@@ -59,8 +59,8 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 throw new RefusedException([different]);
             await fresh.Qmp.PrepareTargetAsync(fresh.IncomingSocket, sameHost: true);
             await old.Qmp.PrepareSourceAsync(order.Limits, sameHost: true);
-            record = record with { Incarnation = fresh.Incarnation, MarksCont = true };
-            tools.Journal.MakeRoomForToldToRun();
+            record = record with { Incarnation = fresh.Incarnation };
+            tools.Journal.MarkNotTold(order.Move);
             await tools.Journal.WriteAsync(record);
         }
         catch (Exception)
@@ -93,7 +93,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 await GoOnWithOldAsync(fresh, oldSignals, $"the new QEMU could not load the guest: {loaded}");
                 return;
             }
-            tools.Journal.MarkToldToRun(order.Move); // In memory, no disk is waited for.
+            tools.Journal.UnmarkNotTold(order.Move); // In memory, no disk is waited for.
             contSent = true;
             if (!paused)
             {
@@ -114,7 +114,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     private async Task AskFreshAsync(QemuInstance fresh, QemuSignals oldSignals, string trouble)
     {
         Board.Stand(MoveStanding.SourceDoubt, $"the new QEMU was told to run and did not answer: {trouble}");
-        switch (await new MoveAdoption(tools).ArrivesAsync(vm, fresh.Incarnation, paused))
+        switch (await new MoveAdoption(tools).ArrivesAsync(vm, record))
         {
             case Arrival.Up:
                 await SettleAsync(fresh, await ReceiptAsync(oldSignals, null));
@@ -142,7 +142,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             }
         });
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.SourceLost, Reason = reason }));
-        tools.Journal.ForgetToldToRun(order.Move);
+        tools.Journal.UnmarkNotTold(order.Move);
         Board.Stand(MoveStanding.SourceLost, reason);
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }
@@ -176,7 +176,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
                 await tools.Machines.DropAsync(vm, old);
             }
         });
-        tools.Journal.ForgetToldToRun(order.Move);
+        tools.Journal.UnmarkNotTold(order.Move);
         await tools.Machines.ReleaseAsync(vm, order.Move);
         if (!paused) await fresh.Qmp.TryAnnounceSelfAsync();
     }
@@ -204,7 +204,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             catch (QmpException trouble) { reason = $"{reason}; and the guest does not go on: {trouble.Message}"; }
         }
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = mark, Reason = reason }));
-        tools.Journal.ForgetToldToRun(order.Move);
+        tools.Journal.UnmarkNotTold(order.Move);
         Board.Stand(standing, reason);
         await tools.Machines.ReleaseAsync(vm, order.Move);
     }

@@ -129,14 +129,19 @@ public sealed class HostWatcher(
     private async Task TakeFactsAsync(Host host, HostFacts facts, CancellationToken stopping)
     {
         _live[host.Id] = facts;
+        // A pool that was not writable could not be proved to be shared. Before the new facts are kept: it is repeated if it fails.
+        var proved = host.Facts is { } before && WritablePools(before).SetEquals(WritablePools(facts));
+        if (!proved) await sharing.ProveAsync(host.Id, facts, stopping);
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
         if (host is { State: not HostState.Unreachable, PoolsUnproved: false }) return;
-        await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
+        if (proved) await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
         if (host.State != HostState.Unreachable) return;
         await stores.Hosts.SetReachableAsync(host.Id, true, "");
         if (Returned is { } returned) await returned(host.Id);
     }
+
+    private static HashSet<string> WritablePools(HostFacts facts) => [.. facts.Pools.Where(p => p.Writable).Select(p => p.Name)];
 
     private async Task TakeReportsAsync(HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known)
     {

@@ -89,6 +89,55 @@ public sealed class PastMistakeScenarios
         Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
     });
 
+    /// <summary>
+    /// Simulator, seed 200455: between the intent and <c>cont</c> the target's agent died, and then its QEMU, which could not load.
+    /// The next agent took it for one that might have run, and the guest was ended at home.
+    /// </summary>
+    [Theory]
+    [InlineData("incoming.after-intent", MoveEnd.RolledBack, VmState.Running)]
+    [InlineData("incoming.after-cont", MoveEnd.NeedsOperator, VmState.Crashed)]
+    public void A_target_qemu_that_is_gone_with_its_agent_ran_only_if_it_may_have_been_told_to(string at, MoveEnd end, VmState state) =>
+        World.Run(seed: 67, async world =>
+        {
+            await world.CreateVmAsync("web", on: "host1");
+            world.Agents["host2"].FailPoints = $"{at}=delay:1500";
+            world.Agents["host2"].Kill();
+            await world.Loop.Until(() => world.Agents["host2"].Serving is not null);
+            var move = await world.MigrateAsync("web", to: "host2");
+            await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "postmigrate");
+            await world.SleepAsync(0.5);
+            Assert.Equal(state == VmState.Crashed, world.Runs("web", on: "host2"));
+            if (state == VmState.Crashed) world.LetGo("web");
+            var copy = world.Copy("web", on: "host2")!;
+            world.Agents["host2"].Kill();
+            copy.Process.Exit(ProcessEnd.Injected);
+
+            var ended = await world.EndOfAsync(move);
+            Assert.True(end == ended.End, $"{ended.End}: {ended.Reason}");
+            Assert.Equal(state, (await world.VmAsync("web")).State);
+            Assert.Equal(state == VmState.Running, world.Runs("web", on: "host1"));
+        });
+
+    /// <summary>
+    /// Simulator, seed 200404: the pool was proved to be shared, or not, while its host could not write; nobody asked again once it could.
+    /// </summary>
+    [Fact]
+    public void A_pool_that_could_not_be_written_when_it_was_proved_is_shared_again_once_it_can() => World.Run(seed: 68, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var host = world.Agents["host2"];
+        host.Host.PowerOff();
+        await world.SleepAsync(60); // Long enough to count as unreachable.
+        host.Host.PowerOn();
+        host.Start();
+        await world.Loop.Until(() => host.Serving is not null);
+        host.Host.Disk.IsReadOnly = true;
+        await world.SleepAsync(30);
+        host.Host.Disk.IsReadOnly = false;
+        await world.SleepAsync(30);
+        await MovedAsync(world, to: "host2");
+    });
+
     private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
     {
         await world.CreateVmAsync("web", on: "host1");
