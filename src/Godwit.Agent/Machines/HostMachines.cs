@@ -133,6 +133,11 @@ public sealed partial class HostMachines(
             await instance.KillAsync();
             await BuryAsync(machine, instance.Record, r => r with { Wanted = VmState.Crashed, Note = reason });
         }
+        else if (machine.Record.CurrentInstance is { } silent) // It may live and not answer.
+        {
+            await QemuInstance.KillAsync(Processes, machine.Home, silent);
+            await BuryAsync(machine, silent, r => r with { Wanted = VmState.Crashed, Note = reason });
+        }
         else await ChangeAsync(machine, r => r with { Wanted = VmState.Crashed, Current = null, Note = reason });
     }
 

@@ -162,11 +162,12 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         else
         {
-            var mayHaveRun = arrival == Arrival.Gone && old is not null
-                && !tools.Journal.WasSurelyNotTold(new MoveId(record.Move)) && await MayHaveSentAsync(old);
+            var hung = old is null && IsAlive(vm, vm.Record.Current ?? 0);
+            var mayHaveRun = arrival == Arrival.Gone
+                && !tools.Journal.WasSurelyNotTold(new MoveId(record.Move)) && (old is null || await MayHaveSentAsync(old));
             await KillCandidatesAsync(vm);
             // It was told to run and died: it may have run before, and both wrote the same memory.
-            if (old is null || mayHaveRun) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
+            if ((old is null && !hung) || mayHaveRun) await ending.LoseAsync("the new QEMU died while the agent was away; it may have run");
             else await ending.KeepAsync("the agent restarted during the refresh");
         }
         tools.Journal.UnmarkNotTold(new MoveId(record.Move));

@@ -2,6 +2,7 @@ using Godwit.Agent.Machines;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Vms;
 using Godwit.Qmp;
 
 namespace Godwit.Agent.Moves;
@@ -13,6 +14,9 @@ namespace Godwit.Agent.Moves;
 /// </summary>
 internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? qemu, MoveTools tools, MoveBoard board)
 {
+    private static readonly TimeSpan AskAgain = TimeSpan.FromSeconds(10);
+    private const int AsksMax = 1000;
+
     private readonly SemaphoreSlim gate = new(1, 1);
 
     public MoveRecord Record { get; private set; } = begun;
@@ -43,6 +47,8 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
     public Task KeepAsync(string reason) => OnceAsync(async () =>
     {
+        var silent = qemu is null ? Living() : null;
+        if (silent is not null) qemu = await MachineAdoption.ReconnectAsync(tools.Machines, vm!, silent);
         if (qemu is { Qmp.Closed.IsCompleted: true })
         {
             await LoseNowAsync($"its QEMU ended during the move: {reason}");
@@ -59,9 +65,35 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
             return;
         }
         catch (QmpException trouble) { said = $"{reason}; and the guest does not go on: {trouble.Message}"; } // The move ends all the same.
+        if (qemu is null && silent is not null) said = $"{reason}; its QEMU lives and does not answer";
         await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, said);
+        if (qemu is null && silent is not null) _ = GoOnLaterAsync(silent);
         if (!Record.Paused && qemu is not null) await qemu.Qmp.TryAnnounceSelfAsync();
     });
+
+    private InstanceRecord? Living() => vm?.Record.CurrentInstance is { } current && tools.Machines.Processes.IsAlive(current.Process)
+        ? current : null;
+
+    /// <summary>It was hung as the move was taken back: as soon as it answers the guest goes on. Nothing else will tell it to.</summary>
+    private async Task GoOnLaterAsync(InstanceRecord silent)
+    {
+        for (var ask = 1; ask <= AsksMax && tools.Machines.Processes.IsAlive(silent.Process); ask++)
+        {
+            await Task.Delay(AskAgain, tools.Time);
+            if (await MachineAdoption.ReconnectAsync(tools.Machines, vm!, silent) is not { } back) continue;
+            using (await vm!.EnterAsync())
+            {
+                var ours = vm.HeldBy is null && vm.Record.IsOwner && vm.Record.Current == silent.Incarnation;
+                if (!ours || vm.Record.Wanted != VmState.Running) return;
+                try
+                {
+                    await back.Qmp.EnsureRunningAsync(tools.Time);
+                    return;
+                }
+                catch (QmpException) { } // Silent again.
+            }
+        }
+    }
 
     public Task StopAsync() => OnceAsync(() =>
         EndAsync(MoveMark.Stopped, MoveStanding.SourceStopped, "the guest powered itself off"));

@@ -5,8 +5,8 @@ namespace Godwit.Core.Migration;
 
 /// <summary>
 /// The cold move: shut down, change owner, start again where it ran before. No token is needed, because no QEMU of this
-/// VM exists anywhere meanwhile: its end is proved before the record changes, and the source knows that it owns it no
-/// more, durably, before it starts at the target.
+/// VM exists anywhere meanwhile: the source proves that none is there and knows that it owns it no more, durably, before
+/// the record changes.
 /// Runs again from the top after a crash of the server, like <see cref="MigrateVm"/>.
 /// </summary>
 internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJournal journal, MoveStory story)
@@ -32,8 +32,6 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
             if (vm.Owner == story.Move.Source) vm = await LeaveAsync(vm, stop.Token, serverStopping);
 
             await story.EnterAsync(Phase.Verifying); // No cancel: from here only forward.
-            // Told under the new epoch, before it can run there: a late order to start it refuses the source from now on.
-            await agents(story.Move.Source).ForgetVmAsync(vm.Spec.Id, vm.Epoch, serverStopping);
             if (story.Move.WasRunning == true)
             {
                 var report = await agents(story.Move.Target).StartVmAsync(new StartVm(vm.Spec, vm.Epoch), serverStopping);
@@ -50,12 +48,22 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
         }
     }
 
-    /// <summary>Shuts the guest down; then, and only then, the target owns it.</summary>
+    /// <summary>
+    /// Shuts the guest down; then the source leaves it under the new epoch, and carries out no order of an older one that is
+    /// still on its way. It refuses where a QEMU is there after all: of a start whose answer was lost. Then, and only then, the target owns it.
+    /// </summary>
     private async Task<Vm> LeaveAsync(Vm vm, CancellationToken stop, CancellationToken serverStopping)
     {
         var source = agents(story.Move.Source);
         if (story.Move.WasRunning == true) await source.StopVmAsync(vm.Spec.Id, vm.Epoch, force: false, stop);
-        await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Target, vm.Epoch.Next(), VmState.Stopped);
+        var next = vm.Epoch.Next();
+        try { await source.ForgetVmAsync(vm.Spec.Id, next, serverStopping); }
+        catch (Exception unheard) when (unheard is not (RefusedException or OperationCanceledException))
+        {
+            await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Source, next, VmState.Stopped); // It may have left: this epoch is used up.
+            throw;
+        }
+        await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Target, next, VmState.Stopped);
         return await journal.ReadVmAsync(vm.Spec.Id);
     }
 

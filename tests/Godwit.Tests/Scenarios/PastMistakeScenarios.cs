@@ -138,6 +138,55 @@ public sealed class PastMistakeScenarios
         await MovedAsync(world, to: "host2");
     });
 
+    /// <summary>
+    /// Simulator, seed 201778: the answer of a restart was lost, so the record said "stopped"; a cold move made the target owner of a
+    /// VM that ran at its source.
+    /// </summary>
+    [Fact]
+    public void A_vm_that_runs_although_its_record_says_stopped_does_not_move_cold() => World.Run(seed: 69, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        var restart = world.Server.AskAsync(c => c.Vms.DoAsync(
+            OperationKind.Restart, "web", o => o with { Force = true }, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: true, State.Life: 2 });
+        world.Net.Cut("server", "host1");
+        Assert.NotNull((await restart).Problem);
+        world.Net.Heal("server", "host1");
+        world.WantBack("web");
+        Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
+
+        var move = await world.EndOfAsync(await world.MigrateAsync("web", to: "host2", MoveMode.Cold));
+        Assert.True(move.End == MoveEnd.RolledBack, $"{move.End}: {move.Reason}");
+        await world.SleepAsync(30);
+        Assert.Equal((VmState.Running, "host1"), ((await world.VmAsync("web")).State, (await world.VmAsync("web")).Owner.Value));
+        await MovedAsync(world, to: "host2");
+    });
+
+    /// <summary>
+    /// Simulator, seed 201023: the old QEMU of a refresh hung while the agent restarted; the new one was ended, and the old one, which
+    /// lived, was written off.
+    /// </summary>
+    [Fact]
+    public void An_old_qemu_that_hangs_while_its_agent_restarts_goes_on_when_it_answers() => World.Run(seed: 70, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var old = world.Copy("web", on: "host1")!;
+        var move = await world.RefreshAsync("web");
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "inmigrate"));
+        await world.Loop.Until(() => !old.IsRunning);
+        old.Process.Stall();
+        world.Agents["host1"].Kill();
+        await world.SleepAsync(40); // A monitor is waited for for 15 s.
+        old.Process.Continue();
+
+        var ended = await world.EndOfAsync(move);
+        Assert.True(ended.End == MoveEnd.RolledBack, $"{ended.End}: {ended.Reason}");
+        await world.SleepAsync(60);
+        Assert.True(old.IsRunning);
+        Assert.Equal(VmState.Running, (await world.VmAsync("web")).State);
+    });
+
     private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
     {
         await world.CreateVmAsync("web", on: "host1");
