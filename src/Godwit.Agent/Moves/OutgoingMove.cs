@@ -27,6 +27,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 {
     /// <summary>Bytes must flow; a link that is silent this long is given up (reliability 2.5).</summary>
     private static readonly TimeSpan StallMax = TimeSpan.FromSeconds(15);
+    /// <summary>With nothing on the way QEMU itself is silent: it may look through the dirty pages of a large guest, or want a processor.</summary>
+    private static readonly TimeSpan NothingSentMax = TimeSpan.FromSeconds(60);
     /// <summary>Word to the target that no token comes; the guest does not wait for it longer than this.</summary>
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
@@ -247,16 +249,27 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                     && tools.Rules.Keeps(SafetyRule.PauseGuarded);
                 await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
                 if (pause) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
-                var acknowledged = link.Stats.AckedBytes;
-                if (acknowledged != seen) (seen, since) = (acknowledged, time.GetTimestamp());
-                else if (time.GetElapsedTime(since) > StallMax)
+                var stats = link.Stats;
+                if (stats.AckedBytes != seen) (seen, since) = (stats.AckedBytes, time.GetTimestamp());
+                else if (Stalled(stats, time.GetElapsedTime(since)) is { } reason)
                 {
-                    await StopForAsync($"no byte arrived at {order.Target} for {StallMax.TotalSeconds:0} s");
+                    await StopForAsync(reason);
                     return;
                 }
             }
         }
         catch (OperationCanceledException) { } // The stream ended: nothing left to guard.
+    }
+
+    /// <summary>Bytes on the way that nobody takes are the link's or the target's fault; none on the way is QEMU's at home.</summary>
+    private string? Stalled(LinkStats stats, TimeSpan since)
+    {
+        var onTheWay = stats.SentBytes - stats.AckedBytes;
+        if (since <= (onTheWay > 0 ? StallMax : NothingSentMax)) return null;
+        return onTheWay > 0
+            ? $"no byte arrived at {order.Target} for {StallMax.TotalSeconds:0} s: {onTheWay} bytes are on the way, "
+                + $"its window is {stats.WindowBytes}, its rate was {stats.DeliveryBytesPerSecond} B/s"
+            : $"QEMU sent nothing for {NothingSentMax.TotalSeconds:0} s";
     }
 
     private async Task StopForAsync(string reason)
