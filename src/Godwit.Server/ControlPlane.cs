@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Ports;
 using Godwit.Server.Access;
 using Godwit.Server.Agents;
@@ -32,17 +33,18 @@ public sealed class ControlPlane
     private readonly JoinVerbs? _joins;
     private readonly HaWatch _ha;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
-        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask;
+        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _balancing = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null)
-        : this(database, connector, randomness, time, logs, SafetyRules.All, identity, failPoints, fencing) { }
+        ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null, BalancerPace? pace = null)
+        : this(database, connector, randomness, time, logs, SafetyRules.All, identity, failPoints, fencing, pace) { }
 
     internal ControlPlane(
         Database database, IAgentConnector connector, IRandomness randomness, TimeProvider time, ILoggerFactory logs,
-        SafetyRules rules, ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null)
+        SafetyRules rules, ControlPlaneIdentity? identity = null, FailPoints? failPoints = null, FenceSettings? fencing = null,
+        BalancerPace? pace = null)
     {
         var numbers = new VmNumbers(randomness);
         Stores = new Stores(database, time);
@@ -59,8 +61,11 @@ public sealed class ControlPlane
         var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
         Drains = new DrainVerbs(Stores, drainRunner, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
-        Loads = new LoadWatch(Stores, Agents, time, logs.CreateLogger<LoadWatch>());
-        Balance = new BalanceVerbs(Stores, Loads, time);
+        pace ??= BalancerPace.Real;
+        Loads = new LoadWatch(Stores, Agents, pace, time, logs.CreateLogger<LoadWatch>());
+        Balance = new BalanceVerbs(Stores, Loads, pace, time);
+        Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
+        BalancerVerbs = new BalancerVerbs(Stores, Balancer, Vms, time);
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
@@ -96,6 +101,8 @@ public sealed class ControlPlane
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
     public BalanceVerbs Balance { get; }
+    public Balancer Balancer { get; }
+    public BalancerVerbs BalancerVerbs { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
@@ -119,6 +126,7 @@ public sealed class ControlPlane
         _haWatching = _ha.RunAsync(_stopping.Token);
         _checking = Checks.RunAsync(_stopping.Token);
         _measuring = Loads.RunAsync(_stopping.Token);
+        _balancing = Balancer.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -127,8 +135,8 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _keeping, _checking, _measuring, Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync(),
-            Drains.StopAsync(),
+            _watching, _haWatching, _keeping, _checking, _measuring, _balancing, Recoveries.StopAsync(), Operations.StopAsync(),
+            Migrations.StopAsync(), Drains.StopAsync(),
         ]);
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
+using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Checking;
 using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
@@ -31,6 +32,19 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<ClusterPlan> PlanBalanceAsync(BalanceWish wish, CancellationToken cancel) =>
         client.SendAsync<ClusterPlan>(HttpMethod.Post, "balance/plan", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<BalancerView> BalancerAsync(CancellationToken cancel) => client.GetAsync<BalancerView>("balancer", cancel);
+
+    public Task<BalancerSettings> SetBalancerAsync(BalancerWish wish, CancellationToken cancel) =>
+        client.SendAsync<BalancerSettings>(HttpMethod.Post, "balancer", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<BalancerSettings> SetBalancerOfVmAsync(string vm, VmModeWish wish, CancellationToken cancel) =>
+        client.SendAsync<BalancerSettings>(HttpMethod.Post, $"balancer/vms/{Safe(vm)}", wish, ApiClient.AnswerTimeMax, cancel);
+
+    /// <param name="answer">apply, dismiss.</param>
+    public Task<Recommendation> AnswerRecommendationAsync(string id, string answer, CancellationToken cancel) =>
+        client.SendAsync<Recommendation>(
+            HttpMethod.Post, $"balancer/recommendations/{Safe(id)}/{answer}", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task<IReadOnlyList<HostRating>> RateHostsAsync(string vm, CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<HostRating>>($"vms/{Safe(vm)}/placement", cancel);

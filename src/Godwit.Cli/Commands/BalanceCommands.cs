@@ -21,7 +21,8 @@ internal static class BalanceCommands
     public static Command Balance(Verbs verbs)
     {
         var apply = new Option<bool>("--apply") { Description = "Carry the plan out, wave by wave; stops where a move fails." };
-        var explain = new Option<bool>("--explain") { Description = "For each move also what staying means, and the next best host." };
+        var explain = new Option<bool>("--explain")
+        { Description = "For each move also what staying means, and the next best host; for the others why they stay." };
         var maxMoves = new Option<int?>("--max-moves") { Description = "Plan no more moves than this.", HelpName = "N" };
         var minGain = new Option<double>("--min-gain")
         {
@@ -31,7 +32,8 @@ internal static class BalanceCommands
         return verbs.Verb("balance", "Plan the moves that make guests wait less, with reasons. Moves nothing without --apply.",
             async (session, parsed, cancel) =>
             {
-                var wish = new BalanceWish(parsed.GetValue(maxMoves), parsed.GetValue(minGain), !parsed.GetValue(relieve));
+                var wish = new BalanceWish(parsed.GetValue(maxMoves), parsed.GetValue(minGain), !parsed.GetValue(relieve),
+                    parsed.GetValue(explain));
                 var found = await session.Api.PlanBalanceAsync(wish, cancel);
                 if (session.Screen.IsJson && !parsed.GetValue(apply)) session.Screen.Document(found);
                 else Tell(session, found, parsed.GetValue(explain));
@@ -57,7 +59,10 @@ internal static class BalanceCommands
         session.Screen.Show(new Sheet(
             planHeadings, [.. plan.Moves.Select(Row)], "Nothing is to be gained by moving: the cluster stays as it is."));
         if (explain)
+        {
             foreach (var move in plan.Moves) session.Screen.Line($"{move.VmName}: {move.Otherwise}");
+            foreach (var stays in plan.Stays) session.Screen.Line($"{stays.VmName} stays on {stays.On}: {stays.Why}");
+        }
         foreach (var blocked in plan.Blocked) session.Screen.Line($"{blocked.VmName} stays on {blocked.From}: {blocked.Why}", Tone.Warn);
         if (found.Unmeasured.Count > 0)
             session.Screen.Note($"Not measured yet, so they stay: {string.Join(", ", found.Unmeasured.Take(10))}"

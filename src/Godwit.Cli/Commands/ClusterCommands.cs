@@ -23,6 +23,7 @@ internal static class ClusterCommands
         { Description = "With --adopt: a host that is off for good; again for more.", HelpName = "HOST" };
         return Verbs.Group("cluster", "The cluster as a whole.",
             BalanceCommands.Balance(verbs),
+            BalancerCommands.Build(verbs),
             verbs.Verb("check", "Compare the store with the hosts: orphans, leaks, what is frozen.", async (session, parsed, cancel) =>
             {
                 var vm = parsed.GetValue(adopt);

@@ -5,6 +5,7 @@ using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
+using Godwit.Core.Balance.Automatic;
 using Godwit.Server;
 
 namespace Godwit.Cli.Commands;
@@ -20,6 +21,15 @@ internal static class ServiceCommands
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
         var (oidc, fencing) = (new OidcOptions(), new FencingOptions());
+        var minute = new Option<double>("--balancer-minute")
+        {
+            Description = "How many seconds a minute of the balancer takes; less than 60 is for trying it out.", Hidden = true,
+            DefaultValueFactory = _ => 60,
+        };
+        minute.Validators.Add(result =>
+        {
+            if (!(result.GetValueOrDefault<double>() is >= 0.5 and <= 600)) result.AddError("--balancer-minute takes 0.5 to 600 seconds.");
+        });
         var server = verbs.Verb("server", "Run the control plane: API, store, the moves it drives.", async (session, parsed, cancel) =>
         {
             FileModes.AsAsked();
@@ -28,11 +38,12 @@ internal static class ServiceCommands
             {
                 Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed),
                 FenceHooks = fencing.Hooks(parsed), HaAfter = fencing.HaAfter(parsed),
+                BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
             };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, [state, socket, listen, names, .. oidc.All, .. fencing.All]);
+        }, [state, socket, listen, names, minute, .. oidc.All, .. fencing.All]);
         server.Subcommands.Add(RebuildCommands.Rebuild(verbs));
         server.Subcommands.Add(RebuildCommands.BackUpIdentity(verbs));
         return server;

@@ -29,6 +29,9 @@ public sealed record PlannedMove(
 /// <summary>A VM that has to move and cannot, and every host's reason.</summary>
 public sealed record BlockedMove(VmId Vm, string VmName, HostId From, string Why);
 
+/// <summary>A VM that stays, and why: what keeps it, or what the best other host would gain against what it must.</summary>
+public sealed record StayingVm(VmId Vm, string VmName, HostId On, double BestGainSeconds, string Why);
+
 /// <summary>What would be done, in order, and what it would bring: for showing and for carrying out.</summary>
 public sealed record BalancePlan
 {
@@ -40,5 +43,7 @@ public sealed record BalancePlan
     public required double ScoreAfter { get; init; }
     /// <summary>Planning again on the result gives nothing. False if it was stopped, or held to a number of moves.</summary>
     public required bool IsSettled { get; init; }
+    /// <summary>Only where asked for: those that stay, the nearest to moving first, <see cref="StayReasons.Max"/> at most.</summary>
+    public IReadOnlyList<StayingVm> Stays { get; init; } = [];
     public int Waves => Moves.Count == 0 ? 0 : Moves[^1].Wave;
 }

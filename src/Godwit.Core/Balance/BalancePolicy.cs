@@ -11,6 +11,8 @@ public sealed record BalancePolicy
     /// <summary>A move must gain this many times what it costs; twice that for a VM that was moved within <see cref="Cooldown"/>.</summary>
     public double MinGainRatio { get; init; } = 2;
     public int MovesMax { get; init; } = int.MaxValue;
+    /// <summary>The plan also tells why the others stay.</summary>
+    public bool TellsStays { get; init; }
     /// <summary>False only mends rules and relieves hosts: an uneven cluster in which no guest waits is left alone.</summary>
     public bool LevelsToo { get; init; } = true;
     /// <summary>As long as a VM may not go back to a host it left; a drain does not ask.</summary>

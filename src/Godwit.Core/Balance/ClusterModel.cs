@@ -37,6 +37,9 @@ public sealed class ClusterModel
     /// <summary>VMs that no plan moves, and why, as half a sentence.</summary>
     public IReadOnlyDictionary<VmId, string> Kept => kept;
 
+    internal IEnumerable<(PlacementVm Vm, string Why)> KeptVms =>
+        view.Vms.Where(vm => kept.ContainsKey(vm.Id)).Select(vm => (vm, kept[vm.Id]));
+
     private void GatherUnits()
     {
         var together = view.Policy.Rules.Where(rule => rule is PlacementRule.Together && rule.IsHard).Select(rule => rule.VmTag).ToArray();
@@ -106,7 +109,7 @@ public sealed class ClusterModel
     }
 
     /// <summary>Twice as dear for every move of the last hour: who moves often must gain much.</summary>
-    private double Price(PlacementVm vm) => policy.Cost(vm) * Math.Pow(2, Math.Min(10, RecentlyLeft(vm).Count()));
+    private double Price(PlacementVm vm) => policy.Cost(vm) * vm.Dearness * Math.Pow(2, Math.Min(10, RecentlyLeft(vm).Count()));
 
     private IEnumerable<HostId> RecentlyLeft(PlacementVm vm) =>
         vm.RecentMoves.Where(move => now - move.At < policy.Cooldown).Select(move => move.From);

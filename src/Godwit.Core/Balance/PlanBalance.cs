@@ -42,6 +42,8 @@ public static class PlanBalance
         model.LoadsOf(hostOf, after);
         return new()
         {
+            Stays = !policy.TellsStays ? []
+                : new StayReasons(policy, cluster, objective, after, hostOf).Tell(ordered.Select(m => m.Unit).ToHashSet()),
             Moves = moves, ScoreBefore = before, ScoreAfter = objective.Score(model, after),
             IsSettled = found.Settled && leftOut.Count == 0,
             Blocked = [.. leftOut.SelectMany(unit => cluster.Vms(unit)).Select(vm => new BlockedMove(vm.Id, vm.Name, vm.Host!.Value,

@@ -44,6 +44,8 @@ public sealed record PlacementVm
     public bool IsPinned { get; init; }
     /// <summary>Memory the guest changes, bytes a second; what a live move has to catch up with.</summary>
     public double DirtyBytesPerSecond { get; init; }
+    /// <summary>How many times what is computed a move of it costs: more where moves of it did not gain what they promised.</summary>
+    public double Dearness { get; init; } = 1;
     /// <summary>Moves of the last hour, newest last.</summary>
     public IReadOnlyList<RecentMove> RecentMoves { get; init; } = [];
 }

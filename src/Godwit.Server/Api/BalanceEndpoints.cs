@@ -11,6 +11,15 @@ internal static class BalanceEndpoints
     {
         api.MapPost("/balance/plan", (BalanceWish? wish, CancellationToken leave) =>
             control.Balance.PlanAsync(wish ?? new BalanceWish(), leave)).Needs(Permission.SeeCluster);
+        api.MapGet("/balancer", () => control.BalancerVerbs.ShowAsync()).Needs(Permission.SeeCluster);
+        api.MapPost("/balancer", (BalancerWish? wish) => control.BalancerVerbs.SetAsync(wish ?? new BalancerWish()))
+            .Needs(Permission.RunHosts, Traits.Recorded);
+        api.MapPost("/balancer/vms/{vm}", (string vm, VmModeWish? wish) => control.BalancerVerbs.SetVmAsync(vm, wish?.Mode))
+            .Needs(Permission.MakeVms, Traits.Recorded);
+        api.MapPost("/balancer/recommendations/{id}/apply", (string id) => control.BalancerVerbs.ApplyAsync(id))
+            .Needs(Permission.MoveVms);
+        api.MapPost("/balancer/recommendations/{id}/dismiss", (string id) => control.BalancerVerbs.DismissAsync(id))
+            .Needs(Permission.MoveVms);
         api.MapGet("/vms/{vm}/placement", async (string vm) =>
             await control.Balance.RateAsync(await control.Vms.FindAsync(vm))).Needs(Permission.SeeCluster);
     }

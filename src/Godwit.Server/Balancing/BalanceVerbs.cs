@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Balance;
+using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Balance.Search;
 using Godwit.Core.Placement;
 using Godwit.Core.Vms;
@@ -10,8 +11,9 @@ using Godwit.Server.Store;
 namespace Godwit.Server.Balancing;
 
 /// <summary>cluster balance, vm check: what would be better where, and why. Moves nothing.</summary>
-public sealed class BalanceVerbs(Stores stores, LoadWatch loads, TimeProvider time)
+public sealed class BalanceVerbs(Stores stores, LoadWatch loads, BalancerPace pace, TimeProvider time)
 {
+    private const int HurtsForgottenAfterMinutes = 24 * 60;
     private const int MovesKnownMax = 1_000, MovesMaxMax = 10_000;
     private const double GainRatioMin = 1, GainRatioMax = 1_000;
     /// <summary>A plan that is not through by then is the best found so far.</summary>
@@ -30,6 +32,7 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, TimeProvider ti
         var policy = new BalancePolicy
         {
             MovesMax = wish.MovesMax ?? int.MaxValue, MinGainRatio = wish.MinGainRatio, LevelsToo = wish.LevelsToo,
+            Cooldown = pace.Cooldown, TellsStays = wish.Explain, Knee = (await stores.Balancer.SettingsAsync()).BusyAbove,
         };
         using var stop = new CancellationTokenSource(searchMax, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop.Token, leave);
@@ -53,8 +56,11 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, TimeProvider ti
         var held = (await stores.Operations.UnfinishedAsync()).Select(o => o.Vm)
             .Concat((await stores.Frozen.ListAsync()).Select(f => f.Vm)).ToHashSet();
         var draining = (await stores.Drains.UnfinishedAsync()).Where(d => d.Kind == DrainKind.Away).Select(d => d.Host).ToHashSet();
+        var hurts = MeasuredGain.HurtsByVm(await stores.Balancer.ListAsync(BalancerStore.KeptMax),
+            time.GetUtcNow() - pace.Minutes(HurtsForgottenAfterMinutes));
         return new ClusterSnapshot(time.GetUtcNow(), await stores.Hosts.RoomsAsync(), await stores.Vms.ListAsync(),
-            await stores.Moves.ListAsync(null, activeOnly: false, MovesKnownMax), held, draining, loads.Of, loads.Of);
+            await stores.Moves.ListAsync(null, activeOnly: false, MovesKnownMax), held, draining, loads.Of, loads.Of)
+        { Lately = pace.Cooldown, Hurts = hurts };
     }
 
     private static void Check(BalanceWish wish)
@@ -70,7 +76,8 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, TimeProvider ti
 /// <param name="MovesMax">Null is as many as pay.</param>
 /// <param name="MinGainRatio">What a move must gain, in units of what it costs.</param>
 /// <param name="LevelsToo">False: only hosts on which guests wait are relieved.</param>
-public sealed record BalanceWish(int? MovesMax = null, double MinGainRatio = 2, bool LevelsToo = true);
+/// <param name="Explain">Also why the other VMs stay.</param>
+public sealed record BalanceWish(int? MovesMax = null, double MinGainRatio = 2, bool LevelsToo = true, bool Explain = false);
 
 /// <param name="Unmeasured">VMs whose load is not known yet: they stay where they are.</param>
 public sealed record ClusterPlan(BalancePlan Plan, IReadOnlyList<string> Unmeasured);

@@ -15,9 +15,6 @@ namespace Godwit.Server.Balancing;
 /// </summary>
 public static class ClusterPicture
 {
-    /// <summary>So far back a VM counts as moved lately.</summary>
-    public static readonly TimeSpan Lately = TimeSpan.FromHours(1);
-
     public static PlacementView Of(ClusterSnapshot now, PlacementPolicy policy)
     {
         var vms = now.Vms.Where(vm => vm.State is VmState.Running or VmState.Paused).ToList();
@@ -38,11 +35,12 @@ public static class ClusterPicture
                 load?.Now.MemoryBytes ?? 0, load?.HalfHour.NetworkMean ?? 0, load?.HalfHour.DiskMean ?? 0),
             Accelerator = vm.Spec.Accelerator, MachineType = vm.Spec.MachineType, CpuModel = vm.Spec.CpuModel, Bridges = needs.Bridges,
             Pools = needs.Pools.ToDictionary(pool => pool.Name, pool => pool.Share),
+            Dearness = Math.Pow(2, Math.Min(10, now.Hurts.GetValueOrDefault(vm.Spec.Id))),
             IsPinned = load is null || now.Held.Contains(vm.Spec.Id),
             RecentMoves =
             [
                 .. now.Moves.Where(m => m.Vm == vm.Spec.Id && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick })
-                    .Where(m => m.EndedAt > now.At - Lately).OrderBy(m => m.EndedAt)
+                    .Where(m => m.EndedAt > now.At - now.Lately).OrderBy(m => m.EndedAt)
                     .Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
             ],
         };
@@ -77,6 +75,10 @@ public sealed record ClusterSnapshot(
     DateTimeOffset At, IReadOnlyList<HostRoom> Rooms, IReadOnlyList<Vm> Vms, IReadOnlyList<Migration> Moves, IReadOnlySet<VmId> Held,
     IReadOnlySet<HostId> Draining, Func<HostId, LoadWindow?> HostLoad, Func<VmId, LoadWindow?> VmLoad)
 {
+    /// <summary>So far back a VM counts as moved lately.</summary>
+    public TimeSpan Lately { get; init; } = TimeSpan.FromHours(1);
+    /// <summary>How many moves of a VM did not gain but hurt.</summary>
+    public IReadOnlyDictionary<VmId, int> Hurts { get; init; } = new Dictionary<VmId, int>();
     public LoadWindow? LoadOf(HostId host) => HostLoad(host);
     public LoadWindow? LoadOf(VmId vm) => VmLoad(vm);
 }

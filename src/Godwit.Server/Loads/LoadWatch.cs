@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
+using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Loads;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
@@ -12,11 +13,10 @@ namespace Godwit.Server.Loads;
 /// Asks every host that answers what it takes, every 10 s, keeps the last half hour in memory, and rolls five minutes at a
 /// time up into the store. Lost with the server: half an hour of points; they come again.
 /// </summary>
-public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider time, ILogger<LoadWatch> log)
+public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace pace, TimeProvider time, ILogger<LoadWatch> log)
 {
-    public static readonly TimeSpan Every = TimeSpan.FromSeconds(10), Window = TimeSpan.FromMinutes(30);
     private const int AtOnceMax = 16;
-    private static readonly int pointsMax = (int)(Window / Every);
+    private static readonly int pointsMax = (int)(BalancerPace.Real.Window / BalancerPace.Real.SampleEvery);
 
     private readonly ConcurrentDictionary<HostId, Track> _hosts = new();
     private readonly ConcurrentDictionary<VmId, Track> _vms = new();
@@ -28,7 +28,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider
         {
             try
             {
-                await Task.Delay(Every, time, stopping);
+                await Task.Delay(pace.SampleEvery, time, stopping);
                 await RoundAsync(stopping);
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
@@ -48,13 +48,23 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, TimeProvider
         var known = hosts.Select(h => h.Id).ToHashSet();
         foreach (var gone in _hosts.Keys.Where(h => !known.Contains(h))) _hosts.TryRemove(gone, out _);
         foreach (var (vm, track) in _vms)
-            if (track.Newest is not { } point || time.GetUtcNow() - point.At > Window) _vms.TryRemove(vm, out _);
+            if (track.Newest is not { } point || time.GetUtcNow() - point.At > pace.Window) _vms.TryRemove(vm, out _);
     }
 
     /// <summary>Null where nothing was heard in the last half hour.</summary>
-    public LoadWindow? Of(HostId host) => _hosts.GetValueOrDefault(host)?.Look(time.GetUtcNow() - Window);
+    public LoadWindow? Of(HostId host) => _hosts.GetValueOrDefault(host)?.Look(time.GetUtcNow() - pace.Window);
 
-    public LoadWindow? Of(VmId vm) => _vms.GetValueOrDefault(vm)?.Look(time.GetUtcNow() - Window);
+    public LoadWindow? Of(VmId vm) => _vms.GetValueOrDefault(vm)?.Look(time.GetUtcNow() - pace.Window);
+
+    /// <summary>How many were taken of it in the last half hour.</summary>
+    public int Samples(VmId vm) => Of(vm)?.HalfHour.Points ?? 0;
+
+    /// <summary>Processors' worth these VMs waited for together, on average; null where none of them was measured then.</summary>
+    public double? WaitOf(IReadOnlyList<VmId> vms, DateTimeOffset from, DateTimeOffset to)
+    {
+        var means = vms.Select(vm => _vms.GetValueOrDefault(vm)?.Summary(from, to)?.WaitMean).OfType<double>().ToList();
+        return means.Count == 0 ? null : means.Sum();
+    }
 
     private async Task AskAsync(HostId host, CancellationToken stopping)
     {

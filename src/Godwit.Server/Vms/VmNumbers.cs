@@ -12,6 +12,7 @@ public sealed class VmNumbers(IRandomness randomness)
 
     public VmId VmId() => new($"vm-{randomness.NextHex(6)}");
     public MoveId MoveId() => new($"mv-{randomness.NextHex(6)}");
+    public string RecommendationId() => $"rm-{randomness.NextHex(6)}";
     public string DrainId() => $"dr-{randomness.NextHex(6)}";
     public string OperationId() => $"op-{randomness.NextHex(6)}";
 

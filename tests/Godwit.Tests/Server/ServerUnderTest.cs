@@ -36,9 +36,11 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public string SocketPath => Path.Combine(_directory, "server.sock");
 
     /// <param name="hosts">Already added.</param>
-    public static async Task<ServerUnderTest> StartAsync(params string[] hosts)
+    public static Task<ServerUnderTest> StartAsync(params string[] hosts) => StartAtAsync(TimeProvider.System, hosts);
+
+    public static async Task<ServerUnderTest> StartAtAsync(TimeProvider time, params string[] hosts)
     {
-        var server = new ServerUnderTest();
+        var server = new ServerUnderTest { _time = time };
         await server.StartAgainAsync();
         foreach (var host in hosts) await server.OkAsync<HostView>("POST", "hosts", new { name = host, endpoint = $"{host}:7443" });
         return server;
