@@ -27,7 +27,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 {
     /// <summary>Bytes must flow; a link that is silent this long is given up (reliability 2.5).</summary>
     private static readonly TimeSpan StallMax = TimeSpan.FromSeconds(15);
-    /// <summary>With nothing on the way QEMU itself is silent: it may look through the dirty pages of a large guest, or want a processor.</summary>
+    /// <summary>With nothing on the way QEMU itself is silent: it looks through a large guest's pages, or wants a processor.</summary>
     private static readonly TimeSpan NothingSentMax = TimeSpan.FromSeconds(60);
     /// <summary>Word to the target that no token comes; the guest does not wait for it longer than this.</summary>
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);

@@ -50,7 +50,8 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
 
     /// <summary>
     /// Shuts the guest down; then the source leaves it under the new epoch, and carries out no order of an older one that is
-    /// still on its way. It refuses where a QEMU is there after all: of a start whose answer was lost. Then, and only then, the target owns it.
+    /// still on its way. It refuses where a QEMU is there after all, of a start whose answer was lost. Then, and only then, the
+    /// target owns it.
     /// </summary>
     private async Task<Vm> LeaveAsync(Vm vm, CancellationToken stop, CancellationToken serverStopping)
     {
@@ -60,7 +61,8 @@ internal sealed class MoveCold(Func<HostId, IHostAgent> agents, IMigrationJourna
         try { await source.ForgetVmAsync(vm.Spec.Id, next, serverStopping); }
         catch (Exception unheard) when (unheard is not (RefusedException or OperationCanceledException))
         {
-            await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Source, next, VmState.Stopped); // It may have left: this epoch is used up.
+            // It may have left: this epoch is used up.
+            await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Source, next, VmState.Stopped);
             throw;
         }
         await journal.RecordOwnerAsync(vm.Spec.Id, story.Move.Target, next, VmState.Stopped);

@@ -55,7 +55,8 @@ public sealed class BalancerRulesTests
         PlannedMove[] moves = [Relief, Move("db", MoveGoal.Relieve), Move("late", MoveGoal.Relieve) with { Wave = 2 }];
         var settings = new BalancerSettings { Mode = BalanceMode.Automatic, MovesAtOnceMax = 1 };
         Assert.Equal([Act.Begin, Act.Wait, Act.Wait], Decide(settings, Seen(moves), moves).Select(a => a.Act));
-        Assert.All(BalancerRules.Decide(settings, Plan(moves), Seen(moves), _ => 100, underWay: 1, None), a => Assert.Equal(Act.Wait, a.Act));
+        Assert.All(BalancerRules.Decide(settings, Plan(moves), Seen(moves), _ => 100, underWay: 1, None),
+            a => Assert.Equal(Act.Wait, a.Act));
     }
 
     [Fact]
