@@ -30,12 +30,19 @@ internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider 
         {
             if (before is { } recent && last is not null && time.GetElapsedTime(recent.Timestamp) < SpanMin) return last;
             var now = await ReadAsync(links, cancel);
-            last = Compare(before, now);
+            last = OfThisHost(Compare(before, now));
             before = now;
             return last;
         }
         finally { one.Release(); }
     }
+
+    /// <summary>A machine that is several hosts has counters for all of them together.</summary>
+    private HostLoad OfThisHost(HostLoad load) => !machines.Layout.SharesMachine ? load : load with
+    {
+        CpuCores = load.Vms.Sum(vm => vm.CpuCores), StealCores = 0, CpuPressure = null, MemoryPressure = null,
+        MemoryUsedBytes = load.Vms.Sum(vm => vm.MemoryTouchedBytes),
+    };
 
     private HostLoad Compare(Reading? before, Reading now)
     {

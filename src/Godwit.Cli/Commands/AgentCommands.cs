@@ -28,6 +28,9 @@ internal sealed class AgentCommands(Verbs verbs)
     private readonly Option<string[]> qemus = new("--qemu")
     { Description = "A QEMU binary; again for more. The first is used by default.", HelpName = "PATH" };
 
+    private readonly Option<bool> shared = new("--shares-machine")
+    { Description = "Other hosts of the cluster run on this machine: a lab.", Hidden = true };
+
     public static Command Build(Verbs verbs) => new AgentCommands(verbs).Agent();
 
     private Command Agent()
@@ -38,7 +41,7 @@ internal sealed class AgentCommands(Verbs verbs)
             CoreDumps.Refuse();
             await AgentApp.RunAsync(Options(parsed), cancel);
             return ExitCode.All;
-        }, identity, listen, link, state, run, pools, qemus);
+        }, identity, listen, link, state, run, pools, qemus, shared);
         agent.Subcommands.Add(Join());
         return agent;
     }
@@ -63,7 +66,7 @@ internal sealed class AgentCommands(Verbs verbs)
                 await JoinAsync(session, options, parsed.GetValue(token)!, place, parsed.GetValue(name)!, parsed.GetValue(address), cancel);
                 await AgentApp.RunAsync(options, cancel);
                 return ExitCode.All;
-            }, token, server, name, address, identity, listen, link, state, run, pools, qemus);
+            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared);
     }
 
     private static async Task JoinAsync(Session session, AgentOptions options, string text, ServerAddress place, string name,
@@ -87,6 +90,7 @@ internal sealed class AgentCommands(Verbs verbs)
         {
             StateDirectory = parsed.GetValue(state)!, RunDirectory = parsed.GetValue(run)!,
             Pools = ServiceCommands.Places(parsed.GetValue(pools)), QemuPaths = ServiceCommands.Qemus(parsed.GetValue(qemus)),
+            SharesMachine = parsed.GetValue(shared),
         };
         return new AgentOptions(parsed.GetValue(listen)!, parsed.GetValue(link)!,
             parsed.GetValue(identity)?.FullName ?? Path.Combine(layout.StateDirectory, HostIdentity.FileName), layout);

@@ -143,7 +143,7 @@ public sealed class LabCluster : IAsyncDisposable
             ["agent", "--identity", identity, "--listen", $"{host.ManagementAddress}:{AgentPort}",
                 "--link", $"{host.MigrationAddress}:{LinkPort}", "--state", Path.Combine(host.DataDirectory, "state"),
                 "--run", host.RunDirectory, "--pool", $"{SharedPoolName}={Plan.SharedPool}",
-                "--pool", $"{LocalPoolName}={host.LocalPool}", .. qemus],
+                "--pool", $"{LocalPoolName}={host.LocalPool}", "--shares-machine", .. qemus],
             Path.Combine(host.DataDirectory, "agent.log"));
         await agent.StartAsync(cancel, _options.AgentSettings);
         return agent;

@@ -28,9 +28,9 @@ public sealed class FencingTests(ITestOutputHelper output) : IAsyncLifetime
         var plan = LabPlan.Of($"{tag[..Math.Min(tag.Length, 7)]}h", 2);
         cluster = await LabCluster.StartAsync(plan, new LabOptions
         {
-            ServerArguments = ["--fence-hooks", HooksOf(plan), "--ha-after", "20"],
+            ServerArguments = ["--fence-hooks", LabHook.DirectoryOf(plan), "--ha-after", "20"],
         }, default);
-        WriteHook(plan);
+        LabHook.Write(plan);
     }
 
     public async Task DisposeAsync()
@@ -42,7 +42,7 @@ public sealed class FencingTests(ITestOutputHelper output) : IAsyncLifetime
     public async Task A_silent_host_is_turned_off_by_its_hook_and_its_guest_boots_elsewhere_and_nowhere_twice()
     {
         var (api, host1) = (cluster!.Api, new HostId("host1"));
-        await api.SetHostAsync("host1", new HostSettingsRequest("lab"), default);
+        await api.SetHostAsync("host1", new HostSettingsRequest(LabHook.Name), default);
         var vm = await api.CreateVmAsync(new CreateVmRequest(VmName)
         {
             Template = LabCluster.TemplateName, Host = "host1", MemoryBytes = 128L << 20, Start = true, Ha = true,
@@ -76,28 +76,6 @@ public sealed class FencingTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.True(move.End == MoveEnd.Done, $"{move.End}: {move.Reason}");
         Assert.Equal(after.BootId, (await cluster.Guests.WaitUntilUpAsync(LabCluster.AddressOf(vm), FaultLab.WaitMax)).BootId);
         Assert.Equal(host1, (await api.VmAsync(VmName, default)).Owner);
-    }
-
-    private static string HooksOf(LabPlan plan) => Path.Combine(plan.DataDirectory, "fence.d");
-
-    /// <summary>Ends what is in the host's namespace, looks whether it is gone, and says 0 only then.</summary>
-    private static void WriteHook(LabPlan plan)
-    {
-        const UnixFileMode owners = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        Directory.CreateDirectory(HooksOf(plan), owners);
-        var hook = Path.Combine(HooksOf(plan), "lab");
-        File.WriteAllText(hook, $$"""
-            #!/bin/sh
-            for try in 1 2 3 4 5 6 7 8 9 10; do
-              pids=$(ip netns pids "gw{{plan.Tag}}-$1") || exit 2
-              [ -z "$pids" ] && echo "nothing is left in gw{{plan.Tag}}-$1" && exit 0
-              kill -9 $pids
-              sleep 0.2
-            done
-            exit 1
-
-            """);
-        File.SetUnixFileMode(hook, owners);
     }
 
     /// <summary>QEMU processes of one host, found by its directory on their command lines.</summary>
