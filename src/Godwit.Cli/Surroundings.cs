@@ -23,6 +23,9 @@ internal sealed record Surroundings
         return Console.In.ReadLine();
     };
 
+    /// <summary>Runs a person's line for a host, and returns its exit code.</summary>
+    public Func<string, string, CancellationToken, Task<int>> RunCommand { get; init; } = Upgrade.PersonsCommand.RunAsync;
+
     public static Surroundings OfThisProcess()
     {
         var isTerminal = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "dumb");
@@ -51,6 +54,7 @@ internal sealed class Session(Surroundings around, bool json) : IDisposable
     public RemoteSettings Remote => around.Remote;
     public Func<string, string?> ReadSecret => around.ReadSecret;
     public Func<string, string?> ReadLine => around.ReadLine;
+    public Func<string, string, CancellationToken, Task<int>> RunCommand => around.RunCommand;
 
     /// <summary>The same screen, another server.</summary>
     public Session At(ServerAddress server) => new(around with { Server = server }, json);

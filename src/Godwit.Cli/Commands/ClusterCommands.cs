@@ -24,6 +24,7 @@ internal static class ClusterCommands
         return Verbs.Group("cluster", "The cluster as a whole.",
             BalanceCommands.Balance(verbs),
             BalancerCommands.Build(verbs),
+            UpgradeCommands.Build(verbs),
             verbs.Verb("check", "Compare the store with the hosts: orphans, leaks, what is frozen.", async (session, parsed, cancel) =>
             {
                 var vm = parsed.GetValue(adopt);

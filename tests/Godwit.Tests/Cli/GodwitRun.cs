@@ -20,7 +20,7 @@ internal sealed record GodwitRun(int ExitCode, string Output, string Error)
 
     public static async Task<GodwitRun> OfAsync(
         ServerAddress server, string line, bool isTerminal, CancellationToken cancel, RemoteSettings? remote = null, string? secret = null,
-        StringWriter? error = null)
+        StringWriter? error = null, Func<string, string, CancellationToken, Task<int>>? runCommand = null)
     {
         var output = new StringWriter();
         error ??= new StringWriter();
@@ -29,9 +29,12 @@ internal sealed record GodwitRun(int ExitCode, string Output, string Error)
             Output = TextWriter.Synchronized(output), Error = TextWriter.Synchronized(error),
             IsTerminal = isTerminal, Width = 120, Server = server,
             Time = remote is null ? new StandingClock() : TimeProvider.System, // Certificates are of today.
+            RunCommand = runCommand ?? ((_, _, _) => throw new InvalidOperationException("nothing is to be run")),
             Remote = remote ?? RemoteSettings.Of(_ => null), ReadSecret = _ => secret,
         };
-        var code = await CommandTree.RunAsync(around, line.Split(' ', StringSplitOptions.RemoveEmptyEntries), cancel);
+        // A word in quotes is one word, spaces and all.
+        var words = line.Split('"').SelectMany((part, n) => n % 2 == 1 ? [part] : part.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        var code = await CommandTree.RunAsync(around, [.. words], cancel);
         return new GodwitRun(code, output.ToString(), error.ToString());
     }
 
