@@ -65,6 +65,8 @@ public sealed class ControlPlane
         Loads = new LoadWatch(Stores, Agents, pace, time, logs.CreateLogger<LoadWatch>());
         Balance = new BalanceVerbs(Stores, Loads, pace, time);
         Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
+        Spare = new SpareRoom(Stores, Balance);
+        Vms.SpareRoom = Spare.WhyNotAsync;
         BalancerVerbs = new BalancerVerbs(Stores, Balancer, Vms, time);
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
@@ -72,6 +74,7 @@ public sealed class ControlPlane
         Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
         Watcher.Answered += Settling.HearAsync;
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
+        Checks.SpareRoom = Spare.CheckAsync;
         var fence = fencing?.Fence ?? new NoFence();
         Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence, Agents,
             new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
@@ -102,6 +105,7 @@ public sealed class ControlPlane
     public LoadWatch Loads { get; }
     public BalanceVerbs Balance { get; }
     public Balancer Balancer { get; }
+    public SpareRoom Spare { get; }
     public BalancerVerbs BalancerVerbs { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }

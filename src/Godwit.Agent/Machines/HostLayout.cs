@@ -10,7 +10,7 @@ public sealed record HostLayout
     public required IReadOnlyDictionary<string, PoolPlace> Pools { get; init; }
     /// <summary>Absolute paths; the first is used where nobody asks for another.</summary>
     public required IReadOnlyList<string> QemuPaths { get; init; }
-    /// <summary>Other hosts of the cluster are on this machine, as in a lab: of its load only what the VMs here take is this host's.</summary>
+    /// <summary>Other hosts of the cluster are on this machine (a lab): of its load only what the VMs here take is this one's.</summary>
     public bool SharesMachine { get; init; }
 }
 

@@ -66,6 +66,8 @@ internal static class BalancerCommands
         var copy = new Option<double?>("--max-copy") { Description = "Partial mode asks where a copy takes longer.", HelpName = "SECONDS" };
         var busy = new Option<double?>("--busy-above")
         { Description = "Guests of a host are taken to wait where it is loaded above so much.", HelpName = "PERCENT" };
+        var spare = new Option<int?>("--spare-hosts")
+        { Description = "So many hosts may die together and every VM marked ha has a place; what breaks that is not started.", HelpName = "N" };
         return verbs.Verb("set", "Set its mode, for the cluster or one VM, and its limits.", async (session, parsed, cancel) =>
         {
             var word = parsed.GetValue(mode);
@@ -82,8 +84,9 @@ internal static class BalancerCommands
             if (word == LikeCluster)
                 throw new ApiException(new ApiError("bad-mode", "'cluster' is a VM's mode") { Next = "add --vm VM, or name a mode" });
             return Tell(session, await session.Api.SetBalancerAsync(new BalancerWish(wished, parsed.GetValue(minGain),
-                parsed.GetValue(level), parsed.GetValue(atOnce), parsed.GetValue(copy), parsed.GetValue(busy) / 100), cancel));
-        }, mode, vm, minGain, level, atOnce, copy, busy);
+                parsed.GetValue(level), parsed.GetValue(atOnce), parsed.GetValue(copy), parsed.GetValue(busy) / 100,
+                parsed.GetValue(spare)), cancel));
+        }, mode, vm, minGain, level, atOnce, copy, busy, spare);
     }
 
     private static Command Answer(Verbs verbs, string answer, string description, Func<Recommendation, string> sentence)
@@ -104,6 +107,7 @@ internal static class BalancerCommands
                 + $"hosts are busy above {(settings.BusyAbove * 100).ToString("0", CultureInfo.InvariantCulture)} %; "
                 + $"{Words.Counted(settings.MovesAtOnceMax, "move")} at the same time; "
                 + $"partial takes copies up to {Seconds(settings.MaxCopySeconds)}"
+                + (settings.SpareHosts > 0 ? $"; room for {Words.Counted(settings.SpareHosts, "host")} that die" : "")
                 + (settings.LevelsToo ? "." : "; it only relieves."));
             if (settings.PausedBecause is { } why)
                 session.Screen.Line($"It moves nothing by itself: {why}. 'godwit cluster balancer resume' lets it go on.", Tone.Warn);

@@ -1,5 +1,6 @@
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 
@@ -16,6 +17,8 @@ public sealed record StoreWords
     public IReadOnlyList<Migration.Migration> Doubtful { get; init; } = [];
     /// <summary>One sentence for each break of the audit's chain; empty: whole, or not looked at.</summary>
     public IReadOnlyList<string> AuditProblems { get; init; } = [];
+    /// <summary>Whether what is to be restarted has a place if hosts die; null: not looked at.</summary>
+    public SpareVerdict? Spare { get; init; }
 }
 
 public sealed record ReservedRoom(string Operation, VmId Vm, HostId Host, long Bytes);
@@ -41,6 +44,10 @@ public static class CheckRules
         foreach (var host in hosts.Where(h => h.Inventory is not null)) found.AddRange(OfHost(host, names, NameOf));
         found.AddRange(Unnamed(store, hosts));
         found.AddRange(OfStore(store, NameOf));
+        found.AddRange((store.Spare?.Gaps ?? []).Select(gap => new Finding("ha-no-spare", null, string.Join("+", gap.Lost),
+            $"if {string.Join(" and ", gap.Lost)} died, {string.Join(", ", gap.Homeless.Take(5))}"
+            + $"{(gap.Homeless.Count > 5 ? $" and {gap.Homeless.Count - 5} more" : "")} could not be started again: {gap.Why}",
+            "add memory or a host, stop something, or mark fewer VMs ha")));
         return found;
     }
 

@@ -51,6 +51,12 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, BalancerPace pa
         return PlacementCheck.Rate(view, ClusterPicture.VmOf(vm, now) with { IsPinned = false });
     }
 
+    /// <summary>The cluster as it is now, by the policy.</summary>
+    internal async Task<PlacementView> PictureAsync() => ClusterPicture.Of(await LookAsync(), new PlacementPolicy());
+
+    /// <summary>The VM as it would count on that host.</summary>
+    internal async Task<PlacementVm> AsIfOnAsync(Vm vm, HostId host) => ClusterPicture.VmOf(vm, await LookAsync()) with { Host = host };
+
     private async Task<ClusterSnapshot> LookAsync()
     {
         var held = (await stores.Operations.UnfinishedAsync()).Select(o => o.Vm)

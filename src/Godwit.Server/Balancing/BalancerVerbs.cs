@@ -11,7 +11,7 @@ public sealed class BalancerVerbs(Stores stores, Balancer balancer, VmVerbs vms,
     private const int HistoryMax = 200;
     private const double GainRatioMax = 1_000, CopySecondsMax = 24 * 3600;
     private const double BusyMin = 0.05, BusyMax = 0.95;
-    private const int AtOnceMax = 100;
+    private const int AtOnceMax = 100, SpareHostsMax = 4;
 
     public async Task<BalancerView> ShowAsync()
     {
@@ -27,7 +27,7 @@ public sealed class BalancerVerbs(Stores stores, Balancer balancer, VmVerbs vms,
             s => s with
             {
                 Mode = wish.Mode ?? s.Mode, MinGainRatio = wish.MinGainRatio ?? s.MinGainRatio, LevelsToo = wish.LevelsToo ?? s.LevelsToo,
-                BusyAbove = wish.BusyAbove ?? s.BusyAbove,
+                BusyAbove = wish.BusyAbove ?? s.BusyAbove, SpareHosts = wish.SpareHosts ?? s.SpareHosts,
                 MovesAtOnceMax = wish.MovesAtOnceMax ?? s.MovesAtOnceMax, MaxCopySeconds = wish.MaxCopySeconds ?? s.MaxCopySeconds,
                 PausedBecause = wish.Resume ? null : s.PausedBecause, ResumedAt = wish.Resume ? time.GetUtcNow() : s.ResumedAt,
             },
@@ -72,6 +72,8 @@ public sealed class BalancerVerbs(Stores stores, Balancer balancer, VmVerbs vms,
             reasons.Add(new("bad-min-gain", $"a gain of {ratio} times the cost", $"1 to {GainRatioMax} are possible"));
         if (wish.BusyAbove is { } busy && !(busy is >= BusyMin and <= BusyMax))
             reasons.Add(new("bad-busy-above", $"busy above {busy * 100:0.#} %", $"{BusyMin * 100:0} to {BusyMax * 100:0} % are possible"));
+        if (wish.SpareHosts is < 0 or > SpareHostsMax)
+            reasons.Add(new("bad-spare-hosts", $"{wish.SpareHosts} spare hosts", $"0 to {SpareHostsMax} are possible"));
         if (wish.MovesAtOnceMax is < 1 or > AtOnceMax)
             reasons.Add(new("bad-moves-at-once", $"{wish.MovesAtOnceMax} moves at once", $"1 to {AtOnceMax} are possible"));
         if (wish.MaxCopySeconds is { } copy && !(copy is >= 1 and <= CopySecondsMax))
@@ -84,7 +86,7 @@ public sealed class BalancerVerbs(Stores stores, Balancer balancer, VmVerbs vms,
 /// <param name="Resume">It may move by itself again, after it had paused itself.</param>
 public sealed record BalancerWish(
     BalanceMode? Mode = null, double? MinGainRatio = null, bool? LevelsToo = null, int? MovesAtOnceMax = null,
-    double? MaxCopySeconds = null, double? BusyAbove = null, bool Resume = false);
+    double? MaxCopySeconds = null, double? BusyAbove = null, int? SpareHosts = null, bool Resume = false);
 
 /// <summary>POST /balancer/vms/{vm}.</summary>
 /// <param name="Mode">Null: as the cluster's.</param>

@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Checking;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Ports;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
@@ -31,6 +32,9 @@ public sealed class ClusterChecker(
     private readonly ConcurrentDictionary<(string Code, HostId? Host, string Thing), bool> _told = new();
 
     private readonly SemaphoreSlim _one = new(1, 1);
+
+    /// <summary>Whether VMs marked <c>ha</c> have a place if hosts die; null: not looked at.</summary>
+    public Func<CancellationToken, Task<SpareVerdict>>? SpareRoom { private get; set; }
 
     /// <summary>Looks every 5 minutes. What is still so at the next look is told once, as an event; nothing is done about it.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -86,7 +90,8 @@ public sealed class ClusterChecker(
         var said = await Questioning.AskAsync(
             [.. hosts.Select(h => (h.Id, h.Endpoint))], agents.Of, leaksOnly: !whole, [], tries: 1, time, cancel);
         // The store is read after the hosts: what began meanwhile is known there.
-        var found = CheckRules.Findings(await WordsAsync(auditProblems), said);
+        var words = await WordsAsync(auditProblems) with { Spare = SpareRoom is null ? null : await SpareRoom(cancel) };
+        var found = CheckRules.Findings(words, said);
         var now = time.GetUtcNow();
         var keys = found.Select(KeyOf).ToHashSet();
         foreach (var gone in _since.Keys.Where(k => !keys.Contains(k)).ToList())

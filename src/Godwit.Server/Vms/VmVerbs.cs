@@ -14,6 +14,9 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
     /// <summary>With 10,000 VMs the chance that one draw is taken is 1 in 1,600 (MAC): sixteen in a row is a bug.</summary>
     private const int DrawsMax = 16;
 
+    /// <summary>Admission: null, or why this VM may not start on that host. Null: everything may.</summary>
+    public Func<Vm, HostId, CancellationToken, Task<Refusal?>>? SpareRoom { private get; set; }
+
     public async Task<Operation> CreateAsync(CreateVmRequest wish, string? requestKey, CancellationToken leave)
     {
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
@@ -24,6 +27,7 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
         for (var draw = 0; draw < DrawsMax; draw++)
         {
             var vm = new VmDraft(rooms, template, numbers, time.GetUtcNow()).Make(wish);
+            if (wish.Start) await AdmitAsync(vm, leave);
             var operation = Make(OperationKind.Create, vm) with { ThenStart = wish.Start };
             if (await stores.Operations.BeginCreateAsync(operation, vm, requestKey) is { } begun)
                 return await EndedAsync(begun, leave);
@@ -37,6 +41,8 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { HasEnded: true } earlier)
             return earlier;
         var vm = await FindAsync(vmName);
+        if (kind is OperationKind.Start or OperationKind.Resume && vm.State is not (VmState.Running or VmState.Paused))
+            await AdmitAsync(vm, leave);
         var wished = with(Make(kind, vm));
         var begun = await stores.Operations.BeginAsync(wished, requestKey);
         var holder = (begun as Begun.Busy)?.Holder ?? (begun as Begun.Earlier)?.Operation;
@@ -50,6 +56,11 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
             begun = new Begun.Earlier(holder);
         }
         return await EndedAsync(begun, leave);
+    }
+
+    private async Task AdmitAsync(Vm vm, CancellationToken leave)
+    {
+        if (SpareRoom is not null && await SpareRoom(vm, vm.Owner, leave) is { } full) throw new RefusedException([full]);
     }
 
     public async Task<Vm> FindAsync(string nameOrId) => await stores.Vms.FindAsync(nameOrId)

@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
+using Godwit.Core.Checking;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Server.Api;
@@ -141,4 +142,36 @@ public sealed class BalancerTests : IAsyncLifetime
     }
 
     private async Task<string> OwnerAsync(string vm) => (await server.OkAsync<VmView>("GET", $"vms/{vm}")).Owner.Value;
+}
+
+/// <summary>Room for the VMs of hosts that die: told where it is missing, kept where it is asked for.</summary>
+public sealed class SpareRoomTests
+{
+    [Fact]
+    public async Task A_vm_that_would_take_the_last_room_for_restarts_is_not_started_and_without_the_wish_it_is()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var offered = (await server.OkAsync<HostView>("GET", "hosts/h1")).MemoryOfferedBytes;
+        await server.OkAsync<BalancerSettings>("POST", "balancer", new BalancerWish(SpareHosts: 1));
+        await CreateAsync("a", "h1", offered / 2, ha: true);
+
+        var refused = await server.ProblemAsync("POST", "vms", Wish("b", "h2", offered / 2, ha: false));
+        Assert.Equal("ha-no-spare", refused.Code);
+        Assert.Contains("a could not be started again if h1 died", refused.Cause, StringComparison.Ordinal);
+        await CreateAsync("c", "h2", offered / 8, ha: true);
+        Assert.DoesNotContain(await FindingsAsync(), f => f.Code == "ha-no-spare");
+
+        await server.OkAsync<BalancerSettings>("POST", "balancer", new BalancerWish(SpareHosts: 0));
+        await CreateAsync("b", "h2", offered / 2, ha: false);
+        var gap = Assert.Single(await FindingsAsync(), f => f.Code == "ha-no-spare"); // Told all the same.
+        Assert.Equal("h1", gap.Thing);
+
+        Task<VmView> CreateAsync(string name, string host, long bytes, bool ha) =>
+            server.OkAsync<VmView>("POST", "vms", Wish(name, host, bytes, ha));
+        async Task<IReadOnlyList<Finding>> FindingsAsync() =>
+            await server.Control.Checks.CheckAsync(repair: false, null, CancellationToken.None);
+    }
+
+    private static CreateVmRequest Wish(string name, string host, long bytes, bool ha) =>
+        new(name) { Host = host, MemoryBytes = bytes >> 20 << 20, Start = true, Ha = ha };
 }

@@ -27,6 +27,11 @@ public sealed record BalancerSettings
     public bool LevelsToo { get; init; } = true;
     /// <summary>Load share of a host (0 to 1) above which its guests are taken to wait for each other.</summary>
     public double BusyAbove { get; init; } = 0.7;
+    /// <summary>
+    /// So many hosts may die together, and every VM marked <c>ha</c> still has a place: what would break that is not started, and no
+    /// host is switched off. 0 asks for none.
+    /// </summary>
+    public int SpareHosts { get; init; }
     /// <summary>Moves of the balancer that go on at the same time, in the whole cluster.</summary>
     public int MovesAtOnceMax { get; init; } = 2;
     /// <summary>Partial: a copy that takes longer is asked for.</summary>
