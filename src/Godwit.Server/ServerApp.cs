@@ -37,6 +37,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public string FenceHooks { get; init; } = CommandFence.DirectoryDefault;
     /// <summary>How long a host is silent before its fence is tried for VMs marked <c>ha</c>; null: the default.</summary>
     public TimeSpan? HaAfter { get; init; }
+    /// <summary>How long a host that is fenced by its watchdog goes on without a server; null: the default.</summary>
+    public TimeSpan? WatchdogLease { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -102,7 +104,7 @@ public sealed class ServerApp : IAsyncDisposable
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>(), identity,
                 new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk),
-                new FenceSettings(Fence(options, ports), options.HaAfter));
+                new FenceSettings(Fence(options, ports), options.HaAfter, options.WatchdogLease));
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;

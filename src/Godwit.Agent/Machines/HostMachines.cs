@@ -34,6 +34,8 @@ public sealed partial class HostMachines(
     internal TimeProvider Time { get; } = time;
     internal ILogger Log { get; } = log;
     internal SafetyRules Rules { get; init; } = SafetyRules.All;
+    /// <summary>Null where a QEMU may be started on this host now; else why not.</summary>
+    internal Func<Refusal?> WhyNoGuest { get; init; } = () => null;
 
     /// <summary>All VMs this host has a record of, also those it owns no longer; by id.</summary>
     public IReadOnlyList<Machine> All
@@ -235,6 +237,7 @@ public sealed partial class HostMachines(
         Machine machine, bool incoming, IncomingWish wish, CancellationToken cancel)
     {
         Check(wish);
+        if (WhyNoGuest() is { } refusal) throw new RefusedException([refusal]);
         // Recorded before the process is there: what a crash leaves between here and the next line is found by number.
         await ChangeAsync(machine, r => r with { LastIncarnation = NextIncarnation(r) });
         var incarnation = machine.Record.LastIncarnation;
