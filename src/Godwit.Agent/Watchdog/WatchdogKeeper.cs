@@ -210,7 +210,7 @@ public sealed partial class WatchdogKeeper(
 
     [LoggerMessage(LogLevel.Information, "{Device} ({Identity}) is armed: without a lease of the server this host is reset within {Seconds} s")]
     private static partial void Armed(ILogger log, string device, string identity, double seconds);
-    [LoggerMessage(LogLevel.Critical, "The server's lease has run out: without a new one this host is reset within {Seconds} s")]
+    [LoggerMessage(LogLevel.Error, "The server's lease has run out: without a new one this host is reset within {Seconds} s")]
     private static partial void Lapsed(ILogger log, double seconds);
     [LoggerMessage(LogLevel.Information, "Arming {Arming} of the watchdog is let go")]
     private static partial void ReleasedNow(ILogger log, string arming);
