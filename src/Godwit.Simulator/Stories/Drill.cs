@@ -39,7 +39,7 @@ internal sealed record Drill(string Sign, Fault Fault, double SecondsMin = 0)
         // Grants that come late, to hosts that are not heard: the shortest timeout leaves the least room for a lease that is too long.
         SafetyRule.LeaseFromAsking => knobs with
         {
-            Without = rule, IsFocused = false, Ha = true, Hosts = 5, Vms = 8, LateRenewals = 0.4, SilenceMin = TimeSpan.FromSeconds(15),
+            Without = rule, IsFocused = false, Ha = true, Hosts = 4, Vms = 5, LateRenewals = 0.5, SilenceMin = TimeSpan.FromSeconds(15),
             WatchdogTimeout = TimeSpan.FromSeconds(5), WatchdogLease = TimeSpan.FromSeconds(30),
             Drill = new Drill("", Fault.HostUnheard, SecondsMin: 60),
         },

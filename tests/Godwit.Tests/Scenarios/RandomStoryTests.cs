@@ -61,4 +61,24 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
         Assert.True(counts.Faults > SilentStories, $"too little happened: {counts}");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }
+
+    [Fact]
+    public void No_promise_is_broken_while_hosts_are_reset_by_their_own_watchdogs()
+    {
+        var (counts, broken, resets) = (new RunCounts(), new List<string>(), 0);
+        for (ulong seed = 1; seed <= SilentStories; seed++)
+        {
+            try
+            {
+                RandomStory.Run(seed, counts, line => resets += line.Contains("the watchdog resets", StringComparison.Ordinal) ? 1 : 0,
+                    WorldKnobs.Watched(seed));
+            }
+            catch (SimFailedException failure) { broken.Add(failure.Message); }
+        }
+        output.WriteLine($"{SilentStories} stories of watchdogs, {resets} resets, {counts}, {broken.Count} violations");
+        TestFigures.Write("watchdogs",
+            $"watched-stories {SilentStories}", $"watched-resets {resets}", $"watched-violations {broken.Count}");
+        Assert.True(resets >= SilentStories / 2, $"too few hosts were reset: {resets}");
+        Assert.True(broken.Count == 0, string.Join("\n\n", broken));
+    }
 }
