@@ -63,6 +63,7 @@ public sealed partial class HostMachines(
         VmSpec spec, Epoch epoch, IncomingWish wish, CancellationToken cancel)
     {
         VmSpecRules.Check(spec);
+        DemandGuestMayBegin();
         var machine = await FindOrMakeAsync(new OwnerRecord
         {
             Spec = spec, Epoch = new Epoch(epoch.Value - 1), IsOwner = false, Wanted = wish.Wanted,
@@ -232,12 +233,18 @@ public sealed partial class HostMachines(
         finally { machine.RecordOrder.Release(); }
     }
 
+    /// <summary>Asked before anything is written down, and once more beside the launch.</summary>
+    internal void DemandGuestMayBegin()
+    {
+        if (WhyNoGuest() is { } refusal) throw new RefusedException([refusal]);
+    }
+
     /// <summary>A QEMU with its taps, recorded, watched, its vCPUs stopped. Nothing is left behind if it fails.</summary>
     internal async Task<QemuInstance> LaunchAsync(
         Machine machine, bool incoming, IncomingWish wish, CancellationToken cancel)
     {
         Check(wish);
-        if (WhyNoGuest() is { } refusal) throw new RefusedException([refusal]);
+        DemandGuestMayBegin();
         // Recorded before the process is there: what a crash leaves between here and the next line is found by number.
         await ChangeAsync(machine, r => r with { LastIncarnation = NextIncarnation(r) });
         var incarnation = machine.Record.LastIncarnation;

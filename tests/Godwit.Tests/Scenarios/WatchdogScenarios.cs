@@ -106,8 +106,8 @@ public sealed class WatchdogScenarios
         world.Net.Cut("server", "host1");
         await world.SleepAsync(50);
         world.Server.Kill();
-        await world.Server.StartAsync();
         var since = world.Loop.Now;
+        await world.Server.StartAsync();
         await world.Loop.Until(() => RunsElsewhere(world, "web"));
         Assert.True((world.Loop.Now - since).TotalSeconds >= 55, $"{world.Loop.Now - since}");
     }, Three);

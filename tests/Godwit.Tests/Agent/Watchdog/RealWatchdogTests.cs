@@ -25,7 +25,7 @@ public sealed class RealWatchdogTests : IDisposable
         Assert.True(watchdog.TryStop());
         Assert.False(watchdog.Runs);
         Assert.Throws<IOException>(watchdog.Pet);
-        Assert.Equal("timeout 30\n1\n1\nV\n", await ReadAsync(reader, 15));
+        Assert.Equal("timeout 30\n1\n1\nV\n", await ReadAsync(reader, 17));
     }
 
     [Fact]
