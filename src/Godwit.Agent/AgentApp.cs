@@ -54,6 +54,9 @@ public static class AgentApp
         await agent.StartAsync(notes, stopping);
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         await app.RunAsync(stopping);
+        if (agent.Watchdog is { IsArmed: true } armed)
+            app.Logger.LogWarning("{Device} stays armed: an agent must be back within {Seconds} s, or this host is reset. To stop one for "
+                + "longer, first: godwit host set HOST --fence none", armed.Device, armed.TimeoutSeconds);
     }
 
     private static async Task KeepConsoleLogsShortAsync(HostAgent agent, ILogger log, CancellationToken stopping)

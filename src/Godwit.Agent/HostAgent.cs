@@ -99,6 +99,9 @@ public sealed class HostAgent : IHostAgent
         _ = moves.AcceptLinksAsync(link, stopping);
     }
 
+    /// <summary>Null where this host has none.</summary>
+    public WatchdogFacts? Watchdog => watchdog.Facts;
+
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
 

@@ -60,6 +60,7 @@ public sealed partial class WatchdogKeeper(
 
     public async Task<LeaseAnswer> RenewAsync(LeaseGrant? grant, CancellationToken cancel)
     {
+        if (grant is not null) Check(grant);
         await one.WaitAsync(cancel);
         try
         {
@@ -87,6 +88,14 @@ public sealed partial class WatchdogKeeper(
             if (device is not null) KeepFree(device);
         }
         finally { one.Release(); }
+    }
+
+    private static void Check(LeaseGrant grant)
+    {
+        if (grant.Arming is { Length: 0 or > 64 } || grant.LeaseSeconds < 1 || grant.LeaseSeconds > WatchdogRules.LeaseMax.TotalSeconds
+            || grant.TimeoutSeconds < WatchdogRules.TimeoutMin.TotalSeconds || grant.TimeoutSeconds > WatchdogRules.TimeoutMax.TotalSeconds)
+            throw new RefusedException("bad-lease", "the lease or the timeout that was granted is not one an agent takes",
+                "run server and agents of the same version");
     }
 
     /// <summary>When its ticket was answered; null for one that is unknown or used. Older ones are void with it.</summary>

@@ -20,8 +20,7 @@ internal static class HostFenceCommands
         };
         return verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
         {
-            var hook = parsed.GetValue(fence) is var named and not "none" ? named : null;
-            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(hook), cancel);
+            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(parsed.GetValue(fence)!), cancel);
             if (session.Screen.IsJson) session.Screen.Document(host);
             session.Screen.Line(host.Fence switch
             {

@@ -72,6 +72,7 @@ public sealed class FencingApiTests
         Assert.Equal(("watchdog", null), (set.Fence, set.Watchdog));
         Assert.Equal("watchdog-not-armed", (await server.ProblemAsync("POST", "hosts/h1/recover")).Code);
         Assert.Equal("watchdog-not-armed", (await server.ProblemAsync("POST", "hosts/h1/fence")).Code);
+        Assert.Null((await server.OkAsync<HostView>("POST", "hosts/h1/settings", new { fence = "none" })).Fence);
         Assert.Equal(new HostId("h1"), (await VmAsync(server)).Owner);
     }
 

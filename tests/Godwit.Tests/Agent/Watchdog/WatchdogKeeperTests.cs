@@ -144,6 +144,17 @@ public sealed class WatchdogKeeperTests
         Assert.Null(without.WhyNoGuest);
     }
 
+    [Theory]
+    [InlineData("", 60, 30), InlineData("wd-1", 0, 30), InlineData("wd-1", 3601, 30), InlineData("wd-1", 60, 4), InlineData("wd-1", 60, 301)]
+    public async Task A_grant_that_no_server_gives_is_refused(string arming, int lease, int timeout)
+    {
+        var keeper = await StartAsync();
+        var asked = await keeper.RenewAsync(null, default);
+        var refused = await Assert.ThrowsAsync<RefusedException>(() =>
+            keeper.RenewAsync(new LeaseGrant(asked.Ticket, arming, lease, timeout), default));
+        Assert.Equal(("bad-lease", 0), (refused.Reasons[0].Code, _device.Armed));
+    }
+
     private Task<WatchdogKeeper> StartAsync() => StartAsync(_device);
 
     private async Task<WatchdogKeeper> StartAsync(IWatchdog? device)
