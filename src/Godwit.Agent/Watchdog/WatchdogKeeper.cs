@@ -61,9 +61,10 @@ public sealed partial class WatchdogKeeper(
     public async Task<LeaseAnswer> RenewAsync(LeaseGrant? grant, CancellationToken cancel)
     {
         if (grant is not null) Check(grant);
-        await one.WaitAsync(cancel);
+        await one.WaitAsync();
         try
         {
+            cancel.ThrowIfCancellationRequested();
             if (grant is not null && device is not null && Redeem(grant) is { } asked) await TakeAsync(device, grant, asked);
             var ticket = randomness.NextHex(IdBytes);
             if (tickets.Count >= TicketsMax) tickets.RemoveFirst();
@@ -76,9 +77,10 @@ public sealed partial class WatchdogKeeper(
     /// <summary>First durably, then the device: a crash between leaves one that runs, which the next agent finds and stops.</summary>
     public async Task ReleaseAsync(string released, CancellationToken cancel)
     {
-        await one.WaitAsync(cancel);
+        await one.WaitAsync();
         try
         {
+            cancel.ThrowIfCancellationRequested();
             if (now.Arming is null || now.Arming != released) return;
             await records.WriteAsync(null);
             tickets.Clear(); // A grant that is still under way arms nothing any more.
