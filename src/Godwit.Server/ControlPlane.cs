@@ -132,7 +132,8 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync(),
+            _watching, _haWatching, _leasing,
+            _keeping, _checking, _measuring, Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync(),
             Drains.StopAsync(),
         ]);
     }

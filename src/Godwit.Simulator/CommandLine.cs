@@ -50,7 +50,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
 
     private void Tell(ulong seed)
     {
-        var knobs = _watched ? WorldKnobs.Watched(seed) : _silent ? WorldKnobs.Silent(seed) : WorldKnobs.FromSeed(seed, _focused ? true : null);
+        var knobs = _watched ? WorldKnobs.Watched(seed) : _silent ? WorldKnobs.Silent(seed)
+            : WorldKnobs.FromSeed(seed, _focused ? true : null);
         if (_without.Rule is { } left) knobs = Drill.Against(left, knobs);
         var alone = _hours is null && _seeds.From == _seeds.To;
         if (alone) output.WriteLine($"seed {seed}: {knobs}");
@@ -67,7 +68,8 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
         {
             if (_failed++ < FailuresShownMax)
                 output.WriteLine($"seed {seed} FAILED at commit {Commit}\n{(alone ? failure.Message : failure.Message.Split('\n')[0])}"
-                    + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}{(_silent ? " --silent" : "")}{(_watched ? " --watched" : "")}"
+                    + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}{(_silent ? " --silent" : "")}"
+                    + $"{(_watched ? " --watched" : "")}"
                     + $"{(_without.Rule is { } rule ? $" --without {rule}" : "")} --trace");
         }
         _counts.Add(counts);

@@ -219,7 +219,8 @@ public sealed partial class WatchdogKeeper(
 
     private sealed record Waiting(TimeSpan Wish, TimeSpan Real);
 
-    [LoggerMessage(LogLevel.Information, "{Device} ({Identity}) is armed: without a lease of the server this host is reset within {Seconds} s")]
+    [LoggerMessage(LogLevel.Information,
+        "{Device} ({Identity}) is armed: without a lease of the server this host is reset within {Seconds} s")]
     private static partial void Armed(ILogger log, string device, string identity, double seconds);
     [LoggerMessage(LogLevel.Error, "The server's lease has run out: without a new one this host is reset within {Seconds} s")]
     private static partial void Lapsed(ILogger log, double seconds);

@@ -25,7 +25,8 @@ internal static class HostFenceCommands
             session.Screen.Line(host.Fence switch
             {
                 null => $"{host.Id} has no fence.",
-                WatchdogRules.FenceName => $"{host.Id} is to be fenced by its own watchdog. Whether it is armed: godwit host show {host.Id}",
+                WatchdogRules.FenceName =>
+                    $"{host.Id} is to be fenced by its own watchdog. Whether it is armed: godwit host show {host.Id}",
                 _ => $"{host.Id} is fenced by hook {host.Fence}.",
             });
             return ExitCode.All;

@@ -85,7 +85,9 @@ public interface IHostAgent
     /// </summary>
     /// <param name="grant">Null: only a ticket is wanted. One whose ticket is unknown, used or too old changes nothing.</param>
     Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel);
-    /// <summary>The server has durably noted that this arming proves nothing any more: the watchdog is let go. Of another: nothing.</summary>
+    /// <summary>
+    /// The server has durably noted that this arming proves nothing any more: the watchdog is let go. Of another arming: nothing.
+    /// </summary>
     Task ReleaseWatchdogAsync(string arming, CancellationToken cancel);
 
     /// <summary>Makes a key for the host's next certificate and keeps it; the request to sign, PEM. Asked again: the same one.</summary>

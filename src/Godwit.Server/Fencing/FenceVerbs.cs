@@ -9,7 +9,8 @@ using Godwit.Server.Vms;
 namespace Godwit.Server.Fencing;
 
 /// <summary>host set, fence, recover; vm set. What happens then is in <see cref="RecoverHost"/>.</summary>
-public sealed class FenceVerbs(Stores stores, HostWatcher watcher, RecoveryRunner runner, IFence fence, VmNumbers numbers, TimeProvider time)
+public sealed class FenceVerbs(
+    Stores stores, HostWatcher watcher, RecoveryRunner runner, IFence fence, VmNumbers numbers, TimeProvider time)
 {
     /// <param name="hook">A hook's name, or <see cref="WatchdogRules.FenceName"/>; null: none any more.</param>
     public async Task SetFenceAsync(HostId id, string? hook, CancellationToken cancel)

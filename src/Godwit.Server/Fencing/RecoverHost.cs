@@ -12,7 +12,8 @@ namespace Godwit.Server.Fencing;
 /// What happens when a host is recovered.
 ///
 ///   proof       that nothing runs there any more: a hook that ended with 0, a person's word, or a watchdog that had no lease
-///               for long enough; written down and on record in the audit before anything else; without it this story ends here, and every VM stays where it is
+///               for long enough; written down and on record in the audit before anything else; without it this story ends
+///               here, and every VM stays where it is
 ///   cut off     no order that is still under way reaches the host any more
 ///   plan        which VMs: those of the host, and those in a move that has it as a side
 ///   each VM     its move is settled by the proof; a home that answers, an epoch above all the host can know of; started

@@ -23,7 +23,8 @@ internal sealed class WatchdogProof(Stores stores, LeaseBook book, AuditTrail au
         {
             if (await stores.Hosts.FindAsync(recovery.Host) is not { Answers: false, Fence: WatchdogRules.FenceName } host) return null;
             if (host.Watchdog is not { Confirmed: true } note)
-                return $"its watchdog was never seen armed, and silence is no proof: turn it off, then 'godwit host recover {host.Id} --fenced'";
+                return "its watchdog was never seen armed, and silence is no proof: turn it off, then "
+                    + $"'godwit host recover {host.Id} --fenced'";
             if (book.TryClose(host.Id, note))
             {
                 await ProveAsync(recovery, note);
@@ -45,7 +46,8 @@ internal sealed class WatchdogProof(Stores stores, LeaseBook book, AuditTrail au
             await audit.BeginAsync(entry with { Detail = said }, isSafety: false);
             var refused = await stores.Fences.ProveAsync(new FenceProof
             {
-                Id = numbers.ProofId(), Host = recovery.Host, Kind = FenceKind.Watchdog, By = recovery.By, At = time.GetUtcNow(), Output = said,
+                Id = numbers.ProofId(), Host = recovery.Host, Kind = FenceKind.Watchdog, By = recovery.By, At = time.GetUtcNow(),
+                Output = said,
             });
             written = refused is null;
             await audit.EndAsync(entry with

@@ -90,8 +90,8 @@ public sealed class HostStore(Database database, TimeProvider time)
         return true;
     });
 
-    internal static void SaveWatchdog(Work work, HostId id, WatchdogNote? note) =>
-        work.Execute("UPDATE hosts SET watchdog = @doc WHERE id = @id", ("@doc", note is null ? null : Fields.Doc(note)), ("@id", id.Value));
+    internal static void SaveWatchdog(Work work, HostId id, WatchdogNote? note) => work.Execute(
+        "UPDATE hosts SET watchdog = @doc WHERE id = @id", ("@doc", note is null ? null : Fields.Doc(note)), ("@id", id.Value));
 
     /// <returns>Whether it was cordoned before.</returns>
     internal static bool SetCordoned(Work work, HostId id, bool cordoned)

@@ -63,8 +63,8 @@ public sealed class WatchdogRulesTests
     {
         Assert.Equal(30, WatchdogRules.Next(Armed, Says with { TimeoutSeconds = 90 }, Lease, "x")!.TimeoutSeconds);
         var begun = Armed with { Confirmed = false };
-        Assert.False(WatchdogRules.Next(begun with { TimeoutSeconds = 20 }, Says with { TimeoutSeconds = 30, ArmedSince = null }, Lease, "x")!
-            .Confirmed);
+        var notArmed = Says with { TimeoutSeconds = 30, ArmedSince = null };
+        Assert.False(WatchdogRules.Next(begun with { TimeoutSeconds = 20 }, notArmed, Lease, "x")!.Confirmed);
         Assert.Equal(90, WatchdogRules.Next(begun, Says with { TimeoutSeconds = 90 }, Lease, "x")!.TimeoutSeconds);
     }
 
@@ -75,7 +75,8 @@ public sealed class WatchdogRulesTests
     /// </summary>
     [Fact]
     public void However_slow_the_wires_and_however_often_the_agent_stands_still_the_reset_comes_before_the_proof() =>
-        Gen.Select(Gen.Int[20, 3600], Gen.Int[5, 300], Gen.Double[0.99, 1.01], Gen.Double[0, 30].Array[1, 12], Gen.Double[0, 1].Array[1, 400])
+        Gen.Select(Gen.Int[20, 3600], Gen.Int[5, 300], Gen.Double[0.99, 1.01], Gen.Double[0, 30].Array[1, 12],
+            Gen.Double[0, 1].Array[1, 400])
             .Sample((leaseSeconds, timeout, drift, delays, stalls) =>
             {
                 double asked = 0, lastSent = 0, freshUntil = 0, at = 0;
@@ -97,7 +98,7 @@ public sealed class WatchdogRulesTests
                     at += timeout / 5.0;
                     if (at - lastPet >= timeout) break;
                 }
-                var proof = lastSent + WatchdogRules.ProofAfter(TimeSpan.FromSeconds(leaseSeconds), TimeSpan.FromSeconds(timeout)).TotalSeconds;
-                return lastPet + (timeout * 1.01) < proof;
+                var wait = WatchdogRules.ProofAfter(TimeSpan.FromSeconds(leaseSeconds), TimeSpan.FromSeconds(timeout));
+                return lastPet + (timeout * 1.01) < lastSent + wait.TotalSeconds;
             }, iter: 2_000);
 }

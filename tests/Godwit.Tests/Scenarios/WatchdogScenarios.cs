@@ -84,7 +84,7 @@ public sealed class WatchdogScenarios
         }, Three);
 
     [Fact]
-    public void A_server_that_is_away_for_less_than_a_lease_resets_nobody_and_one_that_stays_away_all() => World.Run(seed: 86, async world =>
+    public void A_server_that_is_away_for_less_than_a_lease_resets_nobody_and_one_longer_away_all() => World.Run(seed: 86, async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
         world.Server.Kill();

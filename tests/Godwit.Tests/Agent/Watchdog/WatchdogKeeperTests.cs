@@ -145,7 +145,8 @@ public sealed class WatchdogKeeperTests
     }
 
     [Theory]
-    [InlineData("", 60, 30), InlineData("wd-1", 0, 30), InlineData("wd-1", 3601, 30), InlineData("wd-1", 60, 4), InlineData("wd-1", 60, 301)]
+    [InlineData("", 60, 30), InlineData("wd-1", 0, 30), InlineData("wd-1", 3601, 30)]
+    [InlineData("wd-1", 60, 4), InlineData("wd-1", 60, 301)]
     public async Task A_grant_that_no_server_gives_is_refused(string arming, int lease, int timeout)
     {
         var keeper = await StartAsync();
@@ -159,7 +160,8 @@ public sealed class WatchdogKeeperTests
 
     private async Task<WatchdogKeeper> StartAsync(IWatchdog? device)
     {
-        var keeper = new WatchdogKeeper(device, Timeout, new WatchdogRecords(_disk, "/var/lib/godwit"), _time, new Counting(), NullLogger.Instance);
+        var records = new WatchdogRecords(_disk, "/var/lib/godwit");
+        var keeper = new WatchdogKeeper(device, Timeout, records, _time, new Counting(), NullLogger.Instance);
         await keeper.StartAsync(default);
         return keeper;
     }
