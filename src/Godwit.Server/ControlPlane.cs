@@ -72,8 +72,9 @@ public sealed class ControlPlane
         var leases = new LeaseBook(time);
         _leases = new LeaseKeeper(Stores, Agents, leases, numbers, fencing?.Lease ?? Core.Fencing.WatchdogRules.LeaseDefault, time,
             logs.CreateLogger<LeaseKeeper>());
-        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence, new WatchdogProof(Stores, leases, Audit, numbers, time),
-            Agents, new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
+        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence,
+            new WatchdogProof(Stores, leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
+            new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
         Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
         _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,

@@ -47,7 +47,9 @@ public sealed partial class WatchdogKeeper(
         {
             var (arming, since, wait, problem) = now;
             if (device is null && arming is null) return null;
-            return new WatchdogFacts(device?.Device ?? "", device?.Identity ?? "", (int)(wait?.Real ?? timeout).TotalSeconds, arming, since,
+            // What it offers, until the device has it: what a device makes of it instead is in the problem.
+            var seconds = (int)(since is not null && wait is not null ? wait.Real : timeout).TotalSeconds;
+            return new WatchdogFacts(device?.Device ?? "", device?.Identity ?? "", seconds, arming, since,
                 device?.NoWayOut ?? false, device is null ? "the agent was started without --watchdog" : problem);
         }
     }

@@ -4,6 +4,7 @@ using Godwit.Core.Ports;
 using Godwit.Server.Audit;
 using Godwit.Server.Store;
 using Godwit.Server.Vms;
+using Microsoft.Extensions.Logging;
 
 namespace Godwit.Server.Fencing;
 
@@ -11,7 +12,8 @@ namespace Godwit.Server.Fencing;
 /// A silent host with an armed watchdog: waits until it must have been reset, and writes that down as proof. Once it may be
 /// proved the host is granted nothing; where it answers before that, nothing was done.
 /// </summary>
-internal sealed class WatchdogProof(Stores stores, LeaseBook book, AuditTrail audit, VmNumbers numbers, TimeProvider time)
+internal sealed class WatchdogProof(
+    Stores stores, LeaseBook book, AuditTrail audit, VmNumbers numbers, TimeProvider time, ILogger<WatchdogProof> log)
 {
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(2);
 
@@ -50,6 +52,7 @@ internal sealed class WatchdogProof(Stores stores, LeaseBook book, AuditTrail au
                 Output = said,
             });
             written = refused is null;
+            if (written) log.LogInformation("{Host} is taken to be off: {Why}", recovery.Host, said);
             await audit.EndAsync(entry with
             {
                 Result = written ? AuditResult.Done : AuditResult.Failed, Detail = $"{said}. {refused?.Cause}".Trim(),
