@@ -5,6 +5,7 @@ using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Rpc;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Ports;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -17,7 +18,12 @@ namespace Godwit.Agent;
 /// <summary>How one agent is started: all of it from its command line.</summary>
 /// <param name="Listen"><c>address:port</c> for the server's gRPC.</param>
 /// <param name="LinkListen"><c>address:port</c> for other agents' migration streams; on the migration network.</param>
-public sealed record AgentOptions(string Listen, string LinkListen, string IdentityFile, HostLayout Layout);
+public sealed record AgentOptions(string Listen, string LinkListen, string IdentityFile, HostLayout Layout)
+{
+    /// <summary>The device that resets this host, offered to the server; null: none.</summary>
+    public string? Watchdog { get; init; }
+    public TimeSpan WatchdogTimeout { get; init; } = WatchdogRules.TimeoutDefault;
+}
 
 /// <summary>The agent process, put together: real ports, the host's agent, gRPC over mutual TLS in front.</summary>
 public static class AgentApp
@@ -48,6 +54,9 @@ public static class AgentApp
         await agent.StartAsync(notes, stopping);
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         await app.RunAsync(stopping);
+        if (agent.Watchdog is { IsArmed: true } armed)
+            app.Logger.LogWarning("{Device} stays armed: an agent must be back within {Seconds} s, or this host is reset. To stop one for "
+                + "longer, first: godwit host set HOST --fence none", armed.Device, armed.TimeoutSeconds);
     }
 
     private static async Task KeepConsoleLogsShortAsync(HostAgent agent, ILogger log, CancellationToken stopping)
@@ -68,7 +77,11 @@ public static class AgentApp
     {
         var network = new RealNetwork(() => identity.Current, logs.CreateLogger<RealNetwork>());
         var ports = new AgentPorts(new RealDisk(), new RealProcesses(), network, TimeProvider.System, new RealRandomness(),
-            new DirectorySpaces().Of) { Identity = identity };
+            new DirectorySpaces().Of)
+        {
+            Identity = identity, Watchdog = options.Watchdog is { } device ? new RealWatchdog(device) : null,
+            WatchdogTimeout = options.WatchdogTimeout,
+        };
         return new HostAgent(ports, options.Layout, options.LinkListen, Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), logs);
     }
 }

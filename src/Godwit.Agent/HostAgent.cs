@@ -5,7 +5,9 @@ using Godwit.Agent.Inventory;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
 using Godwit.Agent.Saved;
+using Godwit.Agent.Watchdog;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
@@ -38,6 +40,7 @@ public sealed class HostAgent : IHostAgent
     private readonly ResumeSavedVm resume;
     private readonly InventoryTaking inventory;
     private readonly LeakSweep sweep;
+    private readonly WatchdogKeeper watchdog;
     private readonly AgentPorts ports;
     private readonly string linkAddress;
     private IReadOnlyList<string> notes = [], linkInterfaces = [];
@@ -52,7 +55,12 @@ public sealed class HostAgent : IHostAgent
     {
         (this.ports, this.linkAddress) = (ports, linkAddress);
         var (disk, processes, network, time, randomness) = (ports.Disk, ports.Processes, ports.Network, ports.Time, ports.Randomness);
-        machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>()) { Rules = rules };
+        watchdog = new WatchdogKeeper(ports.Watchdog, ports.WatchdogTimeout, new WatchdogRecords(disk, layout.StateDirectory), time,
+            randomness, logs.CreateLogger<WatchdogKeeper>()) { Rules = rules };
+        machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>())
+        {
+            Rules = rules, WhyNoGuest = () => watchdog.WhyNoGuest,
+        };
         life = new MachineLife(machines);
         adoption = new MachineAdoption(machines);
         consoleLogs = new ConsoleLogs(machines, disk, processes);
@@ -84,12 +92,16 @@ public sealed class HostAgent : IHostAgent
     public async Task StartAsync(IReadOnlyList<string> hostNotes, CancellationToken stopping)
     {
         notes = hostNotes;
+        await watchdog.StartAsync(stopping);
         await adoption.FindAllAsync(stopping);
         await moves.AdoptAsync();
         await adoption.SettleAllAsync(stopping);
         link = await ports.Network.ListenPeersAsync(linkAddress, stopping);
         _ = moves.AcceptLinksAsync(link, stopping);
     }
+
+    /// <summary>Null where this host has none.</summary>
+    public WatchdogFacts? Watchdog => watchdog.Facts;
 
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
@@ -98,7 +110,7 @@ public sealed class HostAgent : IHostAgent
     {
         var found = await facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);
         linkInterfaces = [.. found.Links.Select(l => l.Interface)]; // Of these the load is told, too.
-        return found with { Certificate = ports.Identity?.Facts };
+        return found with { Certificate = ports.Identity?.Facts, Watchdog = watchdog.Facts };
     }
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
     public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => load.SampleAsync(linkInterfaces, cancel);
@@ -161,6 +173,9 @@ public sealed class HostAgent : IHostAgent
         moves.SettleAsync(move, proof);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => moves.CleanAsync(move);
 
+    public Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel) => watchdog.RenewAsync(grant, cancel);
+    public Task ReleaseWatchdogAsync(string arming, CancellationToken cancel) => watchdog.ReleaseAsync(arming, cancel);
+
     public Task<string> NewKeyAsync(CancellationToken cancel) => Task.FromResult(Identity.NewKey());
     public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         Identity.InstallAsync(certificatePem, serverClock, cancel);
@@ -176,4 +191,7 @@ public sealed record AgentPorts(
 {
     /// <summary>Null in the simulator, whose network knows every peer.</summary>
     public HostIdentity? Identity { get; init; }
+    /// <summary>Null: the host has none, or nobody asked for it.</summary>
+    public IWatchdog? Watchdog { get; init; }
+    public TimeSpan WatchdogTimeout { get; init; } = WatchdogRules.TimeoutDefault;
 }

@@ -50,4 +50,6 @@ internal enum SafetyRule
     FrozenWhenBehind,
     /// <summary>A silent host's VM is started elsewhere on proof that the host is off, not on its silence.</summary>
     StartedOnProof,
+    /// <summary>An agent's lease counts from its own question, not from the arrival of the answer.</summary>
+    LeaseFromAsking,
 }

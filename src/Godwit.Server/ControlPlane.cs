@@ -32,8 +32,9 @@ public sealed class ControlPlane
     private readonly CertificateKeeper? _certificates;
     private readonly JoinVerbs? _joins;
     private readonly HaWatch _ha;
+    private readonly LeaseKeeper _leases;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
-        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _balancing = Task.CompletedTask;
+        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _leasing = Task.CompletedTask, _balancing = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
@@ -76,10 +77,14 @@ public sealed class ControlPlane
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
         Checks.SpareRoom = Spare.CheckAsync;
         var fence = fencing?.Fence ?? new NoFence();
-        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence, Agents,
+        var leases = new LeaseBook(time);
+        _leases = new LeaseKeeper(Stores, Agents, leases, numbers, fencing?.Lease ?? Core.Fencing.WatchdogRules.LeaseDefault, time,
+            logs.CreateLogger<LeaseKeeper>());
+        Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence,
+            new WatchdogProof(Stores, leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
             new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
-        Fencing = new FenceVerbs(Stores, Recoveries, fence, numbers, time);
+        Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
         _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
             logs.CreateLogger<HaWatch>());
         Watcher.Knocks += new NewHome(Stores.Fences, Agents, logs.CreateLogger<NewHome>()).WelcomeAsync;
@@ -121,6 +126,7 @@ public sealed class ControlPlane
     {
         if (_certificates is not null) await _certificates.LoadAsync();
         Agents.PutAll(await Stores.Hosts.ListAsync());
+        _leasing = _leases.RunAsync(_stopping.Token); // Before anything that takes time: hosts are reset that wait too long.
         var first = await Watcher.FirstLookAsync(_stopping.Token); // A store that is older than its hosts must order nothing.
         await Operations.ResumeAsync();
         await Migrations.ResumeAsync();
@@ -139,7 +145,7 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _keeping, _checking, _measuring, _balancing, Recoveries.StopAsync(), Operations.StopAsync(),
+            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, Recoveries.StopAsync(), Operations.StopAsync(),
             Migrations.StopAsync(), Drains.StopAsync(),
         ]);
     }
@@ -149,4 +155,5 @@ public sealed class ControlPlane
 
 /// <param name="Fence">What turns hosts off; null: only a person's word is proof.</param>
 /// <param name="SilenceMin">How long a host with VMs marked <c>ha</c> is silent before its fence is tried; null: the default.</param>
-public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null);
+/// <param name="Lease">How long hosts that are fenced by their watchdog go on without this server; null: the default.</param>
+public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null, TimeSpan? Lease = null);

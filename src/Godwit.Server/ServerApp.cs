@@ -40,6 +40,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public TimeSpan? HaAfter { get; init; }
     /// <summary>How long a minute of the balancer is; null: a minute.</summary>
     public BalancerPace? BalancerPace { get; init; }
+    /// <summary>How long a host that is fenced by its watchdog goes on without a server; null: the default.</summary>
+    public TimeSpan? WatchdogLease { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -105,7 +107,7 @@ public sealed class ServerApp : IAsyncDisposable
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>(), identity,
                 new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk),
-                new FenceSettings(Fence(options, ports), options.HaAfter), options.BalancerPace);
+                new FenceSettings(Fence(options, ports), options.HaAfter, options.WatchdogLease), options.BalancerPace);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;

@@ -8,7 +8,7 @@ namespace Godwit.Agent.Host;
 internal static partial class Libc
 {
     public const int OpenReadOnly = 0, OpenDirectory = 0x10000, OpenCloseOnExec = 0x80000, OpenNonBlock = 0x800;
-    public const int OpenReadWrite = 2, OpenNoFollow = 0x20000, OpenPath = 0x200000;
+    public const int OpenWriteOnly = 1, OpenReadWrite = 2, OpenNoFollow = 0x20000, OpenPath = 0x200000;
     /// <summary>Numbers are the same on all 64-bit Linux architectures (they were added after the tables were unified).</summary>
     private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
     public const int SigKill = 9;
@@ -55,6 +55,10 @@ internal static partial class Libc
 
     [DllImport("libc", EntryPoint = "write", SetLastError = true)]
     public static extern nint Write(int descriptor, byte[] buffer, nuint count);
+
+    /// <summary>Its argument is variadic in C; a pointer is passed alike on all 64-bit Linux architectures.</summary>
+    [DllImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    public static extern int IoControl(int descriptor, nuint request, [In, Out] byte[] argument);
 
     [DllImport("libc", EntryPoint = "mmap", SetLastError = true)]
     public static extern nint Map(nint wish, nuint bytes, int protection, int flags, int descriptor, long offset);

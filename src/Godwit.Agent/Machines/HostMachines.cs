@@ -34,6 +34,8 @@ public sealed partial class HostMachines(
     internal TimeProvider Time { get; } = time;
     internal ILogger Log { get; } = log;
     internal SafetyRules Rules { get; init; } = SafetyRules.All;
+    /// <summary>Null where a QEMU may be started on this host now; else why not.</summary>
+    internal Func<Refusal?> WhyNoGuest { get; init; } = () => null;
 
     /// <summary>All VMs this host has a record of, also those it owns no longer; by id.</summary>
     public IReadOnlyList<Machine> All
@@ -61,6 +63,7 @@ public sealed partial class HostMachines(
         VmSpec spec, Epoch epoch, IncomingWish wish, CancellationToken cancel)
     {
         VmSpecRules.Check(spec);
+        DemandGuestMayBegin();
         var machine = await FindOrMakeAsync(new OwnerRecord
         {
             Spec = spec, Epoch = new Epoch(epoch.Value - 1), IsOwner = false, Wanted = wish.Wanted,
@@ -235,11 +238,18 @@ public sealed partial class HostMachines(
         finally { machine.RecordOrder.Release(); }
     }
 
+    /// <summary>Asked before anything is written down, and once more beside the launch.</summary>
+    internal void DemandGuestMayBegin()
+    {
+        if (WhyNoGuest() is { } refusal) throw new RefusedException([refusal]);
+    }
+
     /// <summary>A QEMU with its taps, recorded, watched, its vCPUs stopped. Nothing is left behind if it fails.</summary>
     internal async Task<QemuInstance> LaunchAsync(
         Machine machine, bool incoming, IncomingWish wish, CancellationToken cancel)
     {
         Check(wish);
+        DemandGuestMayBegin();
         // Recorded before the process is there: what a crash leaves between here and the next line is found by number.
         await ChangeAsync(machine, r => r with { LastIncarnation = NextIncarnation(r) });
         var incarnation = machine.Record.LastIncarnation;

@@ -49,6 +49,7 @@ public sealed partial class MachineLife(HostMachines machines)
             // Carried out before, and that guest has ended since: arriving once more the order changes nothing (R7).
             if (machines.Rules.Keeps(SafetyRule.BootedOnce) && epoch == record.Epoch && record.RanUnder == epoch)
                 return await ReportAsync(machine, cancel);
+            machines.DemandGuestMayBegin();
             if (await machines.UnreachableDisksAsync(spec, cancel) is { Count: > 0 } unreachable)
                 throw new RefusedException([.. unreachable.Select(u => new Refusal("disk-unreachable",
                     $"{spec.Name} cannot open a disk: {u}", "check the pool's mount and the file's owner on that host"))]);

@@ -176,6 +176,15 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return new Nothing();
     }
 
+    public override async Task<Contracts.LeaseAnswer> RenewLease(Contracts.RenewLeaseRequest request, ServerCallContext context) =>
+        LeaseToServer.Message(await agent.RenewLeaseAsync(LeaseToServer.Record(request.Grant), context.CancellationToken));
+
+    public override async Task<Nothing> ReleaseWatchdog(Contracts.ReleaseWatchdogRequest request, ServerCallContext context)
+    {
+        await agent.ReleaseWatchdogAsync(request.Arming, context.CancellationToken);
+        return new Nothing();
+    }
+
     public override async Task<Contracts.SigningRequest> NewKey(Contracts.NewKeyRequest request, ServerCallContext context) =>
         new() { Pem = await agent.NewKeyAsync(context.CancellationToken) };
 

@@ -14,7 +14,7 @@ public static class ToServer
     private const int ReasonsMax = 24;
     private const int SentenceCharsMax = 400;
 
-    public static Contracts.HostFacts Message(HostFacts facts) => Showing(facts.Certificate, new()
+    public static Contracts.HostFacts Message(HostFacts facts) => Showing(facts, new()
     {
         AgentVersion = facts.AgentVersion,
         KernelVersion = facts.KernelVersion,
@@ -34,9 +34,10 @@ public static class ToServer
         Notes = { facts.Notes },
     });
 
-    private static Contracts.HostFacts Showing(CertificateFacts? certificate, Contracts.HostFacts message)
+    private static Contracts.HostFacts Showing(HostFacts facts, Contracts.HostFacts message)
     {
-        if (certificate is null) return message;
+        if (facts.Watchdog is { } watchdog) message.Watchdog = LeaseToServer.Message(watchdog);
+        if (facts.Certificate is not { } certificate) return message;
         message.Certificate = new Contracts.CertificateFacts
         {
             NotBefore = Timestamp.FromDateTimeOffset(certificate.NotBefore), NotAfter = Timestamp.FromDateTimeOffset(certificate.NotAfter),

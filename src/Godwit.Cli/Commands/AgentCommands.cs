@@ -7,6 +7,7 @@ using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
 using Godwit.Cli.Services;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Identity;
 
 namespace Godwit.Cli.Commands;
@@ -27,6 +28,12 @@ internal sealed class AgentCommands(Verbs verbs)
     private readonly Option<(string Name, string Directory)[]> pools = ServiceCommands.Pools();
     private readonly Option<string[]> qemus = new("--qemu")
     { Description = "A QEMU binary; again for more. The first is used by default.", HelpName = "PATH" };
+    private readonly Option<string?> watchdog = new("--watchdog")
+    {
+        Description = "A device that may reset this host when the server is lost; armed by: godwit host set HOST --fence watchdog.",
+        HelpName = "DEVICE",
+    };
+    private readonly Option<int> watchdogTimeout = WatchdogSeconds();
 
     private readonly Option<bool> shared = new("--shares-machine")
     { Description = "Other hosts of the cluster run on this machine: a lab.", Hidden = true };
@@ -41,7 +48,7 @@ internal sealed class AgentCommands(Verbs verbs)
             CoreDumps.Refuse();
             await AgentApp.RunAsync(Options(parsed), cancel);
             return ExitCode.All;
-        }, identity, listen, link, state, run, pools, qemus, shared);
+        }, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);
         agent.Subcommands.Add(Join());
         return agent;
     }
@@ -66,7 +73,7 @@ internal sealed class AgentCommands(Verbs verbs)
                 await JoinAsync(session, options, parsed.GetValue(token)!, place, parsed.GetValue(name)!, parsed.GetValue(address), cancel);
                 await AgentApp.RunAsync(options, cancel);
                 return ExitCode.All;
-            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared);
+            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);
     }
 
     private static async Task JoinAsync(Session session, AgentOptions options, string text, ServerAddress place, string name,
@@ -93,7 +100,27 @@ internal sealed class AgentCommands(Verbs verbs)
             SharesMachine = parsed.GetValue(shared),
         };
         return new AgentOptions(parsed.GetValue(listen)!, parsed.GetValue(link)!,
-            parsed.GetValue(identity)?.FullName ?? Path.Combine(layout.StateDirectory, HostIdentity.FileName), layout);
+            parsed.GetValue(identity)?.FullName ?? Path.Combine(layout.StateDirectory, HostIdentity.FileName), layout)
+        {
+            Watchdog = parsed.GetValue(watchdog) is { } device ? Path.GetFullPath(device) : null,
+            WatchdogTimeout = TimeSpan.FromSeconds(parsed.GetValue(watchdogTimeout)),
+        };
+    }
+
+    private static Option<int> WatchdogSeconds()
+    {
+        var (least, most) = ((int)WatchdogRules.TimeoutMin.TotalSeconds, (int)WatchdogRules.TimeoutMax.TotalSeconds);
+        var option = new Option<int>("--watchdog-timeout")
+        {
+            Description = "After so many seconds without a pet the device resets this host; an agent must be back within them.",
+            HelpName = "SECONDS", DefaultValueFactory = _ => (int)WatchdogRules.TimeoutDefault.TotalSeconds,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < least || result.GetValueOrDefault<int>() > most)
+                result.AddError($"--watchdog-timeout takes {least} to {most} seconds.");
+        });
+        return option;
     }
 
     /// <summary>Of an agent on every address the server knows better: it is where the agent calls from.</summary>

@@ -20,14 +20,27 @@ internal sealed class FencingOptions
         DefaultValueFactory = _ => (int)HaRules.SilenceDefault.TotalSeconds,
     };
 
-    public FencingOptions() => haAfter.Validators.Add(result =>
+    private readonly Option<int> lease = new("--watchdog-lease")
     {
-        if (result.GetValueOrDefault<int>() < HaRules.SilenceMin.TotalSeconds || result.GetValueOrDefault<int>() > secondsMax)
-            result.AddError($"--ha-after takes {HaRules.SilenceMin.TotalSeconds} to {secondsMax} seconds.");
-    });
+        Description = "How long hosts fenced by their own watchdog go on without this server, before they are reset.",
+        HelpName = "SECONDS", DefaultValueFactory = _ => (int)WatchdogRules.LeaseDefault.TotalSeconds,
+    };
 
-    public Option[] All => [hooks, haAfter];
+    public FencingOptions()
+    {
+        Bound(haAfter, HaRules.SilenceMin);
+        Bound(lease, WatchdogRules.LeaseMin);
+    }
+
+    public Option[] All => [hooks, haAfter, lease];
 
     public string Hooks(ParseResult parsed) => parsed.GetValue(hooks)!;
+    public TimeSpan Lease(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(lease));
     public TimeSpan HaAfter(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(haAfter));
+
+    private static void Bound(Option<int> option, TimeSpan least) => option.Validators.Add(result =>
+    {
+        if (result.GetValueOrDefault<int>() < least.TotalSeconds || result.GetValueOrDefault<int>() > secondsMax)
+            result.AddError($"{option.Name} takes {least.TotalSeconds} to {secondsMax} seconds.");
+    });
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Godwit.Cli.Screens;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Server.Api;
 
@@ -108,7 +109,7 @@ internal static class HostCommands
 internal static class HostSheet
 {
     private static readonly string[] headings =
-        ["NAME", "STATE", "VMS", "CPUS", "MEM ASSIGNED", "OFFERED", "TOTAL", "QEMU", "RUNS ON", "CPU MODEL", "LINK"];
+        ["NAME", "STATE", "FENCE", "VMS", "CPUS", "MEM ASSIGNED", "OFFERED", "TOTAL", "QEMU", "RUNS ON", "CPU MODEL", "LINK"];
 
     public static Sheet Of(IReadOnlyList<HostView> hosts) => new(headings,
         [.. hosts.OrderBy(host => host.Id.Value, StringComparer.Ordinal).Select(Row)],
@@ -121,7 +122,7 @@ internal static class HostSheet
             ? $", silent for {Amounts.Milliseconds(silent * 1000)}" : ""));
         if (host.Drain is { Reason: { } reason }) yield return ("drain", reason);
         if (host.Fenced is { } proof) yield return ("fenced", $"{SessionCommands.Moment(proof.At)} {proof.Sentence}");
-        if (host.Fence is { } hook) yield return ("fence", $"hook {hook}");
+        if (host.Fence is not null) yield return ("fence", HostFenceCommands.FenceOf(host));
         if (host.Recovery is { } recovery)
         {
             yield return ("recovery", $"{recovery.Id}, {SessionCommands.Moment(recovery.CreatedAt)}, for {recovery.By}: "
@@ -133,6 +134,7 @@ internal static class HostSheet
         if (facts.Certificate is { } certificate)
             yield return ("certificate", $"until {SessionCommands.Moment(certificate.NotAfter)}, "
                 + $"renewed from {SessionCommands.Moment(certificate.Life.RenewAt)} on");
+        if (facts.Watchdog is { } watchdog) yield return ("watchdog", HostFenceCommands.Sentence(watchdog));
         yield return ("kernel", facts.KernelVersion);
         yield return ("vms", Amounts.Count(host.Vms));
         yield return ("cpu", $"{facts.Cpus} × {facts.CpuModelName}");
@@ -153,7 +155,7 @@ internal static class HostSheet
     {
         var state = new Cell(DrainText.StateOf(host), host.State == HostState.Ready ? Tone.Good
             : host.State == HostState.Cordoned ? Tone.Warn : Tone.Bad);
-        Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Amounts.Count(host.Vms)];
+        Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Fence(host), Amounts.Count(host.Vms)];
         if (host.Facts is not { } facts)
             return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), headings.Length - head.Length)];
         return
@@ -165,6 +167,14 @@ internal static class HostSheet
             facts.Links.Count == 0 ? "?" : Speed(facts.Links.MaxBy(link => link.SpeedBitsPerSecond)!),
         ];
     }
+
+    private static Cell Fence(HostView host) => host switch
+    {
+        { Fence: null } => new Cell("none", Tone.Dim),
+        { Fence: WatchdogRules.FenceName, Watchdog: not { Confirmed: true } } => new Cell("watchdog, not armed", Tone.Warn),
+        { Fence: WatchdogRules.FenceName } => $"watchdog, {host.Watchdog!.TimeoutSeconds} s",
+        _ => host.Fence,
+    };
 
     private static string Shared(HostView host, PoolFacts pool) =>
         host.SharedPools.TryGetValue(pool.Name, out var others) && others.Count > 0

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Godwit.Cli.Screens;
 using Godwit.Core.Fencing;
 using Godwit.Server.Api;
@@ -14,15 +15,20 @@ internal static class HostFenceCommands
     {
         var fence = new Option<string>("--fence")
         {
-            Description = "The hook on the server's machine that turns this host off; 'none' takes it away.",
+            Description = "The hook on the server's machine that turns this host off; 'watchdog': its own device resets it; 'none'.",
             HelpName = "NAME", Required = true,
         };
         return verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
         {
-            var hook = parsed.GetValue(fence) is var named and not "none" ? named : null;
-            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(hook), cancel);
+            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(parsed.GetValue(fence)!), cancel);
             if (session.Screen.IsJson) session.Screen.Document(host);
-            session.Screen.Line(host.Fence is null ? $"{host.Id} has no fence." : $"{host.Id} is fenced by hook {host.Fence}.");
+            session.Screen.Line(host.Fence switch
+            {
+                null => $"{host.Id} has no fence.",
+                WatchdogRules.FenceName =>
+                    $"{host.Id} is to be fenced by its own watchdog. Whether it is armed: godwit host show {host.Id}",
+                _ => $"{host.Id} is fenced by hook {host.Fence}.",
+            });
             return ExitCode.All;
         }, name, fence);
     }
@@ -76,6 +82,22 @@ internal static class HostFenceCommands
         session.Screen.Line($"{recovery.Host}: {Sentence(recovery)}", recovery.End == RecoveryEnd.Done ? Tone.Good : Tone.Bad);
         return recovery.End == RecoveryEnd.Done ? ExitCode.All
             : recovery.Vms?.Any(vm => !vm.Failed) == true ? ExitCode.Partial : ExitCode.Failed;
+    }
+
+    public static string FenceOf(HostView host) => host switch
+    {
+        { Fence: not WatchdogRules.FenceName } => $"hook {host.Fence}",
+        { Watchdog: { Confirmed: true } note } => string.Create(CultureInfo.InvariantCulture,
+            $"its own watchdog: taken to be off after {WatchdogRules.ProofAfter(note).TotalSeconds:0} s without a lease"),
+        _ => "its own watchdog, which is not armed: its silence proves nothing yet",
+    };
+
+    public static string Sentence(WatchdogFacts watchdog)
+    {
+        var device = watchdog.Identity.Length > 0 ? $"{watchdog.Device} ({watchdog.Identity})" : watchdog.Device;
+        var standing = watchdog.IsArmed ? $"armed since {SessionCommands.Moment(watchdog.ArmedSince!.Value)}" : "not armed";
+        return string.Create(CultureInfo.InvariantCulture, $"{device}, {watchdog.TimeoutSeconds} s, {standing}")
+            + (watchdog.NoWayOut ? ", nothing stops it" : "") + (watchdog.Problem is { } problem ? $": {problem}" : "");
     }
 
     public static string Sentence(HostRecovery recovery) => recovery.End switch

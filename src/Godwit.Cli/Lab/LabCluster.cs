@@ -16,6 +16,8 @@ public sealed record LabOptions(IReadOnlyList<string>? Qemus = null)
     public IReadOnlyList<string> ServerSettings { get; init; } = [];
     /// <summary>More words of the server's command line.</summary>
     public IReadOnlyList<string> ServerArguments { get; init; } = [];
+    /// <summary>More words of each agent's command line.</summary>
+    public Func<LabHost, IReadOnlyList<string>> AgentArguments { get; init; } = static _ => [];
     /// <summary>Told in words what is being done, for people who wait.</summary>
     public Action<string> Tell { get; init; } = static _ => { };
 }
@@ -143,7 +145,7 @@ public sealed class LabCluster : IAsyncDisposable
             ["agent", "--identity", identity, "--listen", $"{host.ManagementAddress}:{AgentPort}",
                 "--link", $"{host.MigrationAddress}:{LinkPort}", "--state", Path.Combine(host.DataDirectory, "state"),
                 "--run", host.RunDirectory, "--pool", $"{SharedPoolName}={Plan.SharedPool}",
-                "--pool", $"{LocalPoolName}={host.LocalPool}", "--shares-machine", .. qemus],
+                "--pool", $"{LocalPoolName}={host.LocalPool}", "--shares-machine", .. qemus, .. _options.AgentArguments(host)],
             Path.Combine(host.DataDirectory, "agent.log"));
         await agent.StartAsync(cancel, _options.AgentSettings);
         return agent;

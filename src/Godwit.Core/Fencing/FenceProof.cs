@@ -16,12 +16,16 @@ public sealed record FenceProof
     /// <summary>The hook that ran; null for a person's word.</summary>
     public string? Hook { get; init; }
     public int? ExitCode { get; init; }
-    /// <summary>What the hook printed, cut to <see cref="FenceOutcome.OutputCharsMax"/>.</summary>
+    /// <summary>What the hook printed, cut to <see cref="FenceOutcome.OutputCharsMax"/>; of a watchdog, what was waited for.</summary>
     public string Output { get; init; } = "";
 
-    /// <summary>For people: "by hook ipmi, which ended with 0", "by the word of anna".</summary>
-    public string Sentence => Kind == FenceKind.Command
-        ? $"by hook {Hook}, which ended with {ExitCode}, for {By}" : $"by the word of {By}";
+    /// <summary>For people: "by hook ipmi, which ended with 0", "by the word of anna", "by its own watchdog".</summary>
+    public string Sentence => Kind switch
+    {
+        FenceKind.Command => $"by hook {Hook}, which ended with {ExitCode}, for {By}",
+        FenceKind.Watchdog => $"by its own watchdog, for {By}: {Output}",
+        _ => $"by the word of {By}",
+    };
 }
 
 public enum FenceKind
@@ -30,6 +34,8 @@ public enum FenceKind
     Command,
     /// <summary>A person said so, twice.</summary>
     Person,
+    /// <summary>Its watchdog was armed, and nobody granted it a lease for longer than the watchdog waits.</summary>
+    Watchdog,
 }
 
 /// <summary>How one run of a fence hook ended.</summary>

@@ -25,6 +25,8 @@ public sealed record HostFacts
     public IReadOnlyList<string> Notes { get; init; } = [];
     /// <summary>Null where the agent has none to show: a simulated one, or one of an older version.</summary>
     public CertificateFacts? Certificate { get; init; }
+    /// <summary>Null where the agent was started without one.</summary>
+    public Fencing.WatchdogFacts? Watchdog { get; init; }
 }
 
 /// <param name="DenyList">Digest of the list of denied hosts the agent holds to; empty for none.</param>
@@ -56,8 +58,10 @@ public sealed record Host
     public HostFacts? Facts { get; init; }
     /// <summary>Not asked yet, or a host that was to be asked did not answer: it may share more pools than is known.</summary>
     public bool PoolsUnproved { get; init; }
-    /// <summary>Name of the hook that turns it off; null: none.</summary>
+    /// <summary>Name of the hook that turns it off, or <see cref="Fencing.WatchdogRules.FenceName"/>; null: none.</summary>
     public string? Fence { get; init; }
+    /// <summary>While its own watchdog is its fence: what is known of that; null: not armed yet.</summary>
+    public Fencing.WatchdogNote? Watchdog { get; init; }
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }

@@ -1,3 +1,4 @@
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
@@ -77,6 +78,17 @@ public interface IHostAgent
     Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel);
     /// <summary>Both sides: drop what is left of an ended move but its journal line.</summary>
     Task CleanMoveAsync(MoveId move, CancellationToken cancel);
+
+    /// <summary>
+    /// Takes a grant, if there is one, and answers with a ticket for the next: a grant counts from the moment its ticket was
+    /// answered. The first grant arms the watchdog.
+    /// </summary>
+    /// <param name="grant">Null: only a ticket is wanted. One whose ticket is unknown, used or too old changes nothing.</param>
+    Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel);
+    /// <summary>
+    /// The server has durably noted that this arming proves nothing any more: the watchdog is let go. Of another arming: nothing.
+    /// </summary>
+    Task ReleaseWatchdogAsync(string arming, CancellationToken cancel);
 
     /// <summary>Makes a key for the host's next certificate and keeps it; the request to sign, PEM. Asked again: the same one.</summary>
     Task<string> NewKeyAsync(CancellationToken cancel);

@@ -8,6 +8,8 @@ public sealed record AgentDeadlines
 {
     /// <summary>Facts, lists, status: answered from memory, files and QMP.</summary>
     public TimeSpan Question { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>Leases are renewed for all hosts in turn: who is silent must not make the others wait.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>Starts and ends processes, settles moves.</summary>
     public TimeSpan Step { get; init; } = TimeSpan.FromSeconds(60);
     /// <summary>The guest takes part: ACPI power button and the wait for it.</summary>

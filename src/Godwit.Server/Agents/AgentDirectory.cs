@@ -34,8 +34,7 @@ public sealed class AgentDirectory
     {
         if (_agents.TryGetValue(host, out var known) && known.Endpoint == endpoint) return known.Agent;
         connector.Disconnect(host);
-        var agent = connector.Connect(host, endpoint);
-        if (_rules.Keeps(SafetyRule.FrozenWhenBehind)) agent = new GuardedAgent(host, agent, Epochs);
+        var agent = Dial(host, endpoint);
         _agents[host] = (endpoint, agent);
         return agent;
     }
@@ -45,7 +44,13 @@ public sealed class AgentDirectory
     {
         if (!_agents.TryGetValue(host, out var known)) return;
         connector.Disconnect(host);
-        _agents[host] = (known.Endpoint, connector.Connect(host, known.Endpoint));
+        _agents[host] = (known.Endpoint, Dial(host, known.Endpoint));
+    }
+
+    private IHostAgent Dial(HostId host, string endpoint)
+    {
+        var agent = connector.Connect(host, endpoint);
+        return _rules.Keeps(SafetyRule.FrozenWhenBehind) ? new GuardedAgent(host, agent, Epochs) : agent;
     }
 
     public void Remove(HostId host)

@@ -36,6 +36,7 @@ public static class FromAgent
         Notes = [.. facts.Notes],
         Certificate = facts.Certificate is { } shown
             ? new CertificateFacts(Time(shown.NotBefore), Time(shown.NotAfter), shown.DenyList) : null,
+        Watchdog = LeaseFromAgent.Record(facts.Watchdog),
     };
 
     public static VmReport Record(Contracts.VmReport report) => new()

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
@@ -207,6 +208,12 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
 
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.CleanMoveAsync(ToAgent.Message(move), options), cancel);
+
+    public Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel) => AskAsync(deadlines.Lease, async options =>
+        LeaseFromAgent.Record(await client.RenewLeaseAsync(LeaseFromAgent.Message(grant), options)), cancel);
+
+    public Task ReleaseWatchdogAsync(string arming, CancellationToken cancel) => AskAsync(deadlines.Question, async options =>
+        await client.ReleaseWatchdogAsync(new Contracts.ReleaseWatchdogRequest { Arming = arming }, options), cancel);
 
     public Task<string> NewKeyAsync(CancellationToken cancel) => AskAsync(deadlines.Question, async options =>
         (await client.NewKeyAsync(new Contracts.NewKeyRequest(), options)).Pem, cancel);

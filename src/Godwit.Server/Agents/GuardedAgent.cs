@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
@@ -59,6 +60,8 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
         agent.SettleOutgoingAsync(move, proof, cancel);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => agent.CleanMoveAsync(move, cancel);
+    public Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel) => agent.RenewLeaseAsync(grant, cancel);
+    public Task ReleaseWatchdogAsync(string arming, CancellationToken cancel) => agent.ReleaseWatchdogAsync(arming, cancel);
     public Task<string> NewKeyAsync(CancellationToken cancel) => agent.NewKeyAsync(cancel);
     public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         agent.InstallCertificateAsync(certificatePem, serverClock, cancel);

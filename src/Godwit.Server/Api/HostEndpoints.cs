@@ -29,7 +29,7 @@ internal static class HostEndpoints
         }).Needs(Permission.RunHosts);
         api.MapPost("/hosts/{host}/settings", async (string host, HostSettingsRequest wish, CancellationToken leave) =>
         {
-            await control.Fencing.SetFenceAsync(new HostId(host), wish.Fence, leave);
+            await control.Fencing.SetFenceAsync(new HostId(host), wish.Fence is "none" ? null : wish.Fence, leave);
             return await control.Views.HostAsync(new HostId(host));
         }).Needs(Permission.RunHosts, Traits.Recorded);
         api.MapPost("/hosts/{host}/fence", async Task<Accepted<HostRecovery>> (string host, HttpContext http, CancellationToken leave) =>

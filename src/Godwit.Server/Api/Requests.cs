@@ -7,7 +7,7 @@ namespace Godwit.Server.Api;
 public sealed record AddHostRequest(string Name, string Endpoint);
 
 /// <summary>POST /api/v1/hosts/{host}/settings.</summary>
-/// <param name="Fence">Name of the hook, on the server's machine, that turns it off; null: none.</param>
+/// <param name="Fence">Name of the hook, on the server's machine, that turns it off; or <c>watchdog</c>; or <c>none</c> (null).</param>
 public sealed record HostSettingsRequest(string? Fence);
 
 /// <summary>POST /api/v1/hosts/{host}/recover: bring its VMs back elsewhere.</summary>

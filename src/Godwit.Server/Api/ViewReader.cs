@@ -74,6 +74,7 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
             Drain = drain is { HasEnded: false } || (drain is { Kind: DrainKind.Away, End: not DrainEnd.Cancelled }
                 && room.Host.State == HostState.Cordoned) ? drain : null,
             Fence = room.Host.Fence,
+            Watchdog = room.Host.Watchdog,
             SilentSeconds = room.Host.State == HostState.Unreachable ? Math.Floor(watcher.Silence(room.Host.Id).For.TotalSeconds) : null,
         };
     }

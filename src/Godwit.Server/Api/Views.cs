@@ -18,8 +18,10 @@ public sealed record HostView(
 {
     /// <summary>The job that empties it or brings back its VMs, or that emptied it and keeps it closed; null without.</summary>
     public Drain? Drain { get; init; }
-    /// <summary>The hook that turns it off; null: none.</summary>
+    /// <summary>The hook that turns it off, or <c>watchdog</c>; null: none.</summary>
     public string? Fence { get; init; }
+    /// <summary>What is counted on of its watchdog, while that is its fence.</summary>
+    public WatchdogNote? Watchdog { get; init; }
     /// <summary>While it is fenced: the proof.</summary>
     public FenceProof? Fenced { get; init; }
     /// <summary>Its last fencing or recovery, where the answer is about this one host.</summary>

@@ -9,12 +9,14 @@ using Godwit.Server.Vms;
 namespace Godwit.Server.Fencing;
 
 /// <summary>host set, fence, recover; vm set. What happens then is in <see cref="RecoverHost"/>.</summary>
-public sealed class FenceVerbs(Stores stores, RecoveryRunner runner, IFence fence, VmNumbers numbers, TimeProvider time)
+public sealed class FenceVerbs(
+    Stores stores, HostWatcher watcher, RecoveryRunner runner, IFence fence, VmNumbers numbers, TimeProvider time)
 {
-    /// <param name="hook">Null: none any more.</param>
+    /// <param name="hook">A hook's name, or <see cref="WatchdogRules.FenceName"/>; null: none any more.</param>
     public async Task SetFenceAsync(HostId id, string? hook, CancellationToken cancel)
     {
-        if (hook is not null && await fence.WhyNotAsync(hook, cancel) is { } refusal) throw new RefusedException([refusal]);
+        if (hook == WatchdogRules.FenceName) await DemandWatchdogAsync(id);
+        else if (hook is not null && await fence.WhyNotAsync(hook, cancel) is { } refusal) throw new RefusedException([refusal]);
         if (!await stores.Hosts.SetFenceAsync(id, hook)) throw HostVerbs.NotFound(id);
     }
 
@@ -69,6 +71,20 @@ public sealed class FenceVerbs(Stores stores, RecoveryRunner runner, IFence fenc
         var hook = (await stores.Hosts.FindAsync(id))?.Fence ?? throw new RefusedException("fence-missing",
             $"{id} is silent, which proves nothing, and it has no fence",
             $"turn it off and give your word: 'godwit host recover {id} --fenced'; for the next time: 'godwit host set {id} --fence NAME'");
+        if (hook == WatchdogRules.FenceName)
+        {
+            if ((await stores.Hosts.FindAsync(id))?.Watchdog is { Confirmed: true }) return;
+            throw new RefusedException("watchdog-not-armed", $"the watchdog of {id} was never seen armed, so its silence proves nothing",
+                $"turn it off and give your word: 'godwit host recover {id} --fenced'");
+        }
         if (await fence.WhyNotAsync(hook, cancel) is { } refusal) throw new RefusedException([refusal]);
+    }
+
+    private async Task DemandWatchdogAsync(HostId id)
+    {
+        var host = await stores.Hosts.FindAsync(id) ?? throw HostVerbs.NotFound(id);
+        if ((watcher.Live(id) ?? host.Facts)?.Watchdog is not { Device.Length: > 0 })
+            throw new RefusedException("watchdog-missing", $"the agent of {id} offers no watchdog",
+                "start it with --watchdog /dev/watchdog, then repeat this; or name a hook");
     }
 }

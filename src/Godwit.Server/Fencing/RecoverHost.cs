@@ -11,8 +11,9 @@ namespace Godwit.Server.Fencing;
 /// <summary>
 /// What happens when a host is recovered.
 ///
-///   proof       that nothing runs there any more: a hook that ended with 0, or a person's word; written down and on record
-///               in the audit before anything else; without it this story ends here, and every VM stays where it is
+///   proof       that nothing runs there any more: a hook that ended with 0, a person's word, or a watchdog that had no lease
+///               for long enough; written down and on record in the audit before anything else; without it this story ends
+///               here, and every VM stays where it is
 ///   cut off     no order that is still under way reaches the host any more
 ///   plan        which VMs: those of the host, and those in a move that has it as a side
 ///   each VM     its move is settled by the proof; a home that answers, an epoch above all the host can know of; started
@@ -22,8 +23,8 @@ namespace Godwit.Server.Fencing;
 /// nothing, at no step; it only lets the hook be run.
 /// </summary>
 internal sealed class RecoverHost(
-    Stores stores, IFence fence, AgentDirectory agents, RecoverVm vms, AuditTrail audit, VmNumbers numbers, TimeProvider time,
-    SafetyRules rules)
+    Stores stores, IFence fence, WatchdogProof watchdog, AgentDirectory agents, RecoverVm vms, AuditTrail audit, VmNumbers numbers,
+    TimeProvider time, SafetyRules rules)
 {
     private const int FenceTriesMax = 3, VmsAtOnceMax = 4;
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(2);
@@ -58,6 +59,16 @@ internal sealed class RecoverHost(
             if (host.Fence is not { } hook)
                 return await EndAsync(recovery.Id, RecoveryEnd.NeedsOperator,
                     $"it has no fence, and silence is no proof: turn it off, then 'godwit host recover {host.Id} --fenced'");
+            if (hook == WatchdogRules.FenceName)
+            {
+                try
+                {
+                    if (await watchdog.WaitAsync(recovery, either.Token) is { } why)
+                        return await EndAsync(recovery.Id, RecoveryEnd.NeedsOperator, why);
+                }
+                catch (OperationCanceledException) when (!stopping.IsCancellationRequested) { } // A person's word: it is there now.
+                continue;
+            }
             if (recovery.FenceTries >= FenceTriesMax)
                 return await EndAsync(recovery.Id, RecoveryEnd.NeedsOperator,
                     $"hook {hook} proved nothing in {FenceTriesMax} tries: turn it off, then 'godwit host recover {host.Id} --fenced'");

@@ -25,6 +25,24 @@ public sealed class FenceStore(Database database, TimeProvider time)
     /// </summary>
     public Task<Refusal?> ProveAsync(FenceProof proof) => database.RunAsync<Refusal?>(work => Prove(work, proof));
 
+    /// <summary>
+    /// What is counted on of its watchdog, durable on return and before the agent is granted anything under it. False where
+    /// that is not <paramref name="before"/> any more, or it is its fence no more.
+    /// </summary>
+    public Task<bool> SaveWatchdogAsync(HostId id, WatchdogNote? before, WatchdogNote? note) => database.RunAsync(work =>
+    {
+        if (HostStore.Find(work, id) is not { Fence: WatchdogRules.FenceName } host || host.Watchdog != before) return false;
+        HostStore.SaveWatchdog(work, id, note);
+        if (note?.Confirmed != (before?.Confirmed ?? false) && note is not null)
+            Say(work, note.Confirmed
+                ? new Happening("watchdog-armed", FormattableString.Invariant(
+                    $"{id} resets itself within {note.TimeoutSeconds} s when it has no lease, and is taken to be off after ")
+                    + FormattableString.Invariant($"{WatchdogRules.ProofAfter(note).TotalSeconds:0} s of silence"), Host: id.Value)
+                : new Happening("watchdog-not-armed", $"{id} answers and its watchdog is not armed: its silence proves nothing",
+                    Host: id.Value));
+        return true;
+    });
+
     /// <summary>VMs it does not yet know to be another host's, with their epochs there.</summary>
     public Task<List<Departure>> DeparturesAsync(HostId host) => database.RunAsync(work => Departures(work, host));
 
@@ -193,6 +211,10 @@ public sealed class FenceStore(Database database, TimeProvider time)
         if (proof.Kind == FenceKind.Person && host.Answers)
             return new Refusal("host-answers", $"{proof.Host} answers, so it is not off",
                 $"empty it by moving its VMs, or turn it off first; what it runs: 'godwit vm list --host {proof.Host}'");
+        if (proof.Kind == FenceKind.Watchdog
+            && (host.Answers || host is not { Fence: WatchdogRules.FenceName, Watchdog.Confirmed: true }))
+            return new Refusal("watchdog-not-armed", $"{proof.Host} answers, or its watchdog is not counted on any more",
+                $"see 'godwit host show {proof.Host}'");
         var seq = work.Number("SELECT MAX(seq) FROM fence_proofs") + 1;
         work.Execute("INSERT INTO fence_proofs (id, seq, host, doc) VALUES (@id, @seq, @host, @doc)",
             ("@id", proof.Id), ("@seq", seq), ("@host", proof.Host.Value), ("@doc", Fields.Doc(proof)));

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Server.Hosts;
@@ -58,15 +59,23 @@ public sealed class HostStore(Database database, TimeProvider time)
                 : new Happening("host-unreachable", $"{id} does not answer: {why}. Its VMs are unknown, not dead", Host: id.Value));
     });
 
-    /// <summary>False where there is no such host.</summary>
-    /// <param name="hook">Name of its hook; null: it has none any more.</param>
+    /// <summary>
+    /// False where there is no such host. Where its watchdog was its fence, nothing counts on that from here on; only then it is
+    /// let go.
+    /// </summary>
+    /// <param name="hook">Name of its hook, or <see cref="WatchdogRules.FenceName"/>; null: it has none any more.</param>
     public Task<bool> SetFenceAsync(HostId id, string? hook) => database.RunAsync(work =>
     {
         if (Find(work, id) is not { } host) return false;
         work.Execute("UPDATE hosts SET fence = @hook WHERE id = @id", ("@hook", hook), ("@id", id.Value));
+        if (hook != WatchdogRules.FenceName) SaveWatchdog(work, id, null);
         if (host.Fence != hook)
-            Say(work, new Happening("host-fence", hook is null ? $"{id} has no fence any more" : $"{id} is fenced by hook {hook}",
-                Host: id.Value));
+            Say(work, new Happening("host-fence", hook switch
+            {
+                null => $"{id} has no fence any more",
+                WatchdogRules.FenceName => $"{id} is to be fenced by its own watchdog",
+                _ => $"{id} is fenced by hook {hook}",
+            }, Host: id.Value));
         return true;
     });
 
@@ -80,6 +89,9 @@ public sealed class HostStore(Database database, TimeProvider time)
             : new Happening("host-uncordoned", $"{id} takes VMs again", Host: id.Value));
         return true;
     });
+
+    internal static void SaveWatchdog(Work work, HostId id, WatchdogNote? note) => work.Execute(
+        "UPDATE hosts SET watchdog = @doc WHERE id = @id", ("@doc", note is null ? null : Fields.Doc(note)), ("@id", id.Value));
 
     /// <returns>Whether it was cordoned before.</returns>
     internal static bool SetCordoned(Work work, HostId id, bool cordoned)
@@ -158,7 +170,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved, watchdog";
 
     private static Host Read(DbDataReader row) => new()
     {
@@ -169,6 +181,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         Facts = row.Doc<HostFacts>(4),
         Fence = row.TextOrNull(5),
         PoolsUnproved = row.GetInt64(7) != 0,
+        Watchdog = row.IsDBNull(8) ? null : row.Doc<WatchdogNote>(8),
     };
 
     private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());

@@ -17,6 +17,7 @@ public sealed class VmNumbers(IRandomness randomness)
     public string OperationId() => $"op-{randomness.NextHex(6)}";
 
     public string RecoveryId() => $"rc-{randomness.NextHex(6)}";
+    public string ArmingId() => $"wd-{randomness.NextHex(6)}";
     public string ProofId() => $"fp-{randomness.NextHex(6)}";
 
     public int Uid() => UidMin + (int)(uint.Parse(

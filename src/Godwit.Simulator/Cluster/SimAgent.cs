@@ -13,11 +13,17 @@ public sealed class SimAgent
     private static readonly TimeSpan StartMin = TimeSpan.FromMilliseconds(30), StartMax = TimeSpan.FromMilliseconds(300);
     private readonly SimPrograms _programs;
     private readonly SafetyRules _rules;
+    private readonly TimeSpan? _watchdogTimeout;
     private int _starts;
     private TimeSpan _changedAt;
 
-    internal SimAgent(SimHost host, SimPrograms programs, WorldKnobs knobs) => (Host, _programs, RestartAfter, _rules) = (
-        host, programs, knobs.AgentRestart, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
+    internal SimAgent(SimHost host, SimPrograms programs, WorldKnobs knobs)
+    {
+        (Host, _programs, RestartAfter, _rules) = (
+            host, programs, knobs.AgentRestart, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All);
+        _watchdogTimeout = knobs.WatchdogTimeout;
+        host.Watchdog.Booted = Start;
+    }
 
     public static HostLayout Layout { get; } = new()
     {
@@ -75,7 +81,10 @@ public sealed class SimAgent
         var ports = new AgentPorts(
             Host.Disk, new SimProcesses(Host, _programs), process.Network, Host.Clock,
             new SimRandomness(SimRandom.Fork(Host.Loop.Seed, $"agent {Host.Name} {++_starts}")),
-            path => new PoolSpace(64L << 30, 32L << 30, !Host.Disk.IsReadOnly, path.StartsWith("/run/", StringComparison.Ordinal)));
+            path => new PoolSpace(64L << 30, 32L << 30, !Host.Disk.IsReadOnly, path.StartsWith("/run/", StringComparison.Ordinal)))
+        {
+            Watchdog = _watchdogTimeout is null ? null : Host.Watchdog, WatchdogTimeout = _watchdogTimeout ?? default,
+        };
         Host.Disk.CreateDirectory(Layout.RunDirectory);
         Host.Disk.CreateDirectory(Layout.StateDirectory);
         return new HostAgent(ports, Layout, $"{Host.Address}:7701", FailPoints, new SimLogs(Host.Loop, Host.Name), _rules);

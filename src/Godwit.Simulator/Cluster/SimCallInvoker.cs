@@ -66,7 +66,7 @@ internal sealed class SimCallInvoker(HostId host, SimRpc rpc, SimProcess server)
 internal sealed class SimCall(HostId host, SimRpc rpc, SimProcess server, string name) : IDisposable
 {
     /// <summary>Asked all the time: only their failures are worth a line.</summary>
-    private static readonly HashSet<string> Quiet = ["Describe", "ListVms", "ListEpochs", "SampleLoad", "WatchMove"];
+    private static readonly HashSet<string> Quiet = ["Describe", "ListVms", "ListEpochs", "SampleLoad", "WatchMove", "RenewLease"];
 
     private readonly Queue<byte[]> _messages = new();
     private readonly List<IDisposable?> _watches = [];

@@ -43,7 +43,7 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
                 frame = SimFrame.Failed(StatusCode.Unavailable, "the connection was reset");
             answers.Send((frame.Message?.Length ?? 0) + FramingBytes, () => heard(frame));
         });
-        if (!IsCalm && _random.Chance(knobs.LateOrders))
+        if (!IsCalm && _random.Chance(request.IsRenewal ? Math.Max(knobs.LateOrders, knobs.LateRenewals) : knobs.LateOrders))
         {
             loop.Trace("network", $"an order to {host} is held up");
             loop.After(_random.NextTime(TimeSpan.Zero, LateMax), () => orders.Send(bytes, call.Arrive));
@@ -93,7 +93,10 @@ internal sealed class SimRpc(SimLoop loop, SimNet net, WorldKnobs knobs, Func<st
 }
 
 /// <param name="Method">gRPC's full name: <c>/godwit.agent.v1.HostAgentRpc/StartVm</c>.</param>
-internal sealed record SimRequest(string Method, byte[] Message);
+internal sealed record SimRequest(string Method, byte[] Message)
+{
+    public bool IsRenewal => Method.EndsWith("/RenewLease", StringComparison.Ordinal);
+}
 
 /// <summary>One piece of an answer: a message, or the end with its status; of a call with one answer both at once.</summary>
 internal sealed record SimFrame(byte[]? Message, RpcException? Failure, bool IsEnd)

@@ -1,4 +1,5 @@
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Rebuild;
@@ -46,7 +47,7 @@ public sealed class World
         Fence = new SimFence(loop, machine.Clock, name => _agents[name].Host) { Mood = knobs.FenceMood };
         Server = new SimServer(
             machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All,
-            new FenceSettings(Fence, knobs.SilenceMin));
+            new FenceSettings(Fence, knobs.SilenceMin, knobs.WatchdogLease));
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
@@ -190,12 +191,14 @@ public sealed class World
     public async Task RestAsync()
     {
         var limit = Loop.Now + EndsWithin;
+        int resets;
         do
         {
             while (Loop.Now < limit && await UnfinishedAsync() > 0) await SleepAsync(1);
+            resets = Resets;
             await SleepAsync(35); // What is cleaned after the end, or tried again, is cleaned by now.
         }
-        while (Loop.Now < limit && await UnfinishedAsync() > 0);
+        while (Loop.Now < limit && (await UnfinishedAsync() > 0 || Resets > resets));
         // A candidate that nobody connects to is taken back after 5 minutes.
         if (Ledger.Alive.Any(q => q.RunState == "inmigrate")) await SleepAsync(330);
     }
@@ -212,16 +215,20 @@ public sealed class World
         foreach (var host in _agents.Values.Select(a => a.Host))
         {
             await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
-            if (Knobs.Ha) await Server.AskAsync(c => AddFenceAsync(c, host.Name));
+            if (Knobs.Ha) await SetFenceAsync(host.Name, Knobs.WatchdogTimeout is null ? SimFence.Hook : WatchdogRules.FenceName);
         }
+        while (Knobs is { Ha: true, WatchdogTimeout: not null } && !await AreArmedAsync()) await SleepAsync(1);
         _rpc.Calm--;
     }
 
-    private static async Task<bool> AddFenceAsync(ControlPlane control, string host)
+    internal Task SetFenceAsync(string host, string? fence) => Server.AskAsync(async control =>
     {
-        await control.Fencing.SetFenceAsync(new HostId(host), SimFence.Hook, CancellationToken.None);
+        await control.Fencing.SetFenceAsync(new HostId(host), fence, CancellationToken.None);
         return true;
-    }
+    });
+
+    private async Task<bool> AreArmedAsync() =>
+        (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).All(host => host.Watchdog is { Confirmed: true });
 
     private async Task EndAsync()
     {
@@ -230,9 +237,13 @@ public sealed class World
         foreach (var checker in _checkers) await checker.AtEndAsync(this);
     }
 
+    /// <summary>How often watchdogs struck.</summary>
+    internal int Resets => _agents.Values.Sum(agent => agent.Host.Watchdog.Resets);
+
     private async Task<int> UnfinishedAsync() => Server.Serving is null ? 1
         : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
             + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count
+            + _agents.Values.Count(agent => agent.Serving is null) // Its watchdog reset it.
             + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).Count(host => host.State == HostState.Fenced);
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)

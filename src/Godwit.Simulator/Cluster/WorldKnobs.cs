@@ -22,6 +22,8 @@ public sealed record WorldKnobs
     public double DuplicateOrders { get; init; }
     /// <summary>How often an order is held up on its way, so that later ones overtake it.</summary>
     public double LateOrders { get; init; }
+    /// <summary>The same, where the order renews a lease and that is more.</summary>
+    public double LateRenewals { get; init; }
     /// <summary>How often an answer of an agent is lost with its connection.</summary>
     public double LostAnswers { get; init; }
     public GuestLoad Load { get; init; } = new();
@@ -34,9 +36,13 @@ public sealed record WorldKnobs
     /// <summary>How long a host is silent before its fence is tried.</summary>
     public TimeSpan SilenceMin { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Every host is fenced by its own watchdog, which resets it after this time; null: by a hook.</summary>
+    public TimeSpan? WatchdogTimeout { get; init; }
+    public TimeSpan WatchdogLease { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>The safety rule that this world's agents and server do not keep; null but where the checkers are tested.</summary>
     internal SafetyRule? Without { get; init; }
-    /// <summary>In a focused world: the only trouble there is; null draws one each time.</summary>
+    /// <summary>In a focused world the only trouble there is, in one of silences why hosts fall silent; null draws one each time.</summary>
     internal Drill? Drill { get; init; }
 
     /// <summary>The story of a store that goes back in time, instead of a random one.</summary>
@@ -78,8 +84,19 @@ public sealed record WorldKnobs
         };
     }
 
+    /// <summary>The same world, whose hosts are fenced by nothing but their own watchdogs.</summary>
+    public static WorldKnobs Watched(ulong seed)
+    {
+        var random = SimRandom.Fork(seed, "watched");
+        return Silent(seed) with
+        {
+            WatchdogTimeout = TimeSpan.FromSeconds(5 + random.Next(16)), WatchdogLease = TimeSpan.FromSeconds(20 + random.Next(21)),
+            LateRenewals = random.Chance(0.5) ? 0.2 : 0,
+        };
+    }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{(IsFocused ? "focused " : Ha ? "silent " : "")}hosts={Hosts} vms={Vms} "
+        $"{(IsFocused ? "focused " : WatchdogTimeout is not null ? "watched " : Ha ? "silent " : "")}hosts={Hosts} vms={Vms} "
         + $"link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
         + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");

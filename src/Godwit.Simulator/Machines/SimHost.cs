@@ -21,6 +21,7 @@ public sealed class SimHost
         Random = SimRandom.Fork(loop.Seed, $"host {name}");
         Disk = new SimDisk(this);
         Devices = new SimDevices(Disk);
+        Watchdog = new SimWatchdog(this);
         net.Add(this);
         Disk.Show("/proc/cpuinfo", "processor\t: 0\nprocessor\t: 1\nmodel name\t: Simulated CPU\nflags\t\t: fpu sse4_2\n");
         Disk.Show("/proc/meminfo", "MemTotal:        8388608 kB\nMemAvailable:    6291456 kB\n");
@@ -36,6 +37,7 @@ public sealed class SimHost
     public SimRandom Random { get; }
     public SimDisk Disk { get; }
     public SimDevices Devices { get; }
+    public SimWatchdog Watchdog { get; }
     public bool IsUp { get; private set; } = true;
     public int Boots { get; private set; }
     internal Dictionary<string, SimRam> RamFiles { get; } = [];
@@ -68,6 +70,7 @@ public sealed class SimHost
         Loop.Trace(Name, "power off");
         IsUp = false;
         foreach (var process in Processes.ToList()) process.Exit(ProcessEnd.PowerCut);
+        Watchdog.LosePower();
         Disk.LosePower();
         Devices.Forget();
         UnixSockets.Clear();

@@ -32,9 +32,19 @@ internal sealed record Drill(string Sign, Fault Fault, double SecondsMin = 0)
     ];
 
     /// <summary>A world without this rule, in the trouble that the rule is there for.</summary>
-    public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => rule == SafetyRule.StartedOnProof
-        ? knobs with { Without = rule, IsFocused = false, Ha = true, Hosts = 3, Vms = 2, FenceMood = FenceMood.Fails }
-        : AgainstTrouble(rule, knobs);
+    public static WorldKnobs Against(SafetyRule rule, WorldKnobs knobs) => rule switch
+    {
+        SafetyRule.StartedOnProof =>
+            knobs with { Without = rule, IsFocused = false, Ha = true, Hosts = 3, Vms = 2, FenceMood = FenceMood.Fails },
+        // Grants that come late, to hosts that are not heard: the shortest timeout leaves the least room for a lease that is too long.
+        SafetyRule.LeaseFromAsking => knobs with
+        {
+            Without = rule, IsFocused = false, Ha = true, Hosts = 4, Vms = 5, LateRenewals = 0.5, SilenceMin = TimeSpan.FromSeconds(15),
+            WatchdogTimeout = TimeSpan.FromSeconds(5), WatchdogLease = TimeSpan.FromSeconds(30),
+            Drill = new Drill("", Fault.HostUnheard, SecondsMin: 60),
+        },
+        _ => AgainstTrouble(rule, knobs),
+    };
 
     private static WorldKnobs AgainstTrouble(SafetyRule rule, WorldKnobs knobs) => knobs with
     {

@@ -49,4 +49,10 @@ public enum Fault
     HostAlone,
     /// <summary>Its agent is gone for long; its QEMUs run.</summary>
     AgentGone,
+    /// <summary>What the server sends arrives, what the host answers does not.</summary>
+    HostUnheard,
+    /// <summary>What the host sends would arrive, but no question reaches it.</summary>
+    HostDeaf,
+    /// <summary>Its agent stands still for long, and goes on as if nothing were.</summary>
+    AgentFrozen,
 }

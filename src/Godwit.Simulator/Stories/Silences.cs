@@ -13,6 +13,9 @@ internal sealed class Silences(World world, RunCounts counts)
 {
     private const double BeginWithin = 40, SecondsMin = 15, SecondsMax = 150;
     private static readonly Fault[] Reasons = [Fault.HostDark, Fault.HostCutOff, Fault.HostAlone, Fault.AgentGone];
+    /// <summary>Half cuts are where leases are lost or come late.</summary>
+    private static readonly Fault[] WatchedReasons =
+        [.. Reasons, Fault.HostCutOff, Fault.HostUnheard, Fault.HostUnheard, Fault.HostDeaf, Fault.AgentFrozen];
 
     public Task RunAsync(int silences) =>
         Task.WhenAll([.. Enumerable.Range(0, silences).Select(n => OneAsync(SimRandom.Fork(world.Loop.Seed, $"silence {n}")))]);
@@ -22,16 +25,21 @@ internal sealed class Silences(World world, RunCounts counts)
         await world.SleepAsync(random.Next((int)(BeginWithin * 1000)) / 1000.0);
         var agents = world.Agents.Values.ToList();
         var agent = agents[random.Next(agents.Count)];
-        var reason = Reasons[random.Next(Reasons.Length)];
+        var drill = world.Knobs.Drill;
+        var reasons = drill is not null ? [drill.Fault] : world.Knobs.WatchdogTimeout is null ? Reasons : WatchedReasons;
+        var reason = reasons[random.Next(reasons.Length)];
         counts.Count(reason);
         world.Loop.Trace("nemesis", $"{reason} at {agent.Host.Name}");
         if (random.Chance(0.3)) world.Fence.Mood = Enum.GetValues<FenceMood>()[random.Next(Enum.GetValues<FenceMood>().Length)];
-        var seconds = SecondsMin + random.Next((int)((SecondsMax - SecondsMin) * 1000)) / 1000.0;
-        var (host, restart) = (agent.Host, agent.RestartAfter);
+        var seconds = (drill?.SecondsMin ?? 0) + SecondsMin + random.Next((int)((SecondsMax - SecondsMin) * 1000)) / 1000.0;
+        var (host, restart, process) = (agent.Host, agent.RestartAfter, agent.Process);
         switch (reason)
         {
             case Fault.HostDark: host.PowerOff(); break;
             case Fault.HostCutOff: world.Net.Cut("server", host.Name); break;
+            case Fault.HostUnheard: world.Net.CutOneWay(host.Name, "server"); break;
+            case Fault.HostDeaf: world.Net.CutOneWay("server", host.Name); break;
+            case Fault.AgentFrozen: process?.Stall(); break;
             case Fault.HostAlone: CutFromAll(host.Name); break;
             case Fault.AgentGone:
                 agent.RestartAfter = TimeSpan.Zero;
@@ -43,6 +51,7 @@ internal sealed class Silences(World world, RunCounts counts)
         await world.SleepAsync(seconds);
         await word;
         agent.RestartAfter = restart;
+        if (reason == Fault.AgentFrozen && process is { HasExited: false }) process.Continue();
         foreach (var other in world.Agents.Keys.Append("server").Where(name => name != host.Name)) world.Net.Heal(host.Name, other);
         host.PowerOn(); // Dark, or turned off by a fence meanwhile.
         agent.Start();

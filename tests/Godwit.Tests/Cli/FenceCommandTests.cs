@@ -39,6 +39,28 @@ public sealed class FenceCommandTests
     }
 
     [Fact]
+    public async Task A_watchdog_is_shown_with_what_its_silence_proves()
+    {
+        var host = Examples.Host("host1");
+        host = host with
+        {
+            Fence = "watchdog", Watchdog = new WatchdogNote("wd-1", 60, 30, Confirmed: true),
+            Facts = host.Facts! with { Watchdog = new("/dev/watchdog", "iTCO_wdt", 30, "wd-1", GodwitRun.Now, false, null) },
+        };
+        await using var server = new ScriptedServer().On($"GET {Api}/hosts/host1", Json(host))
+            .On($"GET {Api}/hosts", Json(new[] { host, host with { Id = new HostId("host2"), Watchdog = null } }))
+            .On($"POST {Api}/hosts/host1/settings", Json(host));
+        var shown = (await GodwitRun.OfAsync(server, "host show host1")).Output;
+        Assert.Contains("its own watchdog: taken to be off after 126 s without a lease", shown, StringComparison.Ordinal);
+        Assert.Contains("/dev/watchdog (iTCO_wdt), 30 s, armed since 2026-03-01 12:00", shown, StringComparison.Ordinal);
+        var listed = (await GodwitRun.OfAsync(server, "host list")).Output;
+        Assert.Contains("watchdog, 30 s", listed, StringComparison.Ordinal);
+        Assert.Contains("watchdog, not armed", listed, StringComparison.Ordinal);
+        Assert.Contains("is to be fenced by its own watchdog", (await GodwitRun.OfAsync(server, "host set host1 --fence watchdog")).Output,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task What_is_proved_and_what_goes_on_is_shown_with_the_host()
     {
         await using var server = new ScriptedServer().On($"GET {Api}/hosts/host1", Json(Examples.Host("host1") with

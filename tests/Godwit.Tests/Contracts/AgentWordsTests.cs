@@ -2,6 +2,7 @@ using System.Text.Json;
 using CsCheck;
 using Godwit.Agent.Rpc;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
@@ -49,6 +50,17 @@ public sealed class AgentWordsTests
         Assert.Equal(denied.Hosts, arrived.Hosts);
         Assert.Equal(denied.Digest, arrived.Digest);
     }, iter: Samples);
+
+    [Fact]
+    public void Leases_arrive_as_they_were_sent()
+    {
+        Gens.Grant.Null().Sample(grant =>
+            Same(grant, LeaseToServer.Record(Bytes(LeaseFromAgent.Message(grant), Words.RenewLeaseRequest.Parser).Grant)), iter: Samples);
+        Gens.Watchdog.Null().Sample(watchdog => Same(new LeaseAnswer("t", watchdog), LeaseFromAgent.Record(
+            Bytes(LeaseToServer.Message(new LeaseAnswer("t", watchdog)), Words.LeaseAnswer.Parser))), iter: Samples);
+        Assert.Throws<InvalidDataException>(() => LeaseFromAgent.Record(new Words.WatchdogFacts { TimeoutSeconds = 0 }));
+        Assert.Throws<InvalidDataException>(() => LeaseFromAgent.Record(new Words.WatchdogFacts { TimeoutSeconds = 86_400 }));
+    }
 
     [Fact]
     public void Every_proof_arrives_as_it_was_sent()

@@ -1,5 +1,6 @@
 using CsCheck;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Migration;
@@ -81,6 +82,16 @@ internal static class Gens
     private static readonly Gen<CertificateFacts> Certificate =
         Gen.Select(Times, Times, Text).Select(c => new CertificateFacts(c.Item1, c.Item2, c.Item3));
 
+    public static readonly Gen<WatchdogFacts> Watchdog =
+        from words in Gen.Select(Text, Text, TextOrNull, TextOrNull)
+        from since in Times.Nullable()
+        from seconds in Gen.Int[1, 300]
+        from stuck in Gen.Bool
+        select new WatchdogFacts(words.Item1, words.Item2, seconds, words.Item3, since, stuck, words.Item4);
+
+    public static readonly Gen<LeaseGrant> Grant = Gen.Select(Text, Text, Gen.Int, Gen.Int)
+        .Select(g => new LeaseGrant(g.Item1, g.Item2, g.Item3, g.Item4));
+
     public static readonly Gen<DenyList> Denied =
         Gen.Select(Gen.Int[0, 2000], Gen.Long[0, 4_000_000_000]).Select(d => new DeniedHost(
             new HostId($"h{d.Item1}"), DateTimeOffset.FromUnixTimeSeconds(d.Item2))).List[0, 20]
@@ -94,6 +105,7 @@ internal static class Gens
         from parts in Gen.Select(Qemu.List[0, 3], Pool.List[0, 3], Link.List[0, 3])
         from clock in Times
         from certificate in Certificate.Null()
+        from watchdog in Watchdog.Null()
         select new HostFacts
         {
             AgentVersion = words.Item1,
@@ -113,6 +125,7 @@ internal static class Gens
             Links = parts.Item3,
             Clock = clock,
             Certificate = certificate,
+            Watchdog = watchdog,
         };
 
     public static readonly Gen<VmReport> Report =

@@ -61,4 +61,28 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
         Assert.True(counts.Faults > SilentStories, $"too little happened: {counts}");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }
+
+    [Fact]
+    public void No_promise_is_broken_while_hosts_are_reset_by_their_own_watchdogs()
+    {
+        var (counts, broken, resets, proofs) = (new RunCounts(), new List<string>(), 0, 0);
+        for (ulong seed = 1; seed <= SilentStories; seed++)
+        {
+            try
+            {
+                RandomStory.Run(seed, counts, line =>
+                {
+                    if (line.Contains("the watchdog resets", StringComparison.Ordinal)) resets++;
+                    if (line.Contains("is taken to be off", StringComparison.Ordinal)) proofs++;
+                }, WorldKnobs.Watched(seed));
+            }
+            catch (SimFailedException failure) { broken.Add(failure.Message); }
+        }
+        output.WriteLine($"{SilentStories} stories of watchdogs, {resets} resets, {proofs} proofs, {counts}, {broken.Count} violations");
+        TestFigures.Write("watchdogs",
+            $"watched-stories {SilentStories}", $"watched-resets {resets}", $"watched-proofs {proofs}",
+            $"watched-violations {broken.Count}");
+        Assert.True(resets >= SilentStories / 2 && proofs >= 3, $"too little happened: {resets} resets, {proofs} proofs");
+        Assert.True(broken.Count == 0, string.Join("\n\n", broken));
+    }
 }

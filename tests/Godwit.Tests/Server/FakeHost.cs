@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Godwit.Agent.Identity;
 using Godwit.Core;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
@@ -70,6 +71,16 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         }, cancel);
 
     public HostLoad Load { get; set; } = new() { At = FakeCluster.Now, SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0 };
+
+    public Task<LeaseAnswer> RenewLeaseAsync(LeaseGrant? grant, CancellationToken cancel) => DoAsync("RenewLease", () =>
+    {
+        if (grant is not null && Facts.Watchdog is { } dog)
+            Facts = Facts with { Watchdog = dog with { Arming = grant.Arming, ArmedSince = FakeCluster.Now } };
+        return new LeaseAnswer($"{Calls.Count}", Facts.Watchdog);
+    }, cancel);
+
+    public Task ReleaseWatchdogAsync(string arming, CancellationToken cancel) => DoAsync("ReleaseWatchdog", () =>
+        Facts = Facts with { Watchdog = Facts.Watchdog! with { Arming = null, ArmedSince = null } }, cancel);
 
     public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => DoAsync("SampleLoad", () => Load, cancel);
 

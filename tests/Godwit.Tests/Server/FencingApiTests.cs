@@ -62,6 +62,21 @@ public sealed class FencingApiTests
     }
 
     [Fact]
+    public async Task A_watchdog_is_a_fence_only_of_a_host_that_offers_one_and_proves_nothing_before_it_was_seen_armed()
+    {
+        await using var server = await SilentAsync();
+        Assert.Equal("watchdog-missing", (await server.ProblemAsync("POST", "hosts/h1/settings", new { fence = "watchdog" })).Code);
+        var dog = new WatchdogFacts("/dev/watchdog", "", 30, null, null, false, "busy");
+        await server.Control.Stores.Hosts.SaveFactsAsync(new HostId("h1"), server.Cluster["h1"].Facts with { Watchdog = dog });
+        var set = await server.OkAsync<HostView>("POST", "hosts/h1/settings", new { fence = "watchdog" });
+        Assert.Equal(("watchdog", null), (set.Fence, set.Watchdog));
+        Assert.Equal("watchdog-not-armed", (await server.ProblemAsync("POST", "hosts/h1/recover")).Code);
+        Assert.Equal("watchdog-not-armed", (await server.ProblemAsync("POST", "hosts/h1/fence")).Code);
+        Assert.Null((await server.OkAsync<HostView>("POST", "hosts/h1/settings", new { fence = "none" })).Fence);
+        Assert.Equal(new HostId("h1"), (await VmAsync(server)).Owner);
+    }
+
+    [Fact]
     public async Task A_hook_that_fails_leaves_every_vm_where_it_is()
     {
         await using var server = await SilentAsync();
