@@ -67,7 +67,7 @@ internal static class BalancerCommands
         var busy = new Option<double?>("--busy-above")
         { Description = "Guests of a host are taken to wait where it is loaded above so much.", HelpName = "PERCENT" };
         var spare = new Option<int?>("--spare-hosts")
-        { Description = "So many hosts may die together and every VM marked ha has a place; what breaks that is not started.", HelpName = "N" };
+        { Description = "So many hosts may die and every VM marked ha has a place; what breaks that is not started.", HelpName = "N" };
         return verbs.Verb("set", "Set its mode, for the cluster or one VM, and its limits.", async (session, parsed, cancel) =>
         {
             var word = parsed.GetValue(mode);

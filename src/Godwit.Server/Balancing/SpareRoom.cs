@@ -24,12 +24,14 @@ public sealed class SpareRoom(Stores stores, BalanceVerbs plans)
         var wished = (await stores.Balancer.SettingsAsync()).SpareHosts;
         if (wished == 0) return null;
         var (before, ha) = await PictureAsync();
-        var more = new PlacementView(before.Hosts, [.. before.Vms.Where(v => v.Id != vm.Spec.Id), await plans.AsIfOnAsync(vm, host)], before.Policy);
+        var more = new PlacementView(
+            before.Hosts, [.. before.Vms.Where(v => v.Id != vm.Spec.Id), await plans.AsIfOnAsync(vm, host)], before.Policy);
         var had = SpareCapacity.Check(before, ha, wished, leave).Gaps.Select(Key).ToHashSet();
         if (vm.Ha) ha = [.. ha, vm.Spec.Id];
         var gap = SpareCapacity.Check(more, ha, wished, leave).Gaps.FirstOrDefault(g => !had.Contains(Key(g)));
         return gap is null ? null : new Refusal("ha-no-spare",
-            $"with {vm.Spec.Name} on {host}, {string.Join(", ", gap.Homeless.Take(3))} could not be started again if {Hosts(gap)} died: {gap.Why}",
+            $"with {vm.Spec.Name} on {host}, {string.Join(", ", gap.Homeless.Take(3))} could not be started again if {Hosts(gap)} died: "
+            + gap.Why,
             "add memory or a host, stop something, or ask for less: 'godwit cluster balancer set --spare-hosts "
             + $"{wished - 1}'");
     }
