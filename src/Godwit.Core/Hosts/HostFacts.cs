@@ -58,6 +58,8 @@ public sealed record Host
     public bool PoolsUnproved { get; init; }
     /// <summary>Name of the hook that turns it off; null: none.</summary>
     public string? Fence { get; init; }
+    /// <summary>Words that placement rules know it by.</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }
