@@ -74,6 +74,7 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
             Drain = drain is { HasEnded: false } || (drain is { Kind: DrainKind.Away, End: not DrainEnd.Cancelled }
                 && room.Host.State == HostState.Cordoned) ? drain : null,
             Fence = room.Host.Fence,
+            Tags = room.Host.Tags,
             SilentSeconds = room.Host.State == HostState.Unreachable ? Math.Floor(watcher.Silence(room.Host.Id).For.TotalSeconds) : null,
         };
     }
@@ -82,7 +83,8 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         vm.Spec, vm.Owner, vm.Epoch, vm.State, vm.SavedFile, vm.CreatedAt,
         hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
         doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt),
-        Ha: vm.Ha);
+        Ha: vm.Ha)
+    { Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority };
 
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,
