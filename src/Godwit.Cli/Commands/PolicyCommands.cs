@@ -50,7 +50,7 @@ internal static class PolicyCommands
             session.Screen.Line(rules.Count == 0 ? "No placement rules." : broken.Count == 0
                 ? $"{Words.Counted(rules.Count, "placement rule")}, all kept."
                 : $"{Words.Counted(rules.Count, "placement rule")}; broken: "
-                    + string.Join("; ", broken.Select(rule => $"{rule.Rule.Name} by {Words.Counted(rule.Broken, "VM")}")),
+                    + string.Join("; ", broken.Select(rule => $"{rule.Rule.Name} by {Words.Counted(rule.Broken, "VM")}")) + ".",
                 broken.Count > 0 ? Tone.Warn : Tone.Plain);
             return ExitCode.All;
         });
