@@ -36,7 +36,7 @@ internal static class HostFenceCommands
         });
         return command;
 
-        static IReadOnlyList<string>? Words(string[]? tags) => tags is { Length: > 0 } ? tags : null;
+        static string[]? Words(string[]? tags) => tags is { Length: > 0 } ? tags : null;
     }
 
     public static Command Fence(Verbs verbs, Argument<string> name) =>

@@ -114,7 +114,7 @@ internal static class VmCommands
         return command;
     }
 
-    private static IReadOnlyList<string>? Tags(string[]? words) => words is { Length: > 0 } ? words : null;
+    private static string[]? Tags(string[]? words) => words is { Length: > 0 } ? words : null;
 
     private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
     {
