@@ -26,7 +26,8 @@ internal static class HostFenceCommands
             if (wish.Fence is not null)
                 session.Screen.Line(host.Fence is null ? $"{host.Id} has no fence." : $"{host.Id} is fenced by hook {host.Fence}.");
             if (wish.Tag is not null || wish.Untag is not null)
-                session.Screen.Line(host.Tags.Count == 0 ? $"{host.Id} has no tags." : $"{host.Id} is tagged {string.Join(", ", host.Tags)}.");
+                session.Screen.Line(host.Tags.Count == 0 ? $"{host.Id} has no tags."
+                    : $"{host.Id} is tagged {string.Join(", ", host.Tags)}.");
             return ExitCode.All;
         }, name, fence, tag, untag);
         command.Validators.Add(result =>

@@ -5,7 +5,7 @@ using Godwit.Core.Vms;
 
 namespace Godwit.Cli.Commands;
 
-/// <summary>Options that several verbs have about who is to be where; new ones for each, because an option belongs to one command.</summary>
+/// <summary>Options that several verbs have about who is to be where; new ones each time: an option belongs to one command.</summary>
 internal static class PlacementOptions
 {
     public static Option<string[]> Tag() => new("--tag")

@@ -44,7 +44,8 @@ internal static class PolicyCommands
                 return ExitCode.All;
             }
             session.Screen.Line($"{Words.Counted(status.Hosts, "host")}, {status.HostsAnswering} answer; "
-                + $"{Words.Counted(status.Vms, "VM")}, {status.VmsRunning} run.", status.HostsAnswering < status.Hosts ? Tone.Warn : Tone.Plain);
+                + $"{Words.Counted(status.Vms, "VM")}, {status.VmsRunning} run.",
+                status.HostsAnswering < status.Hosts ? Tone.Warn : Tone.Plain);
             session.Screen.Line(Sentence(policy));
             var broken = rules.Where(rule => rule.Broken > 0).ToList();
             session.Screen.Line(rules.Count == 0 ? "No placement rules." : broken.Count == 0

@@ -50,7 +50,8 @@ internal static class VmCommands
         var ignoreRules = PlacementOptions.IgnoreRules();
         return verbs.Verb("resume", "Let paused or saved VMs go on.", (session, parsed, cancel) =>
             Verbs.ForEachAsync(session, parsed.GetValue(names)!,
-                name => session.Api.ActAsync(name, "resume", new ResumeVmRequest(parsed.GetValue(host), parsed.GetValue(ignoreRules)), cancel),
+                name => session.Api.ActAsync(
+                    name, "resume", new ResumeVmRequest(parsed.GetValue(host), parsed.GetValue(ignoreRules)), cancel),
                 VmSheet.Sentence), names, host, ignoreRules);
     }
 

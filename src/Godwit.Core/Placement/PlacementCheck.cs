@@ -26,7 +26,8 @@ public static class PlacementCheck
         {
             State(vm, host), Machine(vm, host), Surroundings(vm, host), Room(view, vm, host), HostRules(view, vm, host),
             CompanyRules(view, vm, host),
-        }.SelectMany(reasons => reasons).Select(reason => IsSetAside(reason.Why.Code, overridden) ? reason with { IsHard = false } : reason)]);
+        }.SelectMany(reasons => reasons)
+            .Select(reason => IsSetAside(reason.Why.Code, overridden) ? reason with { IsHard = false } : reason)]);
 
     /// <summary>All hosts, the best first; of equals the first by name.</summary>
     public static IReadOnlyList<HostRating> Rate(PlacementView view, PlacementVm vm, Overridden overridden = Overridden.None) =>

@@ -21,7 +21,8 @@ public static class RuleCheck
                     : $"{near.Name} is on its way to {host.Id}, and rule {rule.Name} keeps it apart from {vm.Name}",
                     $"choose a host without a VM tagged {rule.VmTag}"),
             PlacementRule.Together when Others(view, rule, vm).FirstOrDefault(o => IsFar(view, o, host.Id)) is { } far =>
-                Reason(rule, TogetherCode, $"{far.Name} is on {far.Heading ?? far.Host}, and rule {rule.Name} keeps it together with {vm.Name}",
+                Reason(rule, TogetherCode,
+                    $"{far.Name} is on {far.Heading ?? far.Host}, and rule {rule.Name} keeps it together with {vm.Name}",
                     $"choose {far.Heading ?? far.Host}, or move all VMs tagged {rule.VmTag}"),
             PlacementRule.OnHosts on when !host.Tags.Contains(on.HostTag) => Reason(rule, HostCode,
                 $"rule {rule.Name} keeps {vm.Name} on hosts tagged {on.HostTag}; {host.Id} is not", $"choose a host tagged {on.HostTag}"),

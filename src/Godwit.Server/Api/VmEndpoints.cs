@@ -88,7 +88,8 @@ internal static class VmEndpoints
         if (ended.Kind == OperationKind.Delete) return TypedResults.NoContent();
         if (ended.Result is not { } vm)
             throw new RefusedException("vm-not-found", $"{ended.VmName} is not there any more", "see 'godwit vm list'");
-        return TypedResults.Json(await control.Views.VmAsync(vm) with { Told = ended.Told.Count > 0 ? ended.Told : null }, ApiJson.Strict, statusCode: status);
+        var view = await control.Views.VmAsync(vm) with { Told = ended.Told.Count > 0 ? ended.Told : null };
+        return TypedResults.Json(view, ApiJson.Strict, statusCode: status);
     }
 
     private static async Task<IResult> MoveAsync(

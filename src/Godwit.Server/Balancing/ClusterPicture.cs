@@ -66,7 +66,8 @@ public static class ClusterPicture
             Standing = new Amounts(Math.Max(0, room.PromisedBytes - promised), 0, Math.Max(0, (load?.Now.CpuCores ?? 0) - cpu)),
             Accelerator = facts.Accelerator, AcceleratorReason = facts.AcceleratorReason, Qemus = facts.Qemus, Bridges = facts.Bridges,
             // A pool nobody proved to be shared is no other host's.
-            Pools = facts.Pools.ToDictionary(pool => pool.Name, pool => room.Shares.GetValueOrDefault(pool.Name) ?? $"{room.Host.Id}'s own"),
+            Pools = facts.Pools.ToDictionary(
+                pool => pool.Name, pool => room.Shares.GetValueOrDefault(pool.Name) ?? $"{room.Host.Id}'s own"),
             Tags = room.Host.Tags, Endpoint = room.Host.Endpoint, IsDraining = now.Draining.Contains(room.Host.Id),
         };
     }

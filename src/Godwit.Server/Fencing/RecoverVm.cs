@@ -145,11 +145,15 @@ internal sealed class RecoverVm(
         }
     }
 
-    /// <summary>Where it is, if that host answers and has not refused it; else the best host. What does not run takes no room and breaks no rule.</summary>
+    /// <summary>
+    /// Where it is, if that host answers and has not refused it; else the best host. What does not run takes no room and
+    /// breaks no rule.
+    /// </summary>
     private async Task<(HostId? Home, string Why)> ChooseAsync(Vm vm, bool restart, Dictionary<HostId, Refusal> refusedBy)
     {
         var scene = await desk.LookAsync();
-        if (!refusedBy.ContainsKey(vm.Owner) && scene.Rooms.FirstOrDefault(room => room.Host.Id == vm.Owner) is { Host.State: not HostState.Fenced } here)
+        if (!refusedBy.ContainsKey(vm.Owner)
+            && scene.Rooms.FirstOrDefault(room => room.Host.Id == vm.Owner) is { Host.State: not HostState.Fenced } here)
             return here.Host.State == HostState.Unreachable ? (null, $"its host {vm.Owner} does not answer, and is not fenced")
                 : (here.Host.Id, "");
         var wanted = restart ? scene.Of(vm) : scene.Of(vm) with { Demand = default };

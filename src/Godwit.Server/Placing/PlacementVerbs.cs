@@ -64,7 +64,8 @@ public sealed class PlacementVerbs(Stores stores, PlacementDesk desk)
         if (wrong.Count > 0) throw new RefusedException(wrong);
         return stores.Placement.ChangePolicyAsync(policy => policy with
         {
-            MemoryOvercommit = wish.MemoryOvercommit ?? policy.MemoryOvercommit, VcpuOvercommit = wish.VcpuOvercommit ?? policy.VcpuOvercommit,
+            MemoryOvercommit = wish.MemoryOvercommit ?? policy.MemoryOvercommit,
+            VcpuOvercommit = wish.VcpuOvercommit ?? policy.VcpuOvercommit,
             LoadCeiling = wish.LoadCeiling ?? policy.LoadCeiling, SpareMemory = wish.SpareMemory ?? policy.SpareMemory,
         });
 

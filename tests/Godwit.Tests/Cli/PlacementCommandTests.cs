@@ -78,7 +78,8 @@ public sealed class PlacementCommandTests
     {
         await using var server = new ScriptedServer()
             .On($"GET {Api}/hosts", Json<HostView[]>([Examples.Host("host1")])).On($"GET {Api}/vms", Json<VmView[]>([Examples.Vm("web1")]))
-            .On($"GET {Api}/placement", Json(new PlacementPolicy { VcpuOvercommit = 4 })).On($"GET {Api}/rules", Json<RuleView[]>([Broken]));
+            .On($"GET {Api}/placement", Json(new PlacementPolicy { VcpuOvercommit = 4 }))
+            .On($"GET {Api}/rules", Json<RuleView[]>([Broken]));
         var run = await GodwitRun.OfAsync(server, "cluster status");
         Assert.Equal("1 host, 1 answer; 1 VM, 1 run.\n"
             + "Memory is promised 1 times, processors 4 times; hosts are loaded up to 85 %; 5 % of the memory is kept spare.\n"

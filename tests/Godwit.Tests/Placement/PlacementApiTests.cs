@@ -19,7 +19,8 @@ public sealed class PlacementApiTests
     public async Task Tags_pins_and_priorities_are_kept_and_shown()
     {
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
-        var made = await server.OkAsync<VmView>("POST", "vms", new { name = "db", tags = new[] { "db", "a.b" }, pin = true, priority = 750 });
+        var made = await server.OkAsync<VmView>("POST", "vms",
+            new { name = "db", tags = new[] { "db", "a.b" }, pin = true, priority = 750 });
         Assert.Equal(["a.b", "db"], made.Tags);
         Assert.Equal((true, 750), (made.Pinned, made.Priority));
         var set = await server.OkAsync<VmView>(
@@ -65,7 +66,8 @@ public sealed class PlacementApiTests
         Assert.Equal((2, 2), (view.Vms, view.Broken));
         Assert.Equal(["db1", "db2"], view.Breaches.Select(b => b.VmName));
         await ApartAsync(server); // The same once more is the same one.
-        Assert.Equal("name-taken", (await server.ProblemAsync("POST", "rules", new { name = "spread", kind = "together", vmTag = "db" })).Code);
+        Assert.Equal("name-taken", (await server.ProblemAsync("POST", "rules",
+            new { name = "spread", kind = "together", vmTag = "db" })).Code);
         Assert.Equal("spread", Assert.Single(await server.OkAsync<RuleView[]>("GET", "rules")).Rule.Name);
 
         var move = await server.OkAsync<Migration>("POST", "vms/db2/migrate", new { to = "h2" });
@@ -169,8 +171,10 @@ public sealed class PlacementApiTests
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         Assert.Equal(1, (await server.OkAsync<PlacementPolicy>("GET", "placement")).MemoryOvercommit);
         await server.OkAsync<VmView>("POST", "vms", new { name = "big", memoryBytes = 6L << 30, host = "h1", start = true });
-        Assert.Equal("memory-short", (await server.ProblemAsync("POST", "vms", new { name = "two", memoryBytes = 6L << 30, host = "h1" })).Code);
-        var policy = await server.OkAsync<PlacementPolicy>("POST", "placement", new { memoryOvercommit = 2, vcpuOvercommit = 1, spareMemory = 0 });
+        Assert.Equal("memory-short", (await server.ProblemAsync("POST", "vms",
+            new { name = "two", memoryBytes = 6L << 30, host = "h1" })).Code);
+        var policy = await server.OkAsync<PlacementPolicy>("POST", "placement",
+            new { memoryOvercommit = 2, vcpuOvercommit = 1, spareMemory = 0 });
         Assert.Equal((2, 1, 0.85, 0), (policy.MemoryOvercommit, policy.VcpuOvercommit, policy.LoadCeiling, policy.SpareMemory));
         var two = await server.OkAsync<VmView>("POST", "vms", new { name = "two", memoryBytes = 6L << 30, host = "h1", start = true });
         Assert.Equal(VmState.Running, two.State);
@@ -185,7 +189,8 @@ public sealed class PlacementApiTests
     {
         await using var server = await DbsAsync("h1", "h2");
         await ApartAsync(server);
-        await server.OkAsync<VmView>("POST", "vms", new { name = "app", host = "h1", start = true, priority = 900, memoryBytes = 64L << 20 });
+        await server.OkAsync<VmView>("POST", "vms",
+            new { name = "app", host = "h1", start = true, priority = 900, memoryBytes = 64L << 20 });
         server.Cluster["h1"].Silent = true;
         for (var round = 0; round < 3; round++) await server.Control.Watcher.RoundAsync(default);
         var recovery = await server.OkAsync<HostRecovery>("POST", "hosts/h1/recover", new { fenced = true, confirm = "h1" });

@@ -49,10 +49,12 @@ public sealed class PlacementStoreTests : IDisposable
         }));
         var recover = StoreUnderTest.MakeOperation(OperationKind.Recover, one, "op-r");
         Assert.IsType<Begun.Now>(await _store.Stores.Operations.BeginAsync(recover, null));
-        var (none, why) = await _store.Stores.Fences.RehomeAsync(recover, new HostId("h1"), new HostId("h2"), VmState.Running, 1 << 20, null);
+        var (none, why) = await HomeAsync("h2");
         Assert.Equal((null, "rule-apart"), (none, why?.Code));
-        var (moved, _) = await _store.Stores.Fences.RehomeAsync(recover, new HostId("h1"), new HostId("h3"), VmState.Running, 1 << 20, null);
-        Assert.Equal(new HostId("h3"), moved!.Owner);
+        Assert.Equal(new HostId("h3"), (await HomeAsync("h3")).Vm!.Owner);
+
+        Task<(Vm? Vm, Refusal? Refusal)> HomeAsync(string to) =>
+            _store.Stores.Fences.RehomeAsync(recover, one.Owner, new HostId(to), VmState.Running, 1 << 20, null);
     }
 
     [Fact]

@@ -44,12 +44,14 @@ public sealed class RuleCheckTests
         var vm = One with { IsPinned = true, Bridges = ["br9"], Demand = One.Demand with { MemoryBytes = 100 * RandomCluster.GiB } };
         var view = View(Apart, [vm, Two]);
         string[] Hard(Overridden overridden) =>
-            [.. PlacementCheck.Judge(view, vm, view.Host(new HostId("b")), overridden).Reasons.Where(r => r.IsHard).Select(r => r.Why.Code)];
+            [.. PlacementCheck.Judge(view, vm, view.Host(new HostId("b")), overridden).Reasons
+                .Where(r => r.IsHard).Select(r => r.Why.Code)];
 
         Assert.Equal(["vm-pinned", "bridge-missing", "memory-short", "rule-apart"], Hard(Overridden.None));
         Assert.Equal(["vm-pinned", "bridge-missing", "memory-short"], Hard(Overridden.Rules));
         Assert.Equal(["bridge-missing", "memory-short"], Hard(Overridden.Rules | Overridden.Pin));
-        Assert.Contains(PlacementCheck.Judge(view, vm, view.Host(new HostId("b")), Overridden.Rules).Reasons, r => r.Why.Code == "rule-apart");
+        Assert.Contains(PlacementCheck.Judge(view, vm, view.Host(new HostId("b")), Overridden.Rules).Reasons,
+            r => r.Why.Code == "rule-apart");
     }
 
     [Fact]
@@ -95,7 +97,8 @@ public sealed class RuleCheckTests
         Assert.Equal("bad-tag", Assert.Throws<RefusedException>(() => PlacementTags.Changed([], ["a"], ["a"])).Reasons[0].Code);
         var many = Enumerable.Range(0, PlacementTags.CountMax).Select(n => $"t{n}").ToList();
         Assert.Equal(PlacementTags.CountMax, PlacementTags.Changed([], many, null).Count);
-        Assert.Equal("too-many-tags", Assert.Throws<RefusedException>(() => PlacementTags.Changed(many, ["one-more"], null)).Reasons[0].Code);
+        var tooMany = Assert.Throws<RefusedException>(() => PlacementTags.Changed(many, ["one-more"], null));
+        Assert.Equal("too-many-tags", tooMany.Reasons[0].Code);
     }
 
     [Fact]

@@ -58,7 +58,8 @@ public sealed class DecisionTests
         Assert.Equal(H1, Best(Room("h1", 0), Room("h2", 0)).Host);
         var none = Best(
             Room("a", 8L << 30), Room("b", 0) with { Shares = new Dictionary<string, string> { ["default"] = "s2" } },
-            InState(Room("c", 0), HostState.Unreachable), InState(Room("d", 0), HostState.Cordoned), InState(Room("e", 0), HostState.Fenced));
+            InState(Room("c", 0), HostState.Unreachable), InState(Room("d", 0), HostState.Cordoned),
+            InState(Room("e", 0), HostState.Fenced));
         Assert.Null(none.Host);
         Assert.Equal(["memory-short", "pool-not-shared", "host-unreachable", "host-cordoned", "host-fenced"],
             none.Against.Select(r => r.Code));
