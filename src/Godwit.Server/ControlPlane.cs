@@ -14,6 +14,7 @@ using Godwit.Server.Identity;
 using Godwit.Server.Loads;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Rebuild;
 using Godwit.Server.Store;
 using Godwit.Server.Templates;
@@ -54,16 +55,18 @@ public sealed class ControlPlane
         Hosts = new HostVerbs(Stores.Hosts, Agents, sharing);
         Watcher = new HostWatcher(Stores, Agents, sharing, time, logs.CreateLogger<HostWatcher>()) { Rules = rules };
         Templates = new TemplateVerbs(Stores, Agents, time);
-        Operations = new OperationRunner(Stores, new VmStory(Stores, Agents), logs.CreateLogger<OperationRunner>());
-        Vms = new VmVerbs(Stores, Operations, Agents, numbers, time);
-        Live = new LiveMoves();
-        Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
-        Wishes = new MoveWishes(Stores, Migrations, Vms, numbers, time);
-        var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
-        Drains = new DrainVerbs(Stores, drainRunner, numbers, time);
-        Watcher.Returned += Migrations.RepairAfterReturnAsync;
         pace ??= BalancerPace.Real;
         Loads = new LoadWatch(Stores, Agents, pace, time, logs.CreateLogger<LoadWatch>());
+        Desk = new PlacementDesk(Stores, Loads, time);
+        Operations = new OperationRunner(Stores, new VmStory(Stores, Desk, Agents), logs.CreateLogger<OperationRunner>());
+        Vms = new VmVerbs(Stores, Desk, Operations, Agents, numbers, time);
+        Live = new LiveMoves();
+        Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
+        Wishes = new MoveWishes(Stores, Desk, Migrations, Vms, numbers, time);
+        var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
+        Drains = new DrainVerbs(Stores, Desk, drainRunner, numbers, time);
+        Watcher.Returned += Migrations.RepairAfterReturnAsync;
+        Placement = new PlacementVerbs(Stores, Desk);
         Balance = new BalanceVerbs(Stores, Loads, pace, time);
         Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
         Spare = new SpareRoom(Stores, Balance);
@@ -82,7 +85,7 @@ public sealed class ControlPlane
             logs.CreateLogger<LeaseKeeper>());
         Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence,
             new WatchdogProof(Stores, leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
-            new RecoverVm(Stores, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
+            new RecoverVm(Stores, Desk, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
         Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
         _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
@@ -108,6 +111,8 @@ public sealed class ControlPlane
     public MoveWishes Wishes { get; }
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
+    public PlacementDesk Desk { get; }
+    public PlacementVerbs Placement { get; }
     public BalanceVerbs Balance { get; }
     public Balancer Balancer { get; }
     public SpareRoom Spare { get; }

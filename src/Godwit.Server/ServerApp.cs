@@ -215,6 +215,7 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapDrains(control, gate.Time);
         api.MapLoads(control, gate.Time);
         api.MapBalance(control);
+        api.MapPlacement(control);
         api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);

@@ -8,6 +8,7 @@ using Godwit.Core.Placement;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
+using Godwit.Server.Placing;
 
 namespace Godwit.Cli.Api;
 
@@ -45,6 +46,22 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<Recommendation> AnswerRecommendationAsync(string id, string answer, CancellationToken cancel) =>
         client.SendAsync<Recommendation>(
             HttpMethod.Post, $"balancer/recommendations/{Safe(id)}/{answer}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<PlacementPolicy> PolicyAsync(CancellationToken cancel) => client.GetAsync<PlacementPolicy>("placement", cancel);
+
+    public Task<PlacementPolicy> SetPolicyAsync(PolicyWish wish, CancellationToken cancel) =>
+        client.SendAsync<PlacementPolicy>(HttpMethod.Post, "placement", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<IReadOnlyList<RuleView>> RulesAsync(CancellationToken cancel) => client.GetAsync<IReadOnlyList<RuleView>>("rules", cancel);
+
+    public Task<RuleView> RuleAsync(string name, CancellationToken cancel) =>
+        client.GetAsync<RuleView>($"rules/{Safe(name)}", cancel);
+
+    public Task<RuleView> AddRuleAsync(RuleRecord rule, CancellationToken cancel) =>
+        client.SendAsync<RuleView>(HttpMethod.Post, "rules", rule, ApiClient.AnswerTimeMax, cancel);
+
+    public Task RemoveRuleAsync(string name, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"rules/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task<IReadOnlyList<HostRating>> RateHostsAsync(string vm, CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<HostRating>>($"vms/{Safe(vm)}/placement", cancel);

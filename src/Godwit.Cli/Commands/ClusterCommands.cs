@@ -22,6 +22,7 @@ internal static class ClusterCommands
         var gone = new Option<string[]>("--gone")
         { Description = "With --adopt: a host that is off for good; again for more.", HelpName = "HOST" };
         return Verbs.Group("cluster", "The cluster as a whole.",
+            PolicyCommands.Status(verbs), PolicyCommands.Set(verbs),
             BalanceCommands.Balance(verbs),
             BalancerCommands.Build(verbs),
             UpgradeCommands.Build(verbs),

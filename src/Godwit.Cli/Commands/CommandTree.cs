@@ -13,6 +13,7 @@ internal static class CommandTree
         root.Subcommands.Add(HostCommands.Build(verbs));
         root.Subcommands.Add(TemplateCommands.Build(verbs));
         root.Subcommands.Add(VmCommands.Build(verbs));
+        root.Subcommands.Add(RuleCommands.Build(verbs));
         root.Subcommands.Add(MigrationCommands.Build(verbs));
         root.Subcommands.Add(EventsCommand.Build(verbs));
         root.Subcommands.Add(TopCommand.Build(verbs));

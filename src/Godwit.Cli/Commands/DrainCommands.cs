@@ -33,6 +33,7 @@ internal static class DrainCommands
             Description = "Begin no move later than this: 90s, 30m, 2h.", HelpName = "TIME", CustomParser = ParseSeconds,
         };
         var partial = new Option<bool>("--allow-partial") { Description = "Begin although some VMs have no place elsewhere." };
+        var pinned = new Option<bool>("--take-pinned") { Description = "VMs that are pinned to it leave it, too." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Show the plan, change nothing." };
         var cancelIt = new Option<bool>("--cancel")
         {
@@ -49,11 +50,12 @@ internal static class DrainCommands
                     return await FollowAsync(session, host, wait: !parsed.GetValue(noWait), cancel);
                 }
                 var wish = new DrainRequest(Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    parsed.GetValue(onBlocked) == "quick", parsed.GetValue(partial), parsed.GetValue(deadline));
+                    parsed.GetValue(onBlocked) == "quick", parsed.GetValue(partial), parsed.GetValue(deadline),
+                    TakePinned: parsed.GetValue(pinned));
                 if (parsed.GetValue(dryRun)) return await PlanAsync(session, host, wish, cancel);
                 await session.Api.BeginDrainAsync(host, wish, cancel);
                 return await FollowAsync(session, host, wait: !parsed.GetValue(noWait), cancel);
-            }, name, mode, onBlocked, deadline, partial, dryRun, cancelIt, noWait);
+            }, name, mode, onBlocked, deadline, partial, pinned, dryRun, cancelIt, noWait);
         drain.Aliases.Add("evacuate");
         return drain;
     }

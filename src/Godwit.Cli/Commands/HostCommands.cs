@@ -122,6 +122,7 @@ internal static class HostSheet
             ? $", silent for {Amounts.Milliseconds(silent * 1000)}" : ""));
         if (host.Drain is { Reason: { } reason }) yield return ("drain", reason);
         if (host.Fenced is { } proof) yield return ("fenced", $"{SessionCommands.Moment(proof.At)} {proof.Sentence}");
+        if (host.Tags.Count > 0) yield return ("tags", string.Join(", ", host.Tags));
         if (host.Fence is not null) yield return ("fence", HostFenceCommands.FenceOf(host));
         if (host.Recovery is { } recovery)
         {

@@ -13,24 +13,38 @@ internal static class HostFenceCommands
 
     public static Command Set(Verbs verbs, Argument<string> name)
     {
-        var fence = new Option<string>("--fence")
+        var fence = new Option<string?>("--fence")
         {
             Description = "The hook on the server's machine that turns this host off; 'watchdog': its own device resets it; 'none'.",
-            HelpName = "NAME", Required = true,
+            HelpName = "NAME",
         };
-        return verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
+        var (tag, untag) = (PlacementOptions.Tag(), PlacementOptions.Untag());
+        var command = verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
         {
-            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, new HostSettingsRequest(parsed.GetValue(fence)!), cancel);
+            var wish = new HostSettingsRequest(parsed.GetValue(fence), Words(parsed.GetValue(tag)), Words(parsed.GetValue(untag)));
+            var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, wish, cancel);
             if (session.Screen.IsJson) session.Screen.Document(host);
-            session.Screen.Line(host.Fence switch
-            {
-                null => $"{host.Id} has no fence.",
-                WatchdogRules.FenceName =>
-                    $"{host.Id} is to be fenced by its own watchdog. Whether it is armed: godwit host show {host.Id}",
-                _ => $"{host.Id} is fenced by hook {host.Fence}.",
-            });
+            if (wish.Fence is not null)
+                session.Screen.Line(host.Fence switch
+                {
+                    null => $"{host.Id} has no fence.",
+                    WatchdogRules.FenceName =>
+                        $"{host.Id} is to be fenced by its own watchdog. Whether it is armed: godwit host show {host.Id}",
+                    _ => $"{host.Id} is fenced by hook {host.Fence}.",
+                });
+            if (wish.Tag is not null || wish.Untag is not null)
+                session.Screen.Line(host.Tags.Count == 0 ? $"{host.Id} has no tags."
+                    : $"{host.Id} is tagged {string.Join(", ", host.Tags)}.");
             return ExitCode.All;
-        }, name, fence);
+        }, name, fence, tag, untag);
+        command.Validators.Add(result =>
+        {
+            if (new Option[] { fence, tag, untag }.All(option => result.GetResult(option) is null))
+                result.AddError("Give at least one of --fence, --tag, --untag.");
+        });
+        return command;
+
+        static string[]? Words(string[]? tags) => tags is { Length: > 0 } ? tags : null;
     }
 
     public static Command Fence(Verbs verbs, Argument<string> name) =>

@@ -14,7 +14,7 @@ internal static class MoveCommands
         var names = new Argument<string[]>("VM") { Arity = ArgumentArity.OneOrMore, Description = "One or more VMs." };
         var to = new Option<string>("--to")
         {
-            Description = "Target host; auto takes the one with most free memory that passes every check.",
+            Description = "Target host; auto takes the one rated best of those that pass every check.",
             HelpName = "HOST|auto", DefaultValueFactory = _ => "auto",
         };
         var mode = new Option<string>("--mode")
@@ -30,13 +30,14 @@ internal static class MoveCommands
         {
             if (result.GetValueOrDefault<long>() is < 0 or > 1 << 20) result.AddError("--bwlimit is between 0 and 1048576 MiB/s.");
         });
-        var (dryRun, noWait) = (DryRunOption(), NoWaitOption());
+        var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
         return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
             (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
                 [.. parsed.GetValue(names)!.Distinct()],
                 new MigrateRequest(parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    parsed.GetValue(maxPause), parsed.GetValue(bwlimit) << 20, parsed.GetValue(dryRun)),
-                Wait: !parsed.GetValue(noWait))).RunAsync(cancel), names, to, mode, maxPause, bwlimit, dryRun, noWait);
+                    parsed.GetValue(maxPause), parsed.GetValue(bwlimit) << 20, parsed.GetValue(dryRun),
+                    parsed.GetValue(ignoreRules)),
+                Wait: !parsed.GetValue(noWait))).RunAsync(cancel), names, to, mode, maxPause, bwlimit, dryRun, noWait, ignoreRules);
     }
 
     public static Command Refresh(Verbs verbs)

@@ -22,7 +22,7 @@ internal static class VmCommands
                 foreach (var (title, value) in VmSheet.Facts(vm)) session.Screen.Line($"{title,-9} {value}");
                 return ExitCode.All;
             }, name),
-            Act(verbs, "start", "Boot stopped VMs."),
+            Start(verbs),
             End(verbs, "stop", "Ask guests to power off."), End(verbs, "restart", "Shut VMs down and boot them again."),
             Act(verbs, "pause", "Stop the processors; memory stays where it is."), Resume(verbs),
             Act(verbs, "save", "Write memory to a checksummed file and end the process; resume brings the VM back."),
@@ -47,10 +47,12 @@ internal static class VmCommands
     {
         var names = NamesArgument();
         var host = new Option<string?>("--host") { Description = "Bring saved VMs back on this host.", HelpName = "HOST" };
+        var ignoreRules = PlacementOptions.IgnoreRules();
         return verbs.Verb("resume", "Let paused or saved VMs go on.", (session, parsed, cancel) =>
             Verbs.ForEachAsync(session, parsed.GetValue(names)!,
-                name => session.Api.ActAsync(name, "resume", new ResumeVmRequest(parsed.GetValue(host)), cancel),
-                VmSheet.Sentence), names, host);
+                name => session.Api.ActAsync(
+                    name, "resume", new ResumeVmRequest(parsed.GetValue(host), parsed.GetValue(ignoreRules)), cancel),
+                VmSheet.Sentence), names, host, ignoreRules);
     }
 
     private static Command End(Verbs verbs, string act, string description)
@@ -76,21 +78,44 @@ internal static class VmCommands
             }, name => $"{name} is deleted."), names, force);
     }
 
+    private static Command Start(Verbs verbs)
+    {
+        var names = NamesArgument();
+        var ignoreRules = PlacementOptions.IgnoreRules();
+        return verbs.Verb("start", "Boot stopped VMs.", (session, parsed, cancel) =>
+            Verbs.ForEachAsync(session, parsed.GetValue(names)!,
+                name => session.Api.ActAsync(name, "start",
+                    parsed.GetValue(ignoreRules) ? new StartVmRequest(IgnoreRules: true) : null, cancel),
+                VmSheet.Sentence), names, ignoreRules);
+    }
+
     private static Command Set(Verbs verbs)
     {
         var names = NamesArgument();
-        var ha = new Option<string>("--ha")
-        {
-            Description = "Whether it is started elsewhere by itself once its host is proved to be off.",
-            HelpName = "on|off", Required = true,
-        };
+        var ha = new Option<string?>("--ha")
+        { Description = "Whether it is started elsewhere by itself once its host is proved to be off.", HelpName = "on|off" };
         ha.AcceptOnlyFromAmong("on", "off");
-        return verbs.Verb("set", "Settings of VMs.", (session, parsed, cancel) =>
-            Verbs.ForEachAsync(session, parsed.GetValue(names)!,
-                name => session.Api.SetVmAsync(name, new VmSettingsRequest(parsed.GetValue(ha) == "on"), cancel),
-                vm => vm.Ha ? $"{vm.Spec.Name} is started elsewhere by itself once its host is proved to be off."
-                    : $"{vm.Spec.Name} is left where it is when its host is lost."), names, ha);
+        var (tag, untag, pin, priority) =
+            (PlacementOptions.Tag(), PlacementOptions.Untag(), PlacementOptions.Pin(), PlacementOptions.Priority());
+        var unpin = new Option<bool>("--unpin") { Description = "Let it be moved by drains and by the balancer again." };
+        var command = verbs.Verb("set", "Settings of VMs.", (session, parsed, cancel) =>
+        {
+            var wish = new VmSettingsRequest(parsed.GetValue(ha) is { } word ? word == "on" : null,
+                Tags(parsed.GetValue(tag)), Tags(parsed.GetValue(untag)),
+                parsed.GetValue(pin) ? true : parsed.GetValue(unpin) ? false : null, parsed.GetValue(priority));
+            return Verbs.ForEachAsync(session, parsed.GetValue(names)!, name => session.Api.SetVmAsync(name, wish, cancel),
+                vm => VmSheet.Settings(vm, wish));
+        }, names, ha, tag, untag, pin, unpin, priority);
+        command.Validators.Add(result =>
+        {
+            if (new Option[] { ha, tag, untag, pin, unpin, priority }.All(option => result.GetResult(option) is null))
+                result.AddError("Give at least one of --ha, --tag, --untag, --pin, --unpin, --priority.");
+            if (result.GetResult(pin) is not null && result.GetResult(unpin) is not null) result.AddError("Give one of --pin and --unpin.");
+        });
+        return command;
     }
+
+    private static string[]? Tags(string[]? words) => words is { Length: > 0 } ? words : null;
 
     private static async Task<int> ListAsync(Session session, ParseResult parsed, CancellationToken cancel)
     {
@@ -110,7 +135,23 @@ internal static class VmSheet
         [.. vms.OrderBy(vm => vm.Spec.Name, StringComparer.Ordinal).Select(Row)],
         "No VMs yet: godwit vm create NAME --template TEMPLATE --memory 512M");
 
-    public static string Sentence(VmView vm) => $"{vm.Spec.Name} is {Words.Of(vm.State)} on {vm.Owner}.";
+    public static string Sentence(VmView vm) => $"{vm.Spec.Name} is {Words.Of(vm.State)} on {vm.Owner}."
+        + string.Concat((vm.Told ?? []).Select(told => $" Told: {told.Cause}."));
+
+    /// <summary>What of it was set, as it is now.</summary>
+    public static string Settings(VmView vm, VmSettingsRequest wish)
+    {
+        var said = new List<string>();
+        if (wish.Ha is not null)
+            said.Add(vm.Ha ? $"{vm.Spec.Name} is started elsewhere by itself once its host is proved to be off."
+                : $"{vm.Spec.Name} is left where it is when its host is lost.");
+        if (wish.Tag is not null || wish.Untag is not null)
+            said.Add(vm.Tags.Count == 0 ? $"{vm.Spec.Name} has no tags." : $"{vm.Spec.Name} is tagged {string.Join(", ", vm.Tags)}.");
+        if (wish.Pin is not null)
+            said.Add(vm.Pinned ? $"{vm.Spec.Name} stays on {vm.Owner} until a person moves it." : $"{vm.Spec.Name} is not pinned.");
+        if (wish.Priority is not null) said.Add($"{vm.Spec.Name} has priority {VmPriority.Word(vm.Priority)}.");
+        return string.Join(" ", said);
+    }
 
     public static IEnumerable<(string Title, string Value)> Facts(VmView vm)
     {
@@ -125,6 +166,9 @@ internal static class VmSheet
             yield return ("frozen", $"{reason.Cause} ({reason.Code})");
             yield return ("next", reason.Fix);
         }
+        if (vm.Tags.Count > 0) yield return ("tags", string.Join(", ", vm.Tags));
+        if (vm.Pinned) yield return ("pinned", $"to {vm.Owner}, until a person moves it");
+        if (vm.Priority != VmPriority.Normal) yield return ("priority", VmPriority.Word(vm.Priority));
         if (vm.Ha) yield return ("ha", "on: started elsewhere once its host is proved to be off");
         yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
         yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");

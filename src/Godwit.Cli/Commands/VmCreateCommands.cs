@@ -59,9 +59,12 @@ internal static class VmCreateCommands
         private readonly Option<bool> start = new("--start") { Description = "Boot it too." };
         private readonly Option<bool> ha = new("--ha")
         { Description = "Start it elsewhere by itself once its host is proved to be off." };
+        private readonly Option<string[]> tags = PlacementOptions.Tag();
+        private readonly Option<bool> pin = PlacementOptions.Pin(), ignoreRules = PlacementOptions.IgnoreRules();
+        private readonly Option<int?> priority = PlacementOptions.Priority();
 
         public Argument<string> Name { get; } = new("NAME") { Description = $"Its name: {Core.Names.Rule}." };
-        public Symbol[] Options => [memory, cpus, network, pool, host, start, ha];
+        public Symbol[] Options => [memory, cpus, network, pool, host, start, ha, tags, pin, priority, ignoreRules];
 
         public CreateVmRequest Wish(ParseResult parsed) =>
             new(parsed.GetValue(Name)!)
@@ -70,6 +73,8 @@ internal static class VmCreateCommands
                 Bridges = [parsed.GetValue(network)!], Pool = parsed.GetValue(pool),
                 Host = parsed.GetValue(host) is var place and not AnyHost ? place : null,
                 Start = parsed.GetValue(start), Ha = parsed.GetValue(ha),
+                Tags = parsed.GetValue(tags) is { Length: > 0 } words ? words : null, Pin = parsed.GetValue(pin),
+                Priority = parsed.GetValue(priority) ?? Core.Vms.VmPriority.Normal, IgnoreRules = parsed.GetValue(ignoreRules),
             };
     }
 }

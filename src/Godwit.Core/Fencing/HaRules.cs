@@ -34,12 +34,12 @@ public static class HaRules
     }
 
     /// <summary>
-    /// In which order VMs are brought back: those marked <c>ha</c> first, then the larger ones, which find room only while
-    /// there is much.
+    /// In which order VMs are brought back: those marked <c>ha</c> first, then those of higher priority, then the larger ones,
+    /// which find room only while there is much.
     /// </summary>
     public static IReadOnlyList<Vm> Order(IEnumerable<Vm> vms) =>
     [
-        .. vms.OrderByDescending(vm => vm.Ha).ThenByDescending(vm => vm.Spec.MemoryBytes)
+        .. vms.OrderByDescending(vm => vm.Ha).ThenByDescending(vm => vm.Priority).ThenByDescending(vm => vm.Spec.MemoryBytes)
             .ThenBy(vm => vm.Spec.Name, StringComparer.Ordinal),
     ];
 

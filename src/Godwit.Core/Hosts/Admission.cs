@@ -11,9 +11,10 @@ public static class Admission
 
     /// <param name="promisedBytes">Guests that run there and reservations, each with its overhead.</param>
     /// <param name="wantedBytes">The guest's memory with overhead.</param>
-    public static Refusal? Check(HostId host, long hostMemoryBytes, long promisedBytes, long wantedBytes)
+    /// <param name="overcommit">Bytes that may be promised for each byte that is offered: the placement policy's.</param>
+    public static Refusal? Check(HostId host, long hostMemoryBytes, long promisedBytes, long wantedBytes, double overcommit = 1)
     {
-        var offered = OfferedBytes(hostMemoryBytes);
+        var offered = (long)(OfferedBytes(hostMemoryBytes) * overcommit);
         if (wantedBytes >= 0 && promisedBytes <= offered - wantedBytes) return null;
         return new Refusal("memory-short",
             $"{host} has no room: {wantedBytes >> 20} MiB are needed (with overhead), {promisedBytes >> 20} of "

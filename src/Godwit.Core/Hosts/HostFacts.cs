@@ -62,6 +62,8 @@ public sealed record Host
     public string? Fence { get; init; }
     /// <summary>While its own watchdog is its fence: what is known of that; null: not armed yet.</summary>
     public Fencing.WatchdogNote? Watchdog { get; init; }
+    /// <summary>Words that placement rules know it by.</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }

@@ -17,13 +17,21 @@ public sealed record PlacementVerdict(HostId Host, IReadOnlyList<PlacementReason
 /// </summary>
 public static class PlacementCheck
 {
-    public static PlacementVerdict Judge(PlacementView view, PlacementVm vm, PlacementHost host) =>
-        new(host.Id, [.. State(vm, host), .. Machine(vm, host), .. Surroundings(vm, host), .. Room(view, vm, host),
-            .. HostRules(view, vm, host), .. CompanyRules(view, vm, host)]);
+    public const string PinnedCode = "vm-pinned";
+
+    /// <param name="overridden">What a person's word sets aside: it is told, and forbids nothing.</param>
+    public static PlacementVerdict Judge(
+        PlacementView view, PlacementVm vm, PlacementHost host, Overridden overridden = Overridden.None) =>
+        new(host.Id, [.. new[]
+        {
+            State(vm, host), Machine(vm, host), Surroundings(vm, host), Room(view, vm, host), HostRules(view, vm, host),
+            CompanyRules(view, vm, host),
+        }.SelectMany(reasons => reasons)
+            .Select(reason => IsSetAside(reason.Why.Code, overridden) ? reason with { IsHard = false } : reason)]);
 
     /// <summary>All hosts, the best first; of equals the first by name.</summary>
-    public static IReadOnlyList<HostRating> Rate(PlacementView view, PlacementVm vm) =>
-        [.. view.Hosts.Select(host => HostRating.Of(view, vm, host, Judge(view, vm, host)))
+    public static IReadOnlyList<HostRating> Rate(PlacementView view, PlacementVm vm, Overridden overridden = Overridden.None) =>
+        [.. view.Hosts.Select(host => HostRating.Of(view, vm, host, Judge(view, vm, host, overridden)))
             .OrderByDescending(rating => rating.Stars).ThenBy(rating => rating.WorstShare)
             .ThenBy(rating => rating.Host.Value, StringComparer.Ordinal)];
 
@@ -31,18 +39,24 @@ public static class PlacementCheck
     internal static IEnumerable<PlacementReason> Lasting(PlacementView view, PlacementVm vm, PlacementHost host) =>
         [.. Machine(vm, host), .. Surroundings(vm, host), .. HostRules(view, vm, host)];
 
+    private static bool IsSetAside(string code, Overridden overridden) =>
+        (code == PinnedCode && overridden.HasFlag(Overridden.Pin)) || (RuleCheck.IsCode(code) && overridden.HasFlag(Overridden.Rules));
+
     private static IEnumerable<PlacementReason> State(PlacementVm vm, PlacementHost host)
     {
         if (host.State == HostState.Unreachable)
             yield return Hard("host-unreachable", $"{host.Id} does not answer", "wait for it, or choose another host");
+        if (host.State == HostState.Fenced)
+            yield return Hard("host-fenced", $"{host.Id} is fenced: it is off, and not yet back", "choose another host");
         if (vm.Host == host.Id) yield break;
         if (host.State == HostState.Cordoned)
             yield return Hard("host-cordoned", $"{host.Id} is cordoned: it takes no new VMs",
                 $"choose another host, or 'godwit host uncordon {host.Id}'");
         if (host.IsDraining)
             yield return Hard("host-draining", $"{host.Id} is being drained: VMs leave it", "choose another host, or cancel its drain");
-        if (vm.IsPinned && vm.Host is { } pinned)
-            yield return Hard("vm-pinned", $"{vm.Name} is pinned to {pinned}", "unpin it first, if it may move");
+        if (vm.IsPinned && (vm.Host ?? vm.Home) is { } pinned && pinned != host.Id)
+            yield return Hard(PinnedCode, $"{vm.Name} is pinned to {pinned}",
+                $"unpin it, if it may move: 'godwit vm set {vm.Name} --unpin'; or name the host it is to go to");
     }
 
     private static IEnumerable<PlacementReason> Machine(PlacementVm vm, PlacementHost host)
@@ -52,9 +66,9 @@ public static class PlacementCheck
             yield return Hard("qemu-missing", $"{host.Id} has no usable QEMU", "install qemu-system-x86 there and restart its agent");
             yield break;
         }
-        if (host.Accelerator != vm.Accelerator)
+        if (vm.Accelerator is { } accelerator && host.Accelerator != accelerator)
             yield return Hard("accelerator-differs",
-                $"the VM runs with {vm.Accelerator}, {host.Id} offers {host.Accelerator}: {host.AcceleratorReason}",
+                $"the VM runs with {accelerator}, {host.Id} offers {host.Accelerator}: {host.AcceleratorReason}",
                 "choose a host with the same accelerator");
         var knowing = host.Qemus.Where(qemu => vm.MachineType is null || qemu.MachineTypes.Contains(vm.MachineType)).ToList();
         if (knowing.Count == 0)
@@ -72,8 +86,10 @@ public static class PlacementCheck
                 yield return Hard("pool-missing", $"{host.Id} has no pool {pool}",
                     $"give its agent --pool {pool}=DIRECTORY, or choose another host");
             else if (directory is not null && directory != there)
-                yield return Hard("pool-not-shared", $"pool {pool} of {host.Id} is not the directory the disks of {vm.Name} lie in",
-                    "mount the same directory on both hosts; local disks cannot be moved yet");
+                yield return Hard("pool-not-shared",
+                    $"pool {pool} of {host.Id} is not the directory the disks lie in ({vm.PoolsOn}'s): tested by a file, not found",
+                    $"mount the same directory on both hosts and repeat 'godwit host add {host.Id} --address {host.Endpoint}'; "
+                    + "local disks cannot be moved yet");
         foreach (var bridge in vm.Bridges.Where(bridge => !host.Bridges.Contains(bridge)))
             yield return Hard("bridge-missing", $"{host.Id} has no bridge {bridge}",
                 $"create it: ip link add {bridge} type bridge, with its uplink");
@@ -104,7 +120,8 @@ public static class PlacementCheck
         resource switch
     {
         Resource.Memory => Hard("memory-short",
-            $"{host.Id} has no room: {Mib(wanted)} MiB are needed (with overhead), {Mib(before)} of {Mib(ceiling)} MiB are promised",
+            $"{host.Id} has no room: {Mib(wanted)} MiB are needed (with overhead), {Mib(before)} of {Mib(ceiling)} MiB are promised "
+            + "to other VMs and moves",
             $"move something away from {host.Id} first, or choose another host: 'godwit host list'"),
         Resource.Vcpus => Hard("vcpus-overcommitted",
             $"{host.Id} would have {before + wanted:0} vCPUs, its {host.Capacity.Vcpus:0} processors allow {ceiling:0}",
@@ -119,31 +136,17 @@ public static class PlacementCheck
     private static string Text(Resource resource, double amount) =>
         resource == Resource.Cpu ? $"{amount:0.0} cores" : $"{Mib(amount)} MiB{(resource == Resource.MemoryActive ? "" : "/s")}";
 
-    private static IEnumerable<PlacementReason> CompanyRules(PlacementView view, PlacementVm vm, PlacementHost host)
-    {
-        foreach (var rule in view.Policy.Rules.Where(rule => vm.Tags.Contains(rule.VmTag)))
-        {
-            var others = view.Tagged(rule.VmTag).Where(other => other.Id != vm.Id && other.Host is not null);
-            if (rule is PlacementRule.Apart && others.FirstOrDefault(other => other.Host == host.Id) is { } near)
-                yield return new(new("rule-apart", $"{near.Name} is on {host.Id}, and rule {rule.Name} keeps it apart from {vm.Name}",
-                    $"choose a host without a VM tagged {rule.VmTag}"), rule.IsHard);
-            if (rule is PlacementRule.Together && others.FirstOrDefault(other => other.Host != host.Id) is { } far)
-                yield return new(new("rule-together", $"{far.Name} is on {far.Host}, and rule {rule.Name} keeps it together with {vm.Name}",
-                    $"choose {far.Host}, or move all VMs tagged {rule.VmTag}"), rule.IsHard);
-        }
-    }
+    private static IEnumerable<PlacementReason> CompanyRules(PlacementView view, PlacementVm vm, PlacementHost host) =>
+        Against(view, vm, host, rule => rule is PlacementRule.Apart or PlacementRule.Together);
 
-    private static IEnumerable<PlacementReason> HostRules(PlacementView view, PlacementVm vm, PlacementHost host)
+    private static IEnumerable<PlacementReason> HostRules(PlacementView view, PlacementVm vm, PlacementHost host) =>
+        Against(view, vm, host, rule => rule is PlacementRule.OnHosts or PlacementRule.NotOnHosts);
+
+    private static IEnumerable<PlacementReason> Against(
+        PlacementView view, PlacementVm vm, PlacementHost host, Func<PlacementRule, bool> isMeant)
     {
-        foreach (var rule in view.Policy.Rules.Where(rule => vm.Tags.Contains(rule.VmTag)))
-        {
-            if (rule is PlacementRule.OnHosts on && !host.Tags.Contains(on.HostTag))
-                yield return new(new("rule-host", $"rule {rule.Name} keeps {vm.Name} on hosts tagged {on.HostTag}; {host.Id} is not",
-                    $"choose a host tagged {on.HostTag}"), rule.IsHard);
-            if (rule is PlacementRule.NotOnHosts off && host.Tags.Contains(off.HostTag))
-                yield return new(new("rule-host", $"rule {rule.Name} keeps {vm.Name} off hosts tagged {off.HostTag}; {host.Id} is",
-                    $"choose a host without the tag {off.HostTag}"), rule.IsHard);
-        }
+        foreach (var rule in view.Policy.Rules)
+            if (isMeant(rule) && RuleCheck.Against(rule, view, vm, host) is { } reason) yield return reason;
     }
 
     private static PlacementReason Hard(string code, string cause, string fix) => new(new(code, cause, fix), true);

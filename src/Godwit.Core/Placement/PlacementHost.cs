@@ -19,6 +19,8 @@ public sealed record PlacementHost
     /// <summary>Directories its pools are, by the pool's name: the same text on another host is the same directory.</summary>
     public IReadOnlyDictionary<string, string> Pools { get; init; } = new Dictionary<string, string>();
     public IReadOnlyList<string> Tags { get; init; } = [];
+    /// <summary>Where its agent listens: only for sentences.</summary>
+    public string Endpoint { get; init; } = "";
     /// <summary>VMs are to leave it: it takes none, whatever its state says.</summary>
     public bool IsDraining { get; init; }
 }
@@ -30,15 +32,22 @@ public sealed record PlacementVm
     public required string Name { get; init; }
     /// <summary>Where it runs; null for one that is to be started.</summary>
     public HostId? Host { get; init; }
+    /// <summary>Whose it is while nothing of it runs.</summary>
+    public HostId? Home { get; init; }
+    /// <summary>Where a move that goes on brings it: it counts as there, too.</summary>
+    public HostId? Heading { get; init; }
     /// <summary>Memory with overhead; of the rest a high percentile of the recent window, not the last sample.</summary>
     public required Amounts Demand { get; init; }
-    public Accelerator Accelerator { get; init; }
+    /// <summary>Null asks for none.</summary>
+    public Accelerator? Accelerator { get; init; }
     /// <summary>Null asks for none.</summary>
     public string? MachineType { get; init; }
     public string? CpuModel { get; init; }
     public IReadOnlyList<string> Bridges { get; init; } = [];
     /// <summary>Directory each pool must be, by the pool's name; null where any of that name will do.</summary>
     public IReadOnlyDictionary<string, string?> Pools { get; init; } = new Dictionary<string, string?>();
+    /// <summary>A host that has these directories: only for sentences.</summary>
+    public string PoolsOn { get; init; } = "";
     public IReadOnlyList<string> Tags { get; init; } = [];
     /// <summary>Stays where it is, until a person moves it.</summary>
     public bool IsPinned { get; init; }
@@ -53,29 +62,6 @@ public sealed record PlacementVm
 /// <param name="From">The host it left then.</param>
 public readonly record struct RecentMove(HostId From, DateTimeOffset At);
 
-/// <summary>What a person wishes about who is where. A hard rule is never broken by a move; a soft one has its price.</summary>
-public abstract record PlacementRule
-{
-    private PlacementRule() { }
-
-    public required string Name { get; init; }
-    public bool IsHard { get; init; } = true;
-    /// <summary>The VMs it speaks of.</summary>
-    public required string VmTag { get; init; }
-
-    /// <summary>No two of them on one host.</summary>
-    public sealed record Apart : PlacementRule;
-
-    /// <summary>All of them on one host.</summary>
-    public sealed record Together : PlacementRule;
-
-    /// <summary>Only on hosts with the tag.</summary>
-    public sealed record OnHosts : PlacementRule { public required string HostTag { get; init; } }
-
-    /// <summary>Never on hosts with the tag.</summary>
-    public sealed record NotOnHosts : PlacementRule { public required string HostTag { get; init; } }
-}
-
 /// <summary>How much of a host may be used, the same for every way a VM comes to a host.</summary>
 public sealed record PlacementPolicy
 {
@@ -87,6 +73,8 @@ public sealed record PlacementPolicy
     public double LoadCeiling { get; init; } = 0.85;
     /// <summary>Share of the memory that is kept free for the VMs of hosts that die; only a warning for a person.</summary>
     public double SpareMemory { get; init; } = 0.05;
+    /// <summary>Written down one by one, not with the policy.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
     public IReadOnlyList<PlacementRule> Rules { get; init; } = [];
 
     /// <summary>How much of the capacity may be promised or used; infinite where the capacity is not known.</summary>

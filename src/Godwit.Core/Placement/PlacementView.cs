@@ -31,6 +31,13 @@ public sealed class PlacementView
     public PlacementHost Host(HostId id) => hosts.TryGetValue(id, out var host) ? host
         : throw new RefusedException("host-unknown", $"there is no host {id}", "see 'godwit host list'");
 
+    /// <summary>Null where the cluster has no such host.</summary>
+    public PlacementHost? Find(HostId id) => hosts.GetValueOrDefault(id);
+
+    /// <summary>The same, with this VM on that host, whether it was there, elsewhere, or nowhere.</summary>
+    public PlacementView With(PlacementVm vm, HostId at) =>
+        new(Hosts, [.. Vms.Where(other => other.Id != vm.Id), vm with { Host = at, Heading = null }], Policy);
+
     /// <summary>What its VMs and itself take.</summary>
     public Amounts Used(HostId host) => used[host];
 

@@ -50,6 +50,12 @@ public sealed record Vm
     public DateTimeOffset CreatedAt { get; init; }
     /// <summary>Started elsewhere by itself once its host is proved to be off.</summary>
     public bool Ha { get; init; }
+    /// <summary>Words that placement rules know it by.</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
+    /// <summary>Stays on its host until a person moves it.</summary>
+    public bool IsPinned { get; init; }
+    /// <summary>0 to 1000: the higher is brought back first where a host is lost.</summary>
+    public int Priority { get; init; } = VmPriority.Normal;
 }
 
 public enum VmState

@@ -20,7 +20,5 @@ internal static class BalanceEndpoints
             .Needs(Permission.MoveVms);
         api.MapPost("/balancer/recommendations/{id}/dismiss", (string id) => control.BalancerVerbs.DismissAsync(id))
             .Needs(Permission.MoveVms);
-        api.MapGet("/vms/{vm}/placement", async (string vm) =>
-            await control.Balance.RateAsync(await control.Vms.FindAsync(vm))).Needs(Permission.SeeCluster);
     }
 }

@@ -40,7 +40,7 @@ internal static class DrainEndpoints
             throw new RefusedException("bad-deadline", $"a deadline in {wish.DeadlineSeconds} s",
                 $"1 to {DeadlineSecondsMax} s are possible");
         return new DrainLimits(wish.Mode, wish.QuickWhereBlocked, wish.AllowPartial,
-            wish.DeadlineSeconds is { } seconds ? time.GetUtcNow().AddSeconds(seconds) : null);
+            wish.DeadlineSeconds is { } seconds ? time.GetUtcNow().AddSeconds(seconds) : null, wish.TakePinned);
     }
 }
 
@@ -49,10 +49,11 @@ internal static class DrainEndpoints
 /// <param name="QuickWhereBlocked">Consent to move a VM quick (paused meanwhile) whose live moves all failed.</param>
 /// <param name="AllowPartial">Begin although some VMs have no place.</param>
 /// <param name="DeadlineSeconds">No move begins later than this from now; null is never.</param>
+/// <param name="TakePinned">VMs that are pinned to it leave it, too.</param>
 /// <param name="DryRun">Answer 200 with a <see cref="DrainPlan"/> instead of beginning (202).</param>
 public sealed record DrainRequest(
     MoveMode Mode = MoveMode.Live, bool QuickWhereBlocked = false, bool AllowPartial = false, int? DeadlineSeconds = null,
-    bool DryRun = false);
+    bool DryRun = false, bool TakePinned = false);
 
 /// <summary>POST /api/v1/hosts/{host}/restore.</summary>
 /// <param name="Return">Bring back what the last drain moved away.</param>

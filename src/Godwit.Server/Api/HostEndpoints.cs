@@ -10,6 +10,8 @@ namespace Godwit.Server.Api;
 
 internal static class HostEndpoints
 {
+    private const string NoFence = "none";
+
     public static void MapHosts(this IEndpointRouteBuilder api, ControlPlane control)
     {
         api.MapGet("/hosts", () => control.Views.HostsAsync()).Needs(Permission.SeeCluster);
@@ -29,7 +31,9 @@ internal static class HostEndpoints
         }).Needs(Permission.RunHosts);
         api.MapPost("/hosts/{host}/settings", async (string host, HostSettingsRequest wish, CancellationToken leave) =>
         {
-            await control.Fencing.SetFenceAsync(new HostId(host), wish.Fence is "none" ? null : wish.Fence, leave);
+            if (wish.Fence is { } fence)
+                await control.Fencing.SetFenceAsync(new HostId(host), fence == NoFence ? null : fence, leave);
+            await control.Placement.SetHostAsync(new HostId(host), wish);
             return await control.Views.HostAsync(new HostId(host));
         }).Needs(Permission.RunHosts, Traits.Recorded);
         api.MapPost("/hosts/{host}/fence", async Task<Accepted<HostRecovery>> (string host, HttpContext http, CancellationToken leave) =>

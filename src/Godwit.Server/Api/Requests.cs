@@ -7,17 +7,26 @@ namespace Godwit.Server.Api;
 public sealed record AddHostRequest(string Name, string Endpoint);
 
 /// <summary>POST /api/v1/hosts/{host}/settings.</summary>
-/// <param name="Fence">Name of the hook, on the server's machine, that turns it off; or <c>watchdog</c>; or <c>none</c> (null).</param>
-public sealed record HostSettingsRequest(string? Fence);
+/// <param name="Fence">Name of the hook, on the server's machine, that turns it off; or <c>watchdog</c>;
+/// <c>none</c> takes it away; null: as it is.</param>
+/// <param name="Tag">Put on, for rules to speak of it.</param>
+/// <param name="Untag">Taken off.</param>
+public sealed record HostSettingsRequest(
+    string? Fence = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null);
 
 /// <summary>POST /api/v1/hosts/{host}/recover: bring its VMs back elsewhere.</summary>
 /// <param name="Fenced">The caller's word that it is off and stays off; else its hook has to prove it, or did.</param>
 /// <param name="Confirm">With <paramref name="Fenced"/>: the host's name once more.</param>
 public sealed record RecoverHostRequest(bool Fenced = false, string? Confirm = null);
 
-/// <summary>POST /api/v1/vms/{vm}/settings.</summary>
+/// <summary>POST /api/v1/vms/{vm}/settings. What is null stays as it is.</summary>
 /// <param name="Ha">Start it elsewhere by itself once its host is proved to be off.</param>
-public sealed record VmSettingsRequest(bool Ha);
+/// <param name="Tag">Put on, for rules to speak of it.</param>
+/// <param name="Untag">Taken off.</param>
+/// <param name="Pin">Leave it on its host until a person moves it.</param>
+/// <param name="Priority">0 to 1000: the higher is brought back first where a host is lost.</param>
+public sealed record VmSettingsRequest(
+    bool? Ha = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null, bool? Pin = null, int? Priority = null);
 
 /// <summary>POST /api/v1/vms: a blank disk, or a linked clone where <see cref="Template"/> is given.</summary>
 public sealed record CreateVmRequest(string Name)
@@ -31,13 +40,25 @@ public sealed record CreateVmRequest(string Name)
     public string? Pool { get; init; }
     /// <summary>One network card per bridge; default one on <c>br0</c>. Empty list: none.</summary>
     public IReadOnlyList<string>? Bridges { get; init; }
-    /// <summary>Default: the ready host with most room.</summary>
+    /// <summary>Default: the host rated best.</summary>
     public string? Host { get; init; }
     /// <summary>Start it at once.</summary>
     public bool Start { get; init; }
     /// <summary>Start it elsewhere by itself once its host is proved to be off.</summary>
     public bool Ha { get; init; }
+    /// <summary>For placement rules to speak of it.</summary>
+    public IReadOnlyList<string>? Tags { get; init; }
+    /// <summary>Leave it on its host until a person moves it.</summary>
+    public bool Pin { get; init; }
+    /// <summary>0 to 1000: the higher is brought back first where a host is lost.</summary>
+    public int Priority { get; init; } = Godwit.Core.Vms.VmPriority.Normal;
+    /// <summary>Hard placement rules forbid nothing; room and compatibility do.</summary>
+    public bool IgnoreRules { get; init; }
 }
+
+/// <summary>POST /api/v1/vms/{vm}/start.</summary>
+/// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
+public sealed record StartVmRequest(bool IgnoreRules = false);
 
 /// <summary>POST /api/v1/vms/{vm}/stop and /restart.</summary>
 /// <param name="Force">End QEMU at once instead of asking the guest.</param>
@@ -45,16 +66,18 @@ public sealed record StopVmRequest(bool Force = false);
 
 /// <summary>POST /api/v1/vms/{vm}/resume.</summary>
 /// <param name="Host">Saved VMs only: bring it back on this host instead of the one it was saved on.</param>
-public sealed record ResumeVmRequest(string? Host = null);
+/// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
+public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = false);
 
 /// <summary>POST /api/v1/vms/{vm}/migrate.</summary>
 /// <param name="To">A host's name; null or <c>auto</c> lets the server choose.</param>
 /// <param name="MaxPauseMs">1 to 60 000; the move does not switch over above it.</param>
 /// <param name="BandwidthBytesPerSecond">0 is as fast as the link goes.</param>
 /// <param name="DryRun">Answer 200 with a <see cref="MovePlan"/> instead of beginning (202).</param>
+/// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
 public sealed record MigrateRequest(
     string? To = null, MoveMode Mode = MoveMode.Live, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs,
-    long BandwidthBytesPerSecond = 0, bool DryRun = false);
+    long BandwidthBytesPerSecond = 0, bool DryRun = false, bool IgnoreRules = false);
 
 /// <summary>POST /api/v1/vms/{vm}/refresh: a new QEMU process on the same host.</summary>
 /// <param name="QemuPath">Another QEMU binary of that host; null keeps the present one.</param>

@@ -75,6 +75,7 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
                 && room.Host.State == HostState.Cordoned) ? drain : null,
             Fence = room.Host.Fence,
             Watchdog = room.Host.Watchdog,
+            Tags = room.Host.Tags,
             SilentSeconds = room.Host.State == HostState.Unreachable ? Math.Floor(watcher.Silence(room.Host.Id).For.TotalSeconds) : null,
         };
     }
@@ -83,7 +84,8 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         vm.Spec, vm.Owner, vm.Epoch, vm.State, vm.SavedFile, vm.CreatedAt,
         hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
         doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt),
-        Ha: vm.Ha);
+        Ha: vm.Ha)
+    { Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority };
 
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,

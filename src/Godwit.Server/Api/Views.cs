@@ -28,6 +28,8 @@ public sealed record HostView(
     public HostRecovery? Recovery { get; init; }
     /// <summary>Seconds since the first question it did not answer, while it does not.</summary>
     public double? SilentSeconds { get; init; }
+    /// <summary>Words that placement rules know it by.</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
 }
 
 /// <summary>A VM as the API shows it: its record (<see cref="Vm"/>), its host's state and what is being done with it.</summary>
@@ -37,7 +39,17 @@ public sealed record HostView(
 /// <param name="Ha">It is started elsewhere by itself once its host is proved to be off.</param>
 public sealed record VmView(
     VmSpec Spec, HostId Owner, Epoch Epoch, VmState State, string? SavedFile, DateTimeOffset CreatedAt,
-    HostState OwnerState, OperationView? Operation, IReadOnlyList<Refusal>? Frozen = null, bool Ha = false);
+    HostState OwnerState, OperationView? Operation, IReadOnlyList<Refusal>? Frozen = null, bool Ha = false)
+{
+    /// <summary>Words that placement rules know it by.</summary>
+    public IReadOnlyList<string> Tags { get; init; } = [];
+    /// <summary>Stays on its host until a person moves it.</summary>
+    public bool Pinned { get; init; }
+    /// <summary>0 to 1000: the higher is brought back first where a host is lost.</summary>
+    public int Priority { get; init; } = VmPriority.Normal;
+    /// <summary>In the answer to create, start, resume: what speaks against its host, but did not forbid it.</summary>
+    public IReadOnlyList<Refusal>? Told { get; init; }
+}
 
 /// <param name="Id">For a move, its migration's id.</param>
 /// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate, recover</c>.</param>
@@ -54,7 +66,11 @@ public sealed record TemplateView(
 /// <param name="WaitsFor">Moves that would go before it, in order.</param>
 public sealed record MovePlan(
     VmId Vm, string VmName, HostId Source, HostId Target, MoveMode Mode, MoveLimits Limits,
-    IReadOnlyList<Refusal> Reasons, IReadOnlyList<MoveId> WaitsFor);
+    IReadOnlyList<Refusal> Reasons, IReadOnlyList<MoveId> WaitsFor)
+{
+    /// <summary>What speaks against the target, but forbids nothing.</summary>
+    public IReadOnlyList<Refusal> Told { get; init; } = [];
+}
 
 /// <summary>Something that happened, for people. Durable; the oldest are dropped.</summary>
 /// <param name="Seq">Only grows; the id of the server-sent event.</param>

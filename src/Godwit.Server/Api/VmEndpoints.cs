@@ -23,7 +23,9 @@ internal static class VmEndpoints
             return await AnswerAsync(control, http, ended, StatusCodes.Status201Created);
         }).Produces<VmView>(StatusCodes.Status201Created).Needs(Permission.MakeVms, Traits.Recorded);
 
-        Verb("start", OperationKind.Start);
+        api.MapPost("/vms/{vm}/start", (string vm, StartVmRequest? wish, HttpContext http) =>
+            DoAsync(control, http, OperationKind.Start, vm, o => o with { IgnoresRules = wish?.IgnoreRules ?? false })).Produces<VmView>()
+            .Needs(Permission.RunVms, Traits.Recorded);
         Verb("pause", OperationKind.Pause);
         Verb("save", OperationKind.Save);
         api.MapPost("/vms/{vm}/stop", (string vm, StopVmRequest? wish, HttpContext http) =>
@@ -34,11 +36,16 @@ internal static class VmEndpoints
             .Needs(Permission.RunVms, Traits.Recorded);
         api.MapPost("/vms/{vm}/resume", (string vm, ResumeVmRequest? wish, HttpContext http) =>
             DoAsync(control, http, OperationKind.Resume, vm,
-                o => o with { Host = wish?.Host is { } host ? new HostId(host) : null })).Produces<VmView>()
+                o => o with
+                {
+                    Host = wish?.Host is { } host ? new HostId(host) : null, IgnoresRules = wish?.IgnoreRules ?? false,
+                })).Produces<VmView>()
             .Needs(Permission.RunVms, Traits.Recorded | Traits.Safety);
         api.MapPost("/vms/{vm}/settings", async (string vm, VmSettingsRequest wish) =>
         {
-            await control.Fencing.SetHaAsync((await control.Vms.FindAsync(vm)).Spec.Id, wish.Ha);
+            var id = (await control.Vms.FindAsync(vm)).Spec.Id;
+            await control.Placement.SetVmAsync(id, wish);
+            if (wish.Ha is { } ha) await control.Fencing.SetHaAsync(id, ha);
             return await control.Views.VmAsync(await control.Vms.FindAsync(vm));
         }).Needs(Permission.MakeVms, Traits.Recorded);
         api.MapDelete("/vms/{vm}", (string vm, bool? force, HttpContext http) =>
@@ -81,7 +88,8 @@ internal static class VmEndpoints
         if (ended.Kind == OperationKind.Delete) return TypedResults.NoContent();
         if (ended.Result is not { } vm)
             throw new RefusedException("vm-not-found", $"{ended.VmName} is not there any more", "see 'godwit vm list'");
-        return TypedResults.Json(await control.Views.VmAsync(vm), ApiJson.Strict, statusCode: status);
+        var view = await control.Views.VmAsync(vm) with { Told = ended.Told.Count > 0 ? ended.Told : null };
+        return TypedResults.Json(view, ApiJson.Strict, statusCode: status);
     }
 
     private static async Task<IResult> MoveAsync(

@@ -10,7 +10,7 @@ using Godwit.Server.Store;
 
 namespace Godwit.Server.Balancing;
 
-/// <summary>cluster balance, vm check: what would be better where, and why. Moves nothing.</summary>
+/// <summary>cluster balance: what would be better where, and why. Moves nothing.</summary>
 public sealed class BalanceVerbs(Stores stores, LoadWatch loads, BalancerPace pace, TimeProvider time)
 {
     private const int HurtsForgottenAfterMinutes = 24 * 60;
@@ -36,23 +36,14 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, BalancerPace pa
         };
         using var stop = new CancellationTokenSource(searchMax, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop.Token, leave);
-        var view = ClusterPicture.Of(now, new PlacementPolicy());
+        var view = ClusterPicture.Of(now, await stores.Placement.PolicyAsync());
         var plan = PlanBalance.Of(view, policy, now.At, new OneByOne(), either.Token);
         leave.ThrowIfCancellationRequested();
         return new ClusterPlan(plan, unmeasured);
     }
 
-    /// <summary>Every host, the best first, with what speaks for or against it.</summary>
-    public async Task<IReadOnlyList<HostRating>> RateAsync(Vm vm)
-    {
-        var now = await LookAsync();
-        var view = ClusterPicture.Of(now, new PlacementPolicy());
-        // Pinned is where it is, not what it is like: that nobody has measured it yet speaks against no host.
-        return PlacementCheck.Rate(view, ClusterPicture.VmOf(vm, now) with { IsPinned = false });
-    }
-
     /// <summary>The cluster as it is now, by the policy.</summary>
-    internal async Task<PlacementView> PictureAsync() => ClusterPicture.Of(await LookAsync(), new PlacementPolicy());
+    internal async Task<PlacementView> PictureAsync() => ClusterPicture.Of(await LookAsync(), await stores.Placement.PolicyAsync());
 
     /// <summary>The VM as it would count on that host.</summary>
     internal async Task<PlacementVm> AsIfOnAsync(Vm vm, HostId host) => ClusterPicture.VmOf(vm, await LookAsync()) with { Host = host };

@@ -5,6 +5,7 @@ using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Hosts;
 using Godwit.Server.Loads;
+using Godwit.Server.Store;
 using Godwit.Server.Vms;
 
 namespace Godwit.Server.Balancing;
@@ -17,7 +18,7 @@ public static class ClusterPicture
 {
     public static PlacementView Of(ClusterSnapshot now, PlacementPolicy policy)
     {
-        var vms = now.Vms.Where(vm => vm.State is VmState.Running or VmState.Paused).ToList();
+        var vms = now.Vms.Where(PlacementStore.HasMemory).ToList();
         var byHost = vms.ToLookup(vm => vm.Owner);
         return new PlacementView(
             [.. now.Rooms.Select(room => HostOf(room, byHost[room.Host.Id], now))], [.. vms.Select(vm => VmOf(vm, now))], policy);
@@ -27,16 +28,17 @@ public static class ClusterPicture
     public static PlacementVm VmOf(Vm vm, ClusterSnapshot now)
     {
         var load = now.LoadOf(vm.Spec.Id);
-        var needs = VmNeeding.Of(vm, now.Rooms);
         return new PlacementVm
         {
-            Id = vm.Spec.Id, Name = vm.Spec.Name, Host = vm.State is VmState.Running or VmState.Paused ? vm.Owner : null,
+            Id = vm.Spec.Id, Name = vm.Spec.Name, Host = PlacementStore.HasMemory(vm) ? vm.Owner : null, Home = vm.Owner,
+            Heading = now.Headings.TryGetValue(vm.Spec.Id, out var target) ? target : null,
             Demand = new Amounts(vm.Spec.MemoryBytes + Host.QemuOverheadBytes, vm.Spec.Cpus, load?.CpuToReckonWith ?? 0,
                 load?.Now.MemoryBytes ?? 0, load?.HalfHour.NetworkMean ?? 0, load?.HalfHour.DiskMean ?? 0),
-            Accelerator = vm.Spec.Accelerator, MachineType = vm.Spec.MachineType, CpuModel = vm.Spec.CpuModel, Bridges = needs.Bridges,
-            Pools = needs.Pools.ToDictionary(pool => pool.Name, pool => pool.Share),
+            Accelerator = vm.Spec.Accelerator, MachineType = vm.Spec.MachineType, CpuModel = vm.Spec.CpuModel,
+            Bridges = VmNeeding.Bridges(vm), Pools = VmNeeding.Pools(vm, now.Rooms), PoolsOn = vm.Owner.Value, Tags = vm.Tags,
             Dearness = Math.Pow(2, Math.Min(10, now.Hurts.GetValueOrDefault(vm.Spec.Id))),
-            IsPinned = load is null || now.Held.Contains(vm.Spec.Id),
+            IsPinned = vm.IsPinned
+                || (now.PinsUnmeasured && (load is null || vm.State == VmState.Unknown || now.Held.Contains(vm.Spec.Id))),
             RecentMoves =
             [
                 .. now.Moves.Where(m => m.Vm == vm.Spec.Id && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick })
@@ -63,7 +65,10 @@ public static class ClusterPicture
             // What is promised beside them (moves on their way here), and the host's own work.
             Standing = new Amounts(Math.Max(0, room.PromisedBytes - promised), 0, Math.Max(0, (load?.Now.CpuCores ?? 0) - cpu)),
             Accelerator = facts.Accelerator, AcceleratorReason = facts.AcceleratorReason, Qemus = facts.Qemus, Bridges = facts.Bridges,
-            Pools = room.Shares, IsDraining = now.Draining.Contains(room.Host.Id),
+            // A pool nobody proved to be shared is no other host's.
+            Pools = facts.Pools.ToDictionary(
+                pool => pool.Name, pool => room.Shares.GetValueOrDefault(pool.Name) ?? $"{room.Host.Id}'s own"),
+            Tags = room.Host.Tags, Endpoint = room.Host.Endpoint, IsDraining = now.Draining.Contains(room.Host.Id),
         };
     }
 }
@@ -77,6 +82,11 @@ public sealed record ClusterSnapshot(
 {
     /// <summary>So far back a VM counts as moved lately.</summary>
     public TimeSpan Lately { get; init; } = TimeSpan.FromHours(1);
+    /// <summary>What has not been measured yet stays where it is: so for a plan, not for a person's wish.</summary>
+    public bool PinsUnmeasured { get; init; } = true;
+    /// <summary>Where moves that go on bring their VMs.</summary>
+    public IReadOnlyDictionary<VmId, HostId> Headings { get; } = Moves.Where(m => m.End is null && m.Target != m.Source)
+        .DistinctBy(m => m.Vm).ToDictionary(m => m.Vm, m => m.Target);
     /// <summary>How many moves of a VM did not gain but hurt.</summary>
     public IReadOnlyDictionary<VmId, int> Hurts { get; init; } = new Dictionary<VmId, int>();
     public LoadWindow? LoadOf(HostId host) => HostLoad(host);

@@ -64,9 +64,11 @@ public enum DrainEnd
 /// <param name="Mode">How running VMs leave: live or quick.</param>
 /// <param name="QuickWhereBlocked">A VM whose live moves all failed is moved quick: paused meanwhile, by consent.</param>
 /// <param name="AllowPartial">Begin although not everything has a place.</param>
+/// <param name="TakesPinned">VMs that are pinned to the host leave it, too.</param>
 /// <param name="Deadline">No move begins after it; those under way end as they do.</param>
 public sealed record DrainLimits(
-    MoveMode Mode = MoveMode.Live, bool QuickWhereBlocked = false, bool AllowPartial = false, DateTimeOffset? Deadline = null);
+    MoveMode Mode = MoveMode.Live, bool QuickWhereBlocked = false, bool AllowPartial = false, DateTimeOffset? Deadline = null,
+    bool TakesPinned = false);
 
 /// <summary>One VM's part in a drain.</summary>
 public sealed record DrainVm(VmId Vm, string VmName)

@@ -1,9 +1,10 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Hosts;
-using Godwit.Server.Vms;
+using Godwit.Server.Placing;
 
 namespace Godwit.Server.Draining;
 
@@ -25,13 +26,15 @@ public static class DrainPlanner
     };
 
     /// <summary>
-    /// The largest first, each to the host with most room left after those before it: not all to a single one. The rooms are
+    /// The largest first, each to the best host after those before it: not all to a single one. The scene is
     /// as of now; each move chooses again when it begins.
     /// </summary>
-    public static DrainPlan Plan(HostId host, IReadOnlyList<Vm> vms, IReadOnlyList<HostRoom> rooms, DrainLimits limits)
+    public static DrainPlan Plan(HostId host, IReadOnlyList<Vm> vms, PlacementScene scene, DrainLimits limits)
     {
-        var left = rooms.Where(r => r.Host.Id != host).ToList();
-        var home = rooms.FirstOrDefault(r => r.Host.Id == host);
+        scene = scene.WithDrainOf(host);
+        var view = scene.View;
+        var rooms = scene.Rooms.ToDictionary(r => r.Host.Id);
+        var home = rooms.GetValueOrDefault(host);
         List<DrainStep> steps = [];
         long shortBytes = 0;
         foreach (var vm in InOrder(vms))
@@ -42,18 +45,18 @@ public static class DrainPlanner
                 steps.Add(new(vm.Spec.Id, vm.Spec.Name, null, null, 0, null, blocks, why is null ? [] : [why]));
                 continue;
             }
-            var (target, reasons) = HostChoice.Best(left, VmNeeding.Of(vm, rooms));
+            var part = scene.Of(vm);
+            var pick = HostPick.Best(view, part, to => to != host, limits.TakesPinned ? Overridden.Pin : Overridden.None);
             var runs = mode != MoveMode.Cold;
-            if (target is null)
+            if (pick.Host is not { } target)
             {
-                if (reasons.Any(r => r.Code == "memory-short")) shortBytes += vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
-                steps.Add(new(vm.Spec.Id, vm.Spec.Name, null, null, 0, null, Blocks: runs, reasons));
+                if (pick.Against.Any(r => r.Code == "memory-short")) shortBytes += vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
+                steps.Add(new(vm.Spec.Id, vm.Spec.Name, null, null, 0, null, Blocks: runs, pick.Against));
                 continue;
             }
-            var at = left.FindIndex(r => r.Host.Id == target);
-            left[at] = left[at] with { PromisedBytes = left[at].PromisedBytes + vm.Spec.MemoryBytes + Host.QemuOverheadBytes };
+            view = view.With(part, target);
             steps.Add(new(vm.Spec.Id, vm.Spec.Name, mode, target, runs ? vm.Spec.MemoryBytes : 0,
-                runs ? Seconds(vm.Spec.MemoryBytes, home, left[at]) : 0, false, []));
+                runs ? Seconds(vm.Spec.MemoryBytes, home, rooms[target]) : 0, false, []));
         }
         return new DrainPlan(host, steps, shortBytes, Sum(steps), Objections(host, steps, shortBytes, home, limits));
     }

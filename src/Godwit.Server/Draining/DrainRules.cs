@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 
 namespace Godwit.Server.Draining;
@@ -69,6 +70,9 @@ public static class DrainRules
     public static DrainVm AfterRefusal(
         Drain drain, DrainVm part, MoveMode mode, IReadOnlyList<Refusal> reasons, DateTimeOffset now) =>
         reasons.Any(r => r.Code == "vm-busy") ? part with { Mode = mode, NotBefore = now + FirstPause, Why = reasons }
+            // A pin lasts: trying again would only keep the drain waiting.
+            : reasons.Any(r => r.Code == PlacementCheck.PinnedCode)
+            ? part with { Mode = mode, End = mode == MoveMode.Cold ? DrainVmEnd.Stays : DrainVmEnd.Blocked, Why = reasons }
             : Again(drain, part with { Mode = mode, Tries = part.Tries + 1 }, reasons, now);
 
     private static DrainVm Again(Drain drain, DrainVm part, IReadOnlyList<Refusal> why, DateTimeOffset now)

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
@@ -130,7 +131,8 @@ public sealed class DrainRunner(
         {
             var to = drain.Kind == DrainKind.Back ? drain.Host.Value : null;
             var move = await wishes.BeginAsync(
-                part.VmName, new MigrateRequest(to, mode), null, $"{drain.Id}/{part.Vm}/{part.Tries}", drain.Id);
+                part.VmName, new MigrateRequest(to, mode), null, $"{drain.Id}/{part.Vm}/{part.Tries}", drain.Id,
+                drain.Kind == DrainKind.Back || drain.Limits.TakesPinned ? Overridden.Pin : Overridden.None);
             return part with
             {
                 Mode = mode, Move = move.Id, Tries = part.Tries + 1,

@@ -1,13 +1,14 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Server.Hosts;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 using Godwit.Server.Vms;
 
 namespace Godwit.Server.Draining;
 
 /// <summary>host drain, its cancel, host restore. Each is safe to repeat.</summary>
-public sealed class DrainVerbs(Stores stores, DrainRunner runner, VmNumbers numbers, TimeProvider time)
+public sealed class DrainVerbs(Stores stores, PlacementDesk desk, DrainRunner runner, VmNumbers numbers, TimeProvider time)
 {
     public Task ResumeAsync() => runner.ResumeAsync();
 
@@ -17,9 +18,9 @@ public sealed class DrainVerbs(Stores stores, DrainRunner runner, VmNumbers numb
     public async Task<DrainPlan> PlanAsync(HostId host, DrainLimits limits)
     {
         Check(limits);
-        var rooms = await stores.Hosts.RoomsAsync();
-        if (rooms.All(r => r.Host.Id != host)) throw HostVerbs.NotFound(host);
-        return DrainPlanner.Plan(host, await stores.Vms.ListAsync(host), rooms, limits);
+        var scene = await desk.LookAsync();
+        if (scene.Rooms.All(r => r.Host.Id != host)) throw HostVerbs.NotFound(host);
+        return DrainPlanner.Plan(host, await stores.Vms.ListAsync(host), scene, limits);
     }
 
     /// <summary>The host is closed and its drain durable when this returns. Refused for the plan's reasons.</summary>

@@ -2,12 +2,13 @@ using Godwit.Core;
 using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
-using Godwit.Server.Hosts;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 using Godwit.Server.Vms;
 
@@ -18,7 +19,8 @@ namespace Godwit.Server.Fencing;
 /// VM as every operation does. The new home is durable before the order to start goes there, and the order is repeated under
 /// the same epoch until its answer is known: a home is left for the next one only where it refused, and durably gave the VM up.
 /// </summary>
-internal sealed class RecoverVm(Stores stores, AgentDirectory agents, MigrationRunner moves, VmNumbers numbers, TimeProvider time)
+internal sealed class RecoverVm(
+    Stores stores, PlacementDesk desk, AgentDirectory agents, MigrationRunner moves, VmNumbers numbers, TimeProvider time)
 {
     private const int StartTriesMax = 6, HomesMax = 8, DoubtRepairsMax = 5;
     /// <summary>Every other operation ends within the deadlines of its calls; a move within the silence it may meet.</summary>
@@ -143,18 +145,22 @@ internal sealed class RecoverVm(Stores stores, AgentDirectory agents, MigrationR
         }
     }
 
-    /// <summary>Where it is, if that host answers and has not refused it; else the host with most room.</summary>
+    /// <summary>
+    /// Where it is, if that host answers and has not refused it; else the best host. What does not run takes no room and
+    /// breaks no rule.
+    /// </summary>
     private async Task<(HostId? Home, string Why)> ChooseAsync(Vm vm, bool restart, Dictionary<HostId, Refusal> refusedBy)
     {
-        var rooms = await stores.Hosts.RoomsAsync();
-        var needs = VmNeeding.Of(vm, rooms);
-        if (!restart) needs = needs with { MemoryBytes = 0 };
-        var left = rooms.Where(room => !refusedBy.ContainsKey(room.Host.Id)).ToList();
-        if (left.FirstOrDefault(room => room.Host.Id == vm.Owner) is { Host.State: not HostState.Fenced } here)
+        var scene = await desk.LookAsync();
+        if (!refusedBy.ContainsKey(vm.Owner)
+            && scene.Rooms.FirstOrDefault(room => room.Host.Id == vm.Owner) is { Host.State: not HostState.Fenced } here)
             return here.Host.State == HostState.Unreachable ? (null, $"its host {vm.Owner} does not answer, and is not fenced")
                 : (here.Host.Id, "");
-        var (best, reasons) = HostChoice.Best(left, needs);
-        return (best, string.Join("; ", refusedBy.Values.Concat(reasons).Select(reason => reason.Cause)));
+        var wanted = restart ? scene.Of(vm) : scene.Of(vm) with { Demand = default };
+        // Its pin holds it to a host that is off.
+        var pick = HostPick.Best(scene.View, wanted, host => !refusedBy.ContainsKey(host),
+            restart ? Overridden.Pin : Overridden.Pin | Overridden.Rules);
+        return (pick.Host, string.Join("; ", refusedBy.Values.Concat(pick.Against).Select(reason => reason.Cause)));
     }
 
     /// <summary>What only the host itself knows: disks, CPU, bridges.</summary>

@@ -1,29 +1,35 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Ports;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
 using Godwit.Server.Hosts;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 using Godwit.Server.Vms;
 
 namespace Godwit.Server.Migrations;
 
 /// <summary>From what a person asked for to a move that waits its turn, or to the plan of one.</summary>
-public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
+public sealed class MoveWishes(
+    Stores stores, PlacementDesk desk, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
 {
     private const string Auto = "auto";
 
     /// <param name="because">What asked for it where that was no person: a drain's id.</param>
+    /// <param name="overridden">What whoever asks may set aside besides.</param>
     public async Task<Migration> BeginAsync(
-        string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey, string? because = null)
+        string vmName, MigrateRequest wish, RefreshWish? refresh, string? requestKey, string? because = null,
+        Overridden overridden = Overridden.None)
     {
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
             return await stores.Moves.ReadAsync(new MoveId(earlier.Id));
-        var (vm, move, reasons) = await DraftAsync(vmName, wish, refresh);
+        if (because is null) overridden |= Overridden.Pin; // A person moves it.
+        var (vm, move, reasons, told) = await DraftAsync(vmName, wish, refresh, overridden);
         if (reasons.Count > 0) throw new RefusedException(reasons);
         move = move with { Because = because };
 
@@ -34,8 +40,10 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
             Vm = vm.Spec.Id,
             VmName = vm.Spec.Name,
             CreatedAt = move.CreatedAt,
+            IgnoresRules = wish.IgnoreRules,
+            Told = told,
         };
-        switch (await stores.Operations.BeginMoveAsync(operation, move, requestKey))
+        switch (await stores.Operations.BeginMoveAsync(operation, move, requestKey, told))
         {
             case Begun.Busy busy: throw VmVerbs.BusyWith(busy.Holder);
             case Begun.Refused refused: throw new RefusedException([refused.Reason]);
@@ -48,7 +56,7 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
     /// <summary>What would happen, and every reason why not: the server's and both hosts'.</summary>
     public async Task<MovePlan> PlanAsync(string vmName, MigrateRequest wish, RefreshWish? refresh, CancellationToken cancel)
     {
-        var (vm, move, reasons) = await DraftAsync(vmName, wish, refresh);
+        var (vm, move, reasons, told) = await DraftAsync(vmName, wish, refresh, Overridden.Pin);
         var all = reasons.ToList();
         if (await BusyAsync(vm) is { } busy) all.Add(busy);
         try
@@ -67,16 +75,17 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
                 all.Add(new Refusal("host-unreachable", silent.Message, $"wait until {silent.Host} answers: 'godwit host list'"));
         }
         var before = MoveQueue.Before(await stores.Moves.UnfinishedAsync(), move.Mode, move.Source, move.Target);
-        return new MovePlan(move.Vm, move.VmName, move.Source, move.Target, move.Mode, move.Limits, all, before);
+        return new MovePlan(move.Vm, move.VmName, move.Source, move.Target, move.Mode, move.Limits, all, before)
+        { Told = told };
     }
 
-    private async Task<(Vm Vm, Migration Move, IReadOnlyList<Refusal> Reasons)> DraftAsync(
-        string vmName, MigrateRequest wish, RefreshWish? refresh)
+    private async Task<(Vm Vm, Migration Move, IReadOnlyList<Refusal> Reasons, IReadOnlyList<Refusal> Told)> DraftAsync(
+        string vmName, MigrateRequest wish, RefreshWish? refresh, Overridden overridden)
     {
         Check(wish, refresh);
         var vm = await vms.FindAsync(vmName);
-        var rooms = await stores.Hosts.RoomsAsync();
-        var (target, reasons) = refresh is not null ? (vm.Owner, []) : Target(vm, wish, rooms);
+        if (wish.IgnoreRules) overridden |= Overridden.Rules;
+        var (target, reasons, told) = refresh is not null ? (vm.Owner, [], []) : Target(vm, wish, await desk.LookAsync(), overridden);
         if (vm.State == VmState.Unknown)
             reasons = [.. reasons, new Refusal("vm-unknown", $"nobody can prove where {vm.Spec.Name} runs",
                 "wait until its hosts answer ('godwit host list'); then its state is known again")];
@@ -95,28 +104,27 @@ public sealed class MoveWishes(Stores stores, MigrationRunner runner, VmVerbs vm
             Refresh = refresh,
             CreatedAt = time.GetUtcNow(),
         };
-        return (vm, move, reasons);
+        return (vm, move, reasons, told);
     }
 
-    /// <summary>The named host with the reason against it, or the best one. What only agents know is asked later.</summary>
-    private static (HostId Target, IReadOnlyList<Refusal> Reasons) Target(
-        Vm vm, MigrateRequest wish, IReadOnlyList<HostRoom> rooms)
+    /// <summary>The named host with every reason against it, or the best one. What only agents know is asked later.</summary>
+    private static (HostId Target, IReadOnlyList<Refusal> Reasons, IReadOnlyList<Refusal> Told) Target(
+        Vm vm, MigrateRequest wish, PlacementScene scene, Overridden overridden)
     {
-        var needs = VmNeeding.Of(vm, rooms);
         if (wish.To is not (null or Auto))
         {
-            var room = rooms.FirstOrDefault(r => r.Host.Id.Value == wish.To) ?? throw HostVerbs.NotFound(new HostId(wish.To));
-            if (room.Host.Id == vm.Owner)
+            var named = new HostId(wish.To);
+            if (named == vm.Owner)
                 return (vm.Owner, [new("same-host", $"{vm.Spec.Name} is on {vm.Owner} already",
-                    "name another host, or use 'godwit vm refresh' for a new process on the same host")]);
-            return (room.Host.Id, [.. HostChoice.WhyNot(room, needs)]);
+                    "name another host, or use 'godwit vm refresh' for a new process on the same host")], []);
+            var pick = scene.Named(vm, named, overridden);
+            return (named, pick.Against, pick.Told);
         }
-        var others = rooms.Where(r => r.Host.Id != vm.Owner).ToList();
-        if (others.Count == 0)
+        if (scene.Rooms.FirstOrDefault(r => r.Host.Id != vm.Owner) is not { } other)
             throw new RefusedException("no-other-host", $"there is no other host than {vm.Owner}",
                 "let one join: 'godwit host token'");
-        var (best, reasons) = HostChoice.Best(others, needs);
-        return best is { } host ? (host, []) : (others[0].Host.Id, reasons);
+        var best = scene.Best(vm, host => host != vm.Owner, overridden);
+        return (best.Host ?? other.Host.Id, best.Against, best.Told);
     }
 
     private async Task<Refusal?> BusyAsync(Vm vm)

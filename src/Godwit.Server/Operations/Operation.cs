@@ -26,6 +26,10 @@ public sealed record Operation
     public HostId? Host { get; init; }
     /// <summary>Create: start it when its disk is there.</summary>
     public bool ThenStart { get; init; }
+    /// <summary>Placement rules forbid nothing, by a person's word.</summary>
+    public bool IgnoresRules { get; init; }
+    /// <summary>What speaks against where it is begun, but does not forbid it.</summary>
+    public IReadOnlyList<Refusal> Told { get; init; } = [];
     /// <summary>Restart: the stop is done. Resume from a file: the new epoch is recorded. Only the start is left.</summary>
     public bool FirstHalfDone { get; init; }
     /// <summary>Start and restart: the epoch of this boot is recorded. Recover: its new home, too.</summary>

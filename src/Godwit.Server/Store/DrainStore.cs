@@ -80,6 +80,9 @@ public sealed class DrainStore(Database database, TimeProvider time)
                 $"move the VM first ('godwit vm migrate VM --mode cold'), or 'godwit host restore {host}'")
             : null;
 
+    /// <summary>Its VMs are leaving it now.</summary>
+    internal static bool IsLeft(Work work, HostId host) => Latest(work, host) is { HasEnded: false, Kind: DrainKind.Away };
+
     private static Drain? Latest(Work work, HostId host) => work.Query(
         "SELECT doc FROM drains WHERE host = @host ORDER BY seq DESC LIMIT 1", Read, ("@host", host.Value)).FirstOrDefault();
 

@@ -148,6 +148,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
             if (!fenced && vm.Owner != to && left is null)
                 return (null, new Refusal("host-not-fenced", $"{vm.Owner} is not proved to be off", "fence it first"));
             Reservations.Release(work, operation.Id);
+            if (reserveBytes > 0 && PlacementStore.WhyNot(work, vm.Spec.Id, to) is { } against) return (null, against);
             if (reserveBytes > 0 && Reservations.Reserve(work, operation.Id, vm.Spec.Id, to, reserveBytes) is { } full) return (null, full);
             var epoch = HaRules.EpochAfter(vm.Epoch, MoveStore.EpochsOf(work, vm.Spec.Id));
             Invariant.Holds(left is null || left == epoch);

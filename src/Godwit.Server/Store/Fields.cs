@@ -24,6 +24,12 @@ internal static class Fields
         throw new InvalidDataException($"'{word}' in the store is no {typeof(T).Name}");
     }
 
+    /// <summary>Parted by spaces, which no tag has.</summary>
+    public static string Tags(IReadOnlyList<string> tags) => string.Join(' ', tags);
+
+    public static IReadOnlyList<string> Tags(this DbDataReader row, int column) =>
+        row.GetString(column).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+
     public static long Time(DateTimeOffset time) => time.ToUnixTimeMilliseconds();
 
     public static DateTimeOffset Time(this DbDataReader row, int column) =>

@@ -80,6 +80,19 @@ public sealed class HostStore(Database database, TimeProvider time)
     });
 
     /// <summary>False where there is no such host.</summary>
+    /// <param name="change">May throw <see cref="RefusedException"/>: nothing is changed then.</param>
+    public Task<bool> SetTagsAsync(HostId id, Func<IReadOnlyList<string>, IReadOnlyList<string>> change) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } host) return false;
+        var tags = change(host.Tags);
+        if (tags.SequenceEqual(host.Tags)) return true;
+        work.Execute("UPDATE hosts SET tags = @tags WHERE id = @id", ("@tags", Fields.Tags(tags)), ("@id", id.Value));
+        Say(work, new Happening("host-tags", tags.Count == 0 ? $"{id} has no tags any more" : $"{id} is tagged {string.Join(", ", tags)}",
+            Host: id.Value));
+        return true;
+    });
+
+    /// <summary>False where there is no such host.</summary>
     public Task<bool> SetCordonedAsync(HostId id, bool cordoned) => database.RunAsync(work =>
     {
         if (Find(work, id) is null) return false;
@@ -163,14 +176,14 @@ public sealed class HostStore(Database database, TimeProvider time)
     internal static Host? Find(Work work, HostId id) =>
         work.Query($"SELECT {Columns} FROM hosts WHERE id = @id", Read, ("@id", id.Value)).FirstOrDefault();
 
-    private static List<Host> List(Work work) =>
+    internal static List<Host> List(Work work) =>
         work.Query($"SELECT {Columns} FROM hosts ORDER BY id LIMIT {HostsMax}", Read);
 
     private static List<PoolShare> Shares(Work work) => work.Query(
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved, watchdog";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved, watchdog, tags";
 
     private static Host Read(DbDataReader row) => new()
     {
@@ -182,6 +195,7 @@ public sealed class HostStore(Database database, TimeProvider time)
         Fence = row.TextOrNull(5),
         PoolsUnproved = row.GetInt64(7) != 0,
         Watchdog = row.IsDBNull(8) ? null : row.Doc<WatchdogNote>(8),
+        Tags = row.Tags(9),
     };
 
     private void Say(Work work, Happening happening) => EventStore.Append(work, happening, time.GetUtcNow());

@@ -32,6 +32,11 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
     public Task<List<Migration>> UnfinishedAsync() => database.RunAsync(work => work.Query(
         "SELECT doc, cancel_requested FROM migrations WHERE ended = 0 ORDER BY seq", Read));
 
+    /// <summary>Where moves that go on bring their VMs.</summary>
+    internal static Dictionary<VmId, HostId> OpenTargets(Work work) => work.Query(
+        "SELECT doc, cancel_requested FROM migrations WHERE ended = 0 ORDER BY seq", Read)
+        .Where(move => move.Target != move.Source).DistinctBy(move => move.Vm).ToDictionary(move => move.Vm, move => move.Target);
+
     /// <summary>An ended move stays as it ended. A cancel that was asked for is never forgotten by a save.</summary>
     public Task SaveAsync(Migration migration) => database.RunAsync(work =>
     {

@@ -46,12 +46,18 @@ public sealed class OperationStore(Database database, TimeProvider time)
     });
 
     /// <summary>As <see cref="BeginAsync"/>, with the move's record.</summary>
-    public Task<Begun> BeginMoveAsync(Operation wished, Migration move, string? requestKey) => database.RunAsync(work =>
+    /// <param name="told">What speaks against it, but does not forbid it.</param>
+    public Task<Begun> BeginMoveAsync(
+        Operation wished, Migration move, string? requestKey, IReadOnlyList<Refusal>? told = null) => database.RunAsync(work =>
     {
+        if (Begin(work, wished, requestKey, insert: false) is { } before) return before;
+        if (move.Target != move.Source && !wished.IgnoresRules
+            && PlacementStore.WhyNot(work, move.Vm, move.Target) is { } against) return new Begun.Refused(against);
         if (Begin(work, wished, requestKey) is { } earlier) return earlier;
         MoveStore.Insert(work, move);
         EventStore.Append(work, new Happening("move-queued",
-            $"{move.VmName}: {Fields.Word(move.Mode)} move from {move.Source} to {move.Target}",
+            $"{move.VmName}: {Fields.Word(move.Mode)} move from {move.Source} to {move.Target}"
+            + (told is { Count: > 0 } ? $", although {string.Join("; ", told.Select(t => t.Cause))}" : ""),
             move.VmName, move.Source.Value, move.Id.Value), time.GetUtcNow());
         return new Begun.Now(wished);
     });
@@ -101,7 +107,13 @@ public sealed class OperationStore(Database database, TimeProvider time)
     public Task<Refusal?> ReserveAsync(Operation operation, HostId host, long bytes) =>
         database.RunAsync(work =>
             (operation.Kind is OperationKind.Start or OperationKind.Resume ? DrainStore.WhyNoStart(work, host) : null)
-            ?? Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
+            ?? WhyNoRoomByRules(work, operation, host) ?? Reservations.Reserve(work, operation.Id, operation.Vm, host, bytes));
+
+    /// <summary>What was reserved before may run by now; and what is only restarted was there.</summary>
+    private static Refusal? WhyNoRoomByRules(Work work, Operation operation, HostId host) =>
+        operation.IgnoresRules || operation.Kind is not (OperationKind.Create or OperationKind.Start or OperationKind.Resume)
+            || work.Number("SELECT COUNT(*) FROM reservations WHERE operation = @op", ("@op", operation.Id)) > 0
+            ? null : PlacementStore.WhyNot(work, operation.Vm, host);
 
     public Task<List<ReservedRoom>> ReservationsAsync() => database.RunAsync(work => work.Query(
         "SELECT operation, vm, host, bytes FROM reservations ORDER BY operation",

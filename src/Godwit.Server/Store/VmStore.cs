@@ -26,6 +26,25 @@ public sealed class VmStore(Database database, TimeProvider time)
         return true;
     });
 
+    /// <summary>Tags, pin and priority as <paramref name="change"/> leaves them; null where there is no such VM.</summary>
+    /// <param name="change">May throw <see cref="RefusedException"/>: nothing is changed then.</param>
+    public Task<Vm?> SetPlacementAsync(VmId id, Func<Vm, Vm> change) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } before) return null;
+        var after = change(before);
+        var changed = work.Execute(
+            """
+            UPDATE vms SET tags = @tags, pinned = @pinned, priority = @priority, rev = rev + 1
+            WHERE id = @id AND (tags <> @tags OR pinned <> @pinned OR priority <> @priority)
+            """,
+            ("@tags", Fields.Tags(after.Tags)), ("@pinned", after.IsPinned ? 1 : 0), ("@priority", after.Priority), ("@id", id.Value));
+        if (changed > 0)
+            EventStore.Append(work, new Happening("vm-placement", $"{after.Spec.Name}: "
+                + (after.IsPinned ? $"pinned to {after.Owner}" : "not pinned") + $", priority {VmPriority.Word(after.Priority)}, "
+                + (after.Tags.Count == 0 ? "no tags" : $"tagged {string.Join(", ", after.Tags)}"), after.Spec.Name), time.GetUtcNow());
+        return after;
+    });
+
     /// <summary>By name, or by id.</summary>
     public Task<Vm?> FindAsync(string nameOrId) => database.RunAsync(work => work.Query(
         $"SELECT {Columns} FROM vms WHERE name = @it OR id = @it", Read, ("@it", nameOrId)).FirstOrDefault());
@@ -80,13 +99,13 @@ public sealed class VmStore(Database database, TimeProvider time)
             return new Refusal("template-not-found", $"the template {template} is not there any more", "see 'godwit template list'");
         work.Execute(
             """
-            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec, ha)
-            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec, @ha)
+            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec, ha, tags, pinned, priority)
+            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec, @ha, @tags, @pinned, @priority)
             """,
             ("@id", vm.Spec.Id.Value), ("@name", vm.Spec.Name), ("@owner", vm.Owner.Value), ("@epoch", vm.Epoch.Value),
             ("@state", Fields.Word(vm.State)), ("@memory", vm.Spec.MemoryBytes), ("@uid", vm.Spec.Uid),
             ("@template", vm.Spec.Template), ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)),
-            ("@ha", vm.Ha ? 1 : 0));
+            ("@ha", vm.Ha ? 1 : 0), ("@tags", Fields.Tags(vm.Tags)), ("@pinned", vm.IsPinned ? 1 : 0), ("@priority", vm.Priority));
         foreach (var nic in vm.Spec.Nics)
             work.Execute("INSERT INTO nics (mac, vm) VALUES (@mac, @vm)", ("@mac", nic.Mac), ("@vm", vm.Spec.Id.Value));
         return null;
@@ -127,14 +146,14 @@ public sealed class VmStore(Database database, TimeProvider time)
         """,
         ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
 
-    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha";
+    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha, tags, pinned, priority";
 
     private const string SelectKnown =
         $"""
         SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0) FROM vms
         """;
 
-    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(7), row.GetInt64(8) != 0);
+    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(10), row.GetInt64(11) != 0);
 
     private static Vm Read(DbDataReader row) => new()
     {
@@ -145,6 +164,9 @@ public sealed class VmStore(Database database, TimeProvider time)
         SavedFile = row.TextOrNull(4),
         CreatedAt = row.Time(5),
         Ha = row.GetInt64(6) != 0,
+        Tags = row.Tags(7),
+        IsPinned = row.GetInt64(8) != 0,
+        Priority = (int)row.GetInt64(9),
     };
 }
 

@@ -1,9 +1,11 @@
 using System.Text.RegularExpressions;
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
 using Godwit.Server.Hosts;
+using Godwit.Server.Placing;
 using Godwit.Server.Templates;
 
 namespace Godwit.Server.Vms;
@@ -12,10 +14,15 @@ namespace Godwit.Server.Vms;
 /// From a wish to a whole machine: where, on what, with which CPU and machine type. Everything the guest can see is
 /// decided here, once, so that it is the same on every host it will ever visit. Pure but for the numbers given out.
 /// </summary>
-public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? template, VmNumbers numbers, DateTimeOffset now)
+public sealed partial class VmDraft(PlacementScene scene, Template? template, VmNumbers numbers, DateTimeOffset now)
 {
+    private readonly IReadOnlyList<HostRoom> rooms = scene.Rooms;
+
     public const long DiskBytesMin = 1L << 20, DiskBytesDefault = 8L << 30;
     private const string DefaultBridge = "br0";
+
+    /// <summary>What speaks against where it is made, but does not forbid it.</summary>
+    public IReadOnlyList<Refusal> Told { get; private set; } = [];
 
     /// <summary>Throws <see cref="RefusedException"/> with every reason.</summary>
     public Vm Make(CreateVmRequest wish)
@@ -24,7 +31,8 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
         if (broken.Count > 0) throw new RefusedException(broken);
 
         var bridges = wish.Bridges ?? [DefaultBridge];
-        var host = Place(wish, bridges);
+        var tags = PlacementTags.Changed([], wish.Tags, null);
+        var host = Place(wish, bridges, tags);
         var (cpuModel, machineType, accelerator) = Baseline(host);
         var id = numbers.VmId();
         var size = wish.DiskBytes ?? (template is null ? DiskBytesDefault : (template.VirtualBytes + 511) / 512 * 512);
@@ -50,18 +58,29 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
             State = VmState.Stopped,
             CreatedAt = now,
             Ha = wish.Ha,
+            Tags = tags,
+            IsPinned = wish.Pin,
+            Priority = wish.Priority,
         };
     }
 
-    private HostId Place(CreateVmRequest wish, IReadOnlyList<string> bridges)
+    private HostId Place(CreateVmRequest wish, IReadOnlyList<string> bridges, IReadOnlyList<string> tags)
     {
-        var candidates = wish.Host is null ? rooms : rooms.Where(r => r.Host.Id.Value == wish.Host).ToList();
-        if (wish.Host is not null && candidates.Count == 0) throw HostVerbs.NotFound(new HostId(wish.Host));
+        if (wish.Host is not null && rooms.All(r => r.Host.Id.Value != wish.Host)) throw HostVerbs.NotFound(new HostId(wish.Host));
         var on = template is null ? "" : rooms.FirstOrDefault(r =>
             r.Shares.GetValueOrDefault(template.Pool) == template.Share)?.Host.Id.Value ?? "no host";
-        var needs = new VmNeeds(wish.MemoryBytes, [new NeededPool(Pool(wish), template?.Share, on)], bridges, null);
-        var (host, reasons) = HostChoice.Best(candidates, needs);
-        return host ?? throw new RefusedException(reasons);
+        // Accelerator, CPU and machine are chosen by the host, not the host by them.
+        var vm = new PlacementVm
+        {
+            Id = new VmId("vm-new"), Name = wish.Name, Bridges = bridges, Tags = tags, PoolsOn = on,
+            Demand = new Amounts(wish.MemoryBytes + Host.QemuOverheadBytes, wish.Cpus, 0),
+            Pools = new Dictionary<string, string?> { [Pool(wish)] = template?.Share },
+        };
+        var overridden = wish.IgnoreRules ? Overridden.Rules : Overridden.None;
+        var pick = wish.Host is { } named ? HostPick.Named(scene.View, vm, new HostId(named), overridden)
+            : HostPick.Best(scene.View, vm, _ => true, overridden);
+        Told = pick.Told;
+        return pick.Host ?? throw new RefusedException(pick.Against);
     }
 
     /// <summary>The person's, else the template's, else the only one there is.</summary>
@@ -115,6 +134,7 @@ public sealed partial class VmDraft(IReadOnlyList<HostRoom> rooms, Template? tem
             yield return new("bad-bridges", $"{wish.Bridges.Count} network cards", $"at most {VmRules.NicsMax}");
         foreach (var bridge in wish.Bridges?.Take(VmRules.NicsMax).Where(b => !VmRules.IsBridge(b)) ?? [])
             yield return new("bad-bridge", $"'{bridge}' cannot be a bridge", VmRules.BridgeRule);
+        if (VmPriority.WhyNot(wish.Priority) is { } priority) yield return priority;
         if (wish.Pool is not null && !Names.IsValid(wish.Pool))
             yield return new("bad-pool", $"'{wish.Pool}' cannot be a pool's name", $"a name is {Names.Rule}");
     }

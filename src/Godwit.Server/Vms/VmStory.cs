@@ -1,11 +1,13 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Ports;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 
 namespace Godwit.Server.Vms;
@@ -17,7 +19,7 @@ namespace Godwit.Server.Vms;
 /// asks the owner's agent, and only then changes the record; a restarted server runs the same verb again from the top.
 /// Throws <see cref="RefusedException"/> (nothing changed) and <see cref="AgentUnreachableException"/> (nobody knows).
 /// </summary>
-public sealed class VmStory(Stores stores, AgentDirectory agents)
+public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory agents)
 {
     public async Task<Operation> RunAsync(Operation operation, CancellationToken stopping)
     {
@@ -80,6 +82,7 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
                 throw new RefusedException("vm-saved", $"{vm.Spec.Name} is saved: starting it would lose its memory",
                     $"bring it back with 'godwit vm resume {vm.Spec.Name}'");
         }
+        if (operation is { Kind: OperationKind.Start, EpochTaken: false }) operation = await DemandPlaceAsync(operation, vm);
         if (operation.Kind != OperationKind.Create)
         {
             await MakeDisksAsync(operation, vm, stopping);
@@ -89,6 +92,16 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
         return await EndAsync(operation, "vm-started", $"{vm.Spec.Name} is {Fields.Word(report.State)} on {vm.Owner}",
             work => VmStore.SetState(work, vm.Spec.Id, vm.Epoch, report.State, null));
     }
+
+    /// <summary>Whether its host answers is its host's to say, and what was only restarted had its place before.</summary>
+    private async Task<Operation> DemandPlaceAsync(Operation operation, Vm vm)
+    {
+        var pick = (await desk.LookAsync()).AtHome(vm, OverriddenBy(operation));
+        var against = pick.Against.Where(reason => reason.Code != "host-unreachable").ToList();
+        return against.Count == 0 ? operation with { Told = pick.Told } : throw new RefusedException(against);
+    }
+
+    private static Overridden OverriddenBy(Operation operation) => operation.IgnoresRules ? Overridden.Rules : Overridden.None;
 
     /// <summary>Each boot has its own epoch: an order to stop or save that was meant for the life before cannot end this one.</summary>
     private async Task<(Operation, Vm)> NextBootAsync(Operation operation, Vm vm)
@@ -192,7 +205,7 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
     {
         var home = operation.Host ?? vm.Owner;
         await DemandSavedAsync(vm, stopping);
-        if (home != vm.Owner) await CheckHomeAsync(vm, home, stopping);
+        if (home != vm.Owner) await CheckHomeAsync(operation, vm, home, stopping);
         await agents.Of(vm.Owner).ForgetVmAsync(vm.Spec.Id, vm.Epoch, stopping);
         operation = operation with { FirstHalfDone = true };
         return (operation, await stores.Operations.RecordResumeAsync(operation, vm, home, file));
@@ -210,12 +223,10 @@ public sealed class VmStory(Stores stores, AgentDirectory agents)
                 $"an earlier resume got that far; look again in some seconds: 'godwit vm show {vm.Spec.Name}'");
     }
 
-    private async Task CheckHomeAsync(Vm vm, HostId other, CancellationToken stopping)
+    private async Task CheckHomeAsync(Operation operation, Vm vm, HostId other, CancellationToken stopping)
     {
-        var rooms = await stores.Hosts.RoomsAsync();
-        var room = rooms.FirstOrDefault(r => r.Host.Id == other) ?? throw Hosts.HostVerbs.NotFound(other);
-        var against = Hosts.HostChoice.WhyNot(room, VmNeeding.Of(vm, rooms)).ToList();
-        if (against.Count > 0) throw new RefusedException(against);
+        var pick = (await desk.LookAsync()).Named(vm, other, OverriddenBy(operation) | Overridden.Pin); // A person names the host.
+        if (pick.Host is null) throw new RefusedException(pick.Against);
         var target = await agents.Of(other).CheckTargetAsync(vm.Spec, stopping);
         var asStopped = vm with { State = VmState.Stopped };
         var reasons = Compatibility.CheckCold(asStopped, VmNeeding.AsColdMove(vm, other), target);

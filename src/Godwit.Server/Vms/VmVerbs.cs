@@ -4,12 +4,14 @@ using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 
 namespace Godwit.Server.Vms;
 
 /// <summary>Begins what a person asked for with a VM, and waits for its end. What happens then is in <see cref="VmStory"/>.</summary>
-public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirectory agents, VmNumbers numbers, TimeProvider time)
+public sealed class VmVerbs(
+    Stores stores, PlacementDesk desk, OperationRunner runner, AgentDirectory agents, VmNumbers numbers, TimeProvider time)
 {
     /// <summary>With 10,000 VMs the chance that one draw is taken is 1 in 1,600 (MAC): sixteen in a row is a bug.</summary>
     private const int DrawsMax = 16;
@@ -23,12 +25,16 @@ public sealed class VmVerbs(Stores stores, OperationRunner runner, AgentDirector
             return await EndedAsync(new Begun.Earlier(earlier), leave);
         var template = wish.Template is null ? null : await stores.Templates.FindAsync(wish.Template)
             ?? throw new RefusedException("template-not-found", $"there is no template {wish.Template}", "see 'godwit template list'");
-        var rooms = await stores.Hosts.RoomsAsync();
+        var scene = await desk.LookAsync();
         for (var draw = 0; draw < DrawsMax; draw++)
         {
-            var vm = new VmDraft(rooms, template, numbers, time.GetUtcNow()).Make(wish);
+            var draft = new VmDraft(scene, template, numbers, time.GetUtcNow());
+            var vm = draft.Make(wish);
             if (wish.Start) await AdmitAsync(vm, leave);
-            var operation = Make(OperationKind.Create, vm) with { ThenStart = wish.Start };
+            var operation = Make(OperationKind.Create, vm) with
+            {
+                ThenStart = wish.Start, IgnoresRules = wish.IgnoreRules, Told = draft.Told,
+            };
             if (await stores.Operations.BeginCreateAsync(operation, vm, requestKey) is { } begun)
                 return await EndedAsync(begun, leave);
         }

@@ -82,10 +82,12 @@ public sealed class HaRulesTests
     }
 
     [Fact]
-    public void Ha_vms_go_first_then_the_larger_ones_and_only_what_ran_is_started()
+    public void Ha_vms_go_first_then_higher_priorities_then_the_larger_ones_and_only_what_ran_is_started()
     {
         var vms = new[] { Vm("small", 1, ha: false), Vm("large", 8, ha: false), Vm("tiny", 1, ha: true) };
         Assert.Equal(["tiny", "large", "small"], HaRules.Order(vms).Select(vm => vm.Spec.Name));
+        vms[0] = vms[0] with { Priority = VmPriority.High };
+        Assert.Equal(["tiny", "small", "large"], HaRules.Order(vms).Select(vm => vm.Spec.Name));
         Assert.Equal([VmState.Running, VmState.Unknown],
             Enum.GetValues<VmState>().Where(state => HaRules.IsToRun(vms[0] with { State = state })));
         Assert.Equal([false, false, true], vms.Select(vm => HaRules.IsWanted(vm, RecoveryScope.HaVms)));

@@ -18,7 +18,7 @@ public sealed class DrainRulesTests
     [Fact]
     public void The_plan_spreads_the_vms_and_leaves_none_without_a_word()
     {
-        var plan = DrainPlanner.Plan(H1, [Vm("a"), Vm("b"), Vm("c", 3072), Vm("s", state: VmState.Saved), Vm("x", state: VmState.Stopped)],
+        var plan = Plan(H1, [Vm("a"), Vm("b"), Vm("c", 3072), Vm("s", state: VmState.Saved), Vm("x", state: VmState.Stopped)],
             [Room("h1"), Room("h2"), Room("h3")], new DrainLimits());
 
         Assert.Empty(plan.Reasons);
@@ -34,22 +34,22 @@ public sealed class DrainRulesTests
     public void Without_room_elsewhere_it_does_not_begin_and_says_how_much_is_missing()
     {
         var rooms = new[] { Room("h1"), Room("h2", promisedMib: 6000) };
-        var plan = DrainPlanner.Plan(H1, [Vm("a"), Vm("b")], rooms, new DrainLimits());
+        var plan = Plan(H1, [Vm("a"), Vm("b")], rooms, new DrainLimits());
 
         Assert.Equal((1024L + 256) << 20, plan.ShortBytes);
         var reason = Assert.Single(plan.Reasons);
         Assert.Equal("drain-incomplete", reason.Code);
         Assert.Contains("b cannot leave h1; 1280 MiB of memory are missing elsewhere", reason.Cause);
-        Assert.Empty(DrainPlanner.Plan(H1, [Vm("a"), Vm("b")], rooms, new DrainLimits(AllowPartial: true)).Reasons);
+        Assert.Empty(Plan(H1, [Vm("a"), Vm("b")], rooms, new DrainLimits(AllowPartial: true)).Reasons);
     }
 
     [Fact]
     public void A_vm_nobody_can_place_blocks_and_a_silent_host_is_not_drained()
     {
-        var plan = DrainPlanner.Plan(H1, [Vm("a", state: VmState.Unknown)], [Room("h1"), Room("h2")], new DrainLimits());
+        var plan = Plan(H1, [Vm("a", state: VmState.Unknown)], [Room("h1"), Room("h2")], new DrainLimits());
         Assert.Equal("drain-incomplete", Assert.Single(plan.Reasons).Code);
         var silent = Room("h1") with { Host = Room("h1").Host with { State = HostState.Unreachable } };
-        Assert.Equal("host-unreachable", DrainPlanner.Plan(H1, [], [silent, Room("h2")], new DrainLimits()).Reasons[0].Code);
+        Assert.Equal("host-unreachable", Plan(H1, [], [silent, Room("h2")], new DrainLimits()).Reasons[0].Code);
     }
 
     [Fact]
@@ -57,8 +57,8 @@ public sealed class DrainRulesTests
     {
         LinkFacts[] gigabit = [new("eth0", "10.0.0.1", 1_000_000_000, 1500)];
         var rooms = new[] { Linked(Room("h1"), gigabit), Linked(Room("h2"), gigabit) };
-        Assert.Equal(1024d * (1 << 20) * 8 / 0.9e9, DrainPlanner.Plan(H1, [Vm("a")], rooms, new DrainLimits()).EtaSeconds!.Value, 3);
-        Assert.Null(DrainPlanner.Plan(H1, [Vm("a")], [Linked(Room("h1"), gigabit), Linked(Room("h2"), [])], new DrainLimits()).EtaSeconds);
+        Assert.Equal(1024d * (1 << 20) * 8 / 0.9e9, Plan(H1, [Vm("a")], rooms, new DrainLimits()).EtaSeconds!.Value, 3);
+        Assert.Null(Plan(H1, [Vm("a")], [Linked(Room("h1"), gigabit), Linked(Room("h2"), [])], new DrainLimits()).EtaSeconds);
     }
 
     [Fact]
@@ -139,6 +139,9 @@ public sealed class DrainRulesTests
 
     private static Vm Vm(string name, long memoryMib = 1024, VmState state = VmState.Running) =>
         StoreUnderTest.MakeVm(name, "h1", memoryMib: memoryMib) with { State = state };
+
+    private static DrainPlan Plan(HostId host, IReadOnlyList<Vm> vms, IReadOnlyList<HostRoom> rooms, DrainLimits limits) =>
+        DrainPlanner.Plan(host, vms, StoreUnderTest.Scene(rooms, vms), limits);
 
     private static HostRoom Room(string name, long promisedMib = 0) => new(
         new Host { Id = new HostId(name), Endpoint = "x:1", State = HostState.Ready, Facts = FakeCluster.Facts() },

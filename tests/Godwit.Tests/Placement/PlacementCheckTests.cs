@@ -32,6 +32,7 @@ public sealed class PlacementCheckTests
     public static TheoryData<string, string, bool> Reasons => new()
     {
         { "unreachable", "host-unreachable", true }, { "cordoned", "host-cordoned", true }, { "draining", "host-draining", true },
+        { "fenced", "host-fenced", true },
         { "pinned", "vm-pinned", true }, { "no qemu", "qemu-missing", true }, { "kvm", "accelerator-differs", true },
         { "machine", "machine-type-missing", true }, { "cpu", "cpu-features-missing", true }, { "pool", "pool-missing", true },
         { "other pool", "pool-not-shared", true }, { "bridge", "bridge-missing", true }, { "memory", "memory-short", true },
@@ -47,6 +48,7 @@ public sealed class PlacementCheckTests
         {
             case "unreachable": host = host with { State = HostState.Unreachable }; break;
             case "cordoned": host = host with { State = HostState.Cordoned }; break;
+            case "fenced": host = host with { State = HostState.Fenced }; break;
             case "draining": host = host with { IsDraining = true }; break;
             case "pinned": vm = vm with { IsPinned = true }; break;
             case "no qemu": host = host with { Qemus = [] }; break;

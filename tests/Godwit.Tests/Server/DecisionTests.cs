@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Hosts;
 using Godwit.Server.Migrations;
@@ -53,16 +54,22 @@ public sealed class DecisionTests
     [Fact]
     public void The_host_with_most_room_is_chosen_and_otherwise_every_host_says_why_not()
     {
-        var needs = new VmNeeds(1L << 30, [new NeededPool("default", "s1", "h1")], ["br0"], Accelerator.Tcg);
-        Assert.Equal(H2, HostChoice.Best([Room("h1", 2L << 30), Room("h2", 0)], needs).Host);
-        Assert.Equal(H1, HostChoice.Best([Room("h1", 0), Room("h2", 0)], needs).Host);
-        var (host, reasons) = HostChoice.Best(
-            [
-                Room("a", 8L << 30), Room("b", 0) with { Shares = new Dictionary<string, string> { ["default"] = "s2" } },
-                InState(Room("c", 0), HostState.Unreachable), InState(Room("d", 0), HostState.Cordoned),
-            ], needs);
-        Assert.Null(host);
-        Assert.Equal(["memory-short", "pool-not-shared", "host-unreachable", "host-cordoned"], reasons.Select(r => r.Code));
+        Assert.Equal(H2, Best(Room("h1", 2L << 30), Room("h2", 0)).Host);
+        Assert.Equal(H1, Best(Room("h1", 0), Room("h2", 0)).Host);
+        var none = Best(
+            Room("a", 8L << 30), Room("b", 0) with { Shares = new Dictionary<string, string> { ["default"] = "s2" } },
+            InState(Room("c", 0), HostState.Unreachable), InState(Room("d", 0), HostState.Cordoned),
+            InState(Room("e", 0), HostState.Fenced));
+        Assert.Null(none.Host);
+        Assert.Equal(["memory-short", "pool-not-shared", "host-unreachable", "host-cordoned", "host-fenced"],
+            none.Against.Select(r => r.Code));
+
+        static HostPick Best(params HostRoom[] rooms)
+        {
+            var web = Web with { Owner = new HostId("home") };
+            var scene = StoreUnderTest.Scene([.. rooms, Room("home", 0)], [web]);
+            return scene.Best(web, host => host != web.Owner, Overridden.None);
+        }
     }
 
     [Fact]

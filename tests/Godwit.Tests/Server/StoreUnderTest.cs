@@ -1,7 +1,11 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
+using Godwit.Core.Placement;
 using Godwit.Core.Vms;
+using Godwit.Server.Balancing;
+using Godwit.Server.Hosts;
 using Godwit.Server.Operations;
+using Godwit.Server.Placing;
 using Godwit.Server.Store;
 using Microsoft.Extensions.Time.Testing;
 
@@ -47,6 +51,11 @@ internal sealed class StoreUnderTest : IDisposable
         Xunit.Assert.IsType<Begun.Now>(await Stores.Operations.BeginMoveAsync(MakeOperation(OperationKind.Migrate, vm, id), move, key));
         return move;
     }
+
+    /// <summary>As of now, with nothing measured and nothing under way.</summary>
+    public static PlacementScene Scene(IReadOnlyList<HostRoom> rooms, IReadOnlyList<Vm> vms, PlacementPolicy? policy = null) => new(
+        new ClusterSnapshot(FakeCluster.Now, rooms, vms, [], new HashSet<VmId>(), new HashSet<HostId>(), _ => null, _ => null)
+        { PinsUnmeasured = false }, policy ?? new PlacementPolicy());
 
     public static Vm MakeVm(string name, string host, int number = 1, long memoryMib = 1024) => new()
     {
