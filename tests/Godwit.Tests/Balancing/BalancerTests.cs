@@ -53,7 +53,7 @@ public sealed class BalancerTests : IAsyncLifetime
     {
         await server.OkAsync<BalancerSettings>("POST", "balancer", new BalancerWish(BalanceMode.Automatic));
         for (var look = 1; look <= LookHistory.Needed; look++) await LookAsync(waitCores: 0.3);
-        var moving = Assert.Single(server.Control.Stores.Balancer.ListAsync(10).Result);
+        var moving = Assert.Single(await server.Control.Stores.Balancer.ListAsync(10));
         Assert.Equal(MoveEnd.Done, (await server.EndOfAsync(moving.MoveId!.Value)).End);
 
         for (var look = 0; look < 9; look++) await LookAsync();
