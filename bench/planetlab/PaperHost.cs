@@ -86,6 +86,7 @@ internal sealed class PaperHost
     private void AddHistory(int vm, Span<double> sums)
     {
         var loads = view.History(vm);
+        if (loads.Length > HistoryPoints) loads = loads[..HistoryPoints];
         var cpu = view.Size(vm).Cpu;
         for (var i = 0; i < loads.Length; i++) sums[i] += loads[i] * cpu / host.Cpu;
     }

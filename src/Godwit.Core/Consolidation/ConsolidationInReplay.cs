@@ -6,6 +6,7 @@ namespace Godwit.Core.Consolidation;
 public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayPolicy
 {
     [ThreadStatic] public static IReadOnlyList<ConsolidationMove> Last = null!;
+    private double overloaded = policy.Want;
     private double[] tookAt = [];
     private List<(int Host, double At)>[] left = [];
 
@@ -16,6 +17,14 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
             tookAt = [.. Enumerable.Repeat(double.NegativeInfinity, view.Hosts)];
             left = [.. Enumerable.Range(0, view.Vms).Select(_ => new List<(int, double)>())];
         }
+        var (active, over) = (0, 0);
+        for (var h = 0; h < view.Hosts; h++)
+        {
+            if (view.On(h).Count == 0) continue;
+            active++;
+            if (view.On(h).Sum(view.Request) > view.Host(h).Cpu) over++;
+        }
+        if (active > 0) overloaded += policy.Alpha * (over / (double)active - overloaded);
         var moves = PlanConsolidation.Of(Picture(view), policy);
         Last = moves;
         foreach (var move in moves)
@@ -31,15 +40,18 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
         var (points, vms) = (policy.WindowPoints, Enumerable.Range(0, view.Vms));
         var hosts = Enumerable.Range(0, view.Hosts).Select(view.Host).ToArray();
         var loads = new double[view.Vms * points];
+        var (used, all) = (0.0, 0.0);
+        for (var v = 0; v < view.Vms; v++)
+            if (view.HostOf(v) >= 0) { used += view.Request(v); all += view.Size(v).Cpu; }
         for (var v = 0; v < view.Vms; v++)
         {
             var (history, cpu) = (view.History(v).ToArray(), view.Size(v).Cpu);
-            for (var i = 0; i < points && history.Length > 0; i++) loads[v * points + i] = history[Math.Min(i, history.Length - 1)] * cpu;
+            for (var i = 0; i < points && history.Length > 0; i++) loads[v * points + i] = i < history.Length ? history[i] * cpu : cpu * (policy.Fill * history[^1] + (1 - policy.Fill) * used / all);
             left[v].RemoveAll(leave => view.NowSeconds - leave.At >= policy.NoReturnSeconds);
         }
         return new ConsolidationPicture
         {
-            NowSeconds = view.NowSeconds, HostCpu = [.. hosts.Select(h => h.Cpu)], HostCore = [.. hosts.Select(h => h.CpuOfOneCore)],
+            NowSeconds = view.NowSeconds, OverloadedLately = overloaded, HostCpu = [.. hosts.Select(h => h.Cpu)], HostCore = [.. hosts.Select(h => h.CpuOfOneCore)],
             HostMemoryBytes = [.. hosts.Select(h => view.MemoryIsHard ? h.MemoryBytes : double.PositiveInfinity)],
             IdleWatts = [.. hosts.Select(h => h.Power.Idle)], FullWatts = [.. hosts.Select(h => h.Power.Full)],
             IsClosed = new bool[hosts.Length], TookAt = tookAt, HostOf = [.. vms.Select(view.HostOf)],

@@ -26,5 +26,6 @@ public sealed class ConsolidationPicture
     public required bool[] IsFixed { get; init; }
     /// <summary>Hosts that the VM left lately and may not go back to.</summary>
     public required IReadOnlyList<int>[] LeftLately { get; init; }
+    public double OverloadedLately { get; init; }
     public required LoadWindows Loads { get; init; }
 }

@@ -10,6 +10,14 @@ public sealed record ConsolidationPolicy
     public double NowAbove { get; init; } = 9;
     public double ReliefFit { get; init; } = 0.9;
     public double Sigma { get; init; } = 0;
+    public double Fill { get; init; } = 1;
+    public double Bias { get; init; } = 0;
+    public double Delta { get; init; } = 0;
+    public double Gain { get; init; } = 0;
+    public double Want { get; init; } = 0.04;
+    public double Alpha { get; init; } = 0.06;
+    public double MemPower { get; init; } = 1;
+    public double Slack { get; init; } = 0;
     public double PackTo { get; init; } = 0.8;
     public bool WorstFitRelief { get; init; } = true;
     public bool WorstFitEmpty { get; init; } = true;

@@ -30,10 +30,15 @@ public sealed class LoadWindows
     {
         if (sigma > 0)
         {
-            double m = 0, q = 0;
-            foreach (var x in sums) { m += x; q += x * x; }
-            m /= sums.Length;
-            return m + sigma * Math.Sqrt(Math.Max(0, q / sums.Length - m * m));
+            var mean = sums[^1];
+            double up = 0;
+            for (var i = sums.Length - 2; i >= 0; i--)
+            {
+                var error = sums[i] - mean;
+                if (error > 0) up += error * error;
+                mean += error * follow;
+            }
+            return mean + sigma * Math.Sqrt(up / sums.Length);
         }
         Span<double> sorted = stackalloc double[sums.Length];
         sums.CopyTo(sorted);

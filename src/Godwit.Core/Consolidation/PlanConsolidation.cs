@@ -26,12 +26,15 @@ public sealed class PlanConsolidation
     private readonly bool[] isSource;
     private readonly ConsolidationGoal[] goal;
     private readonly int points;
+    private readonly double packTo, adjust;
 
     private PlanConsolidation(ConsolidationPicture picture, ConsolidationPolicy policy)
     {
         (this.picture, this.policy, loads, points) = (picture, policy, picture.Loads, picture.Loads.Points);
         var hosts = picture.HostCpu.Length;
         (on, sums, memory, reckoned) = (new List<int>[hosts], new double[hosts * points], new double[hosts], new double[hosts]);
+        adjust = Math.Clamp(policy.Gain * (policy.Want - picture.OverloadedLately), -0.1, 0.1);
+        packTo = policy.PackTo + adjust;
         isSource = new bool[hosts];
         level = new double[hosts];
         goal = new ConsolidationGoal[picture.HostOf.Length];
@@ -79,7 +82,7 @@ public sealed class PlanConsolidation
         var excess = Math.Max(Now(host), level[host]) - policy.ReliefTo * picture.HostCpu[host];
         var candidates = on[host].Where(v => !picture.IsFixed[v] && loads.Now(v) > 0)
             .OrderBy(v => loads.Now(v) >= excess ? 0 : 1)
-            .ThenBy(v => loads.Now(v) >= excess ? loads.Now(v) * picture.VmMemoryBytes[v] : -loads.Now(v));
+            .ThenBy(v => loads.Now(v) >= excess ? (loads.Now(v) + policy.Bias) * Math.Pow(picture.VmMemoryBytes[v], policy.MemPower) : -loads.Now(v));
         foreach (var vm in candidates)
             if (Target(vm, relief: true, mayWake: false) is >= 0 and var to) return (vm, to);
         foreach (var vm in candidates)
@@ -91,7 +94,7 @@ public sealed class PlanConsolidation
     {
         var active = Enumerable.Range(0, on.Length).Where(h => on[h].Count > 0).ToList();
         var asked = active.Sum(h => reckoned[h]);
-        var room = active.Sum(h => picture.HostCpu[h]) * policy.PackTo;
+        var room = active.Sum(h => picture.HostCpu[h]) * packTo;
         if (asked * 1.5 < room)
         {
             Repack(active, asked);
@@ -100,11 +103,11 @@ public sealed class PlanConsolidation
         var limit = policy.EmptiedAtOnceMax;
         foreach (var h in active.Where(MayBeEmptied).OrderByDescending(Worth).ThenBy(h => h).ToList())
         {
-            if (limit <= 0 || room - picture.HostCpu[h] * policy.PackTo < asked) break;
+            if (limit <= 0 || room - (1 + policy.Slack) * picture.HostCpu[h] * packTo < asked) break;
             if (TryEmpty(h))
             {
                 limit--;
-                room -= picture.HostCpu[h] * policy.PackTo;
+                room -= picture.HostCpu[h] * packTo;
             }
         }
     }
@@ -120,7 +123,7 @@ public sealed class PlanConsolidation
                 isSource[h] = true;
                 leaving.AddRange(on[h].Where(v => !picture.IsFixed[v]));
             }
-            else room += picture.HostCpu[h] * policy.PackTo;
+            else room += picture.HostCpu[h] * packTo;
         }
         foreach (var vm in leaving.OrderByDescending(loads.Now).ThenBy(v => v))
             if (Target(vm, relief: false, mayWake: false) is >= 0 and var to) Move(vm, to, ConsolidationGoal.Empty);
@@ -161,6 +164,7 @@ public sealed class PlanConsolidation
             if (isSource[h] || picture.IsClosed[h] || h == hostOf[vm] || (on[h].Count == 0 && !mayWake)) continue;
             var kind = picture.FullWatts[h] / picture.HostCpu[h] + (on[h].Count == 0 ? 1e6 : 0);
             var share = reckoned[h] / picture.HostCpu[h];
+            if (policy.Delta > 0 && on[h].Count > 0) share += policy.Delta * (With(vm, h) - reckoned[h]) / picture.HostCpu[h];
             if (relief ? policy.WorstFitRelief : policy.WorstFitEmpty) share = 1 - share;
             if (kind > bestKind || (kind == bestKind && share <= bestShare) || !Fits(vm, h, relief)) continue;
             (best, bestKind, bestShare) = (h, kind, share);
@@ -170,7 +174,7 @@ public sealed class PlanConsolidation
 
     private bool Fits(int vm, int host, bool relief)
     {
-        var ceiling = picture.HostCpu[host] * (relief ? policy.ReliefFit : policy.Ceiling);
+        var ceiling = picture.HostCpu[host] * (relief ? policy.ReliefFit : policy.Ceiling + adjust);
         if (loads.Now(vm) > picture.HostCore[host] || Now(host) + loads.Now(vm) > ceiling) return false;
         if (memory[host] + picture.VmMemoryBytes[vm] > picture.HostMemoryBytes[host]) return false;
         foreach (var left in picture.LeftLately[vm])
@@ -179,6 +183,14 @@ public sealed class PlanConsolidation
         var window = loads.Of(vm);
         for (var i = 0; i < points; i++) with[i] = sums[host * points + i] + window[i];
         return loads.Level(with) <= ceiling && (relief || loads.Peak(with, policy.Sigma) <= ceiling);
+    }
+
+    private double With(int vm, int host)
+    {
+        Span<double> with = stackalloc double[points];
+        var window = loads.Of(vm);
+        for (var i = 0; i < points; i++) with[i] = sums[host * points + i] + window[i];
+        return Math.Max(loads.Level(with), loads.Peak(with, policy.Sigma));
     }
 
     private void Move(int vm, int to, ConsolidationGoal why)
