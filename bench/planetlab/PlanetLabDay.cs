@@ -51,7 +51,7 @@ internal static class PlanetLabDay
     /// <summary>Ticks as CloudSim has them: VMs exist from 0.1 s on; a move has half of a gigabit.</summary>
     public static ReplayRules Rules(bool idleVmsVanish, bool memoryIsHard, double wakeSeconds = 0) => new()
     {
-        FirstTickSeconds = 0.1 + 300, TickSeconds = 300, EndSeconds = 86400, CopyBytesPerSecond = 62.5 * Megabyte, WholeUnits = true, HistoryPoints = 96,
+        FirstTickSeconds = 0.1 + 300, TickSeconds = 300, EndSeconds = 86400, CopyBytesPerSecond = 62.5 * Megabyte, WholeUnits = true,
         IdleVmsVanish = idleVmsVanish, MemoryIsHard = memoryIsHard, WakeSeconds = wakeSeconds,
     };
 }

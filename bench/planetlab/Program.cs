@@ -27,11 +27,11 @@ if (args[0] == "tune")
             {
                 var k = lr.Keys.ElementAt(i);
                 var c = clusters[k];
-                var diag = new Diag(new ConsolidationInReplay(p));
-                var r = ReplayRun.Of(c, PlanetLabDay.Rules(vanish, false), FirstPlacement.LeastPower(c), diag);
+                
+                var r = ReplayRun.Of(c, PlanetLabDay.Rules(vanish, false), FirstPlacement.LeastPower(c), new ConsolidationInReplay(p));
                 var w = Math.Max(r.EnergyKwh / lr[k].E / lim.Item1, Math.Max(r.Moves / (double)lr[k].M / lim.Item2, r.EnergyTimesViolation / lr[k].V / lim.Item3));
                 lock (lr) { worst = Math.Max(worst, w); J[vanish ? 0 : 1] += (34 * Math.Log(r.EnergyKwh / lr[k].E / lim.Item1) + Math.Log(r.Moves / (double)lr[k].M / lim.Item2) + Math.Log(r.EnergyTimesViolation / lr[k].V / lim.Item3)) / 3; }
-                rows[i] = $"| {r.EnergyKwh / lr[k].E:0.000} {r.Moves / (double)lr[k].M:0.0000} {r.EnergyTimesViolation / lr[k].V:0.0000} (S {r.OverloadShare * 100:0.00} P {r.LostByMoves * 100:0.0000} h {r.MeanActiveHosts:0.0} r{r.Returns})" + (Environment.GetEnvironmentVariable("D") is null ? "" : "\n" + diag);
+                rows[i] = $"| {r.EnergyKwh / lr[k].E:0.000} {r.Moves / (double)lr[k].M:0.0000} {r.EnergyTimesViolation / lr[k].V:0.0000} (S {r.OverloadShare * 100:0.00} P {r.LostByMoves * 100:0.0000} h {r.MeanActiveHosts:0.0} r{r.Returns})";
             });
             text += $"\n   {(vanish ? "like" : "all ")} {string.Join(" ", rows)}";
         }

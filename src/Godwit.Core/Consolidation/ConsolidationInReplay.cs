@@ -2,11 +2,10 @@ using Godwit.Core.Replay;
 
 namespace Godwit.Core.Consolidation;
 
-/// <summary>Consolidation as a policy of a replay: keeps what it has to remember of its own moves.</summary>
+/// <summary>Consolidation as a policy of one replay: keeps what it has to remember of its own moves. Sees the past only.</summary>
 public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayPolicy
 {
-    [ThreadStatic] public static IReadOnlyList<ConsolidationMove> Last = null!;
-    private double overloaded = policy.Want;
+    private double overloaded = policy.OverloadedWanted;
     private double[] tookAt = [];
     private List<(int Host, double At)>[] left = [];
 
@@ -17,16 +16,9 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
             tookAt = [.. Enumerable.Repeat(double.NegativeInfinity, view.Hosts)];
             left = [.. Enumerable.Range(0, view.Vms).Select(_ => new List<(int, double)>())];
         }
-        var (active, over) = (0, 0);
-        for (var h = 0; h < view.Hosts; h++)
-        {
-            if (view.On(h).Count == 0) continue;
-            active++;
-            if (view.On(h).Sum(view.Request) > view.Host(h).Cpu) over++;
-        }
-        if (active > 0) overloaded += policy.Alpha * (over / (double)active - overloaded);
-        var moves = PlanConsolidation.Of(Picture(view), policy);
-        Last = moves;
+        foreach (var leaves in left) leaves.RemoveAll(leave => view.NowSeconds - leave.At >= policy.NoReturnSeconds);
+        CountOverloaded(view);
+        var moves = PlanConsolidation.Of(Picture(view), policy).Moves;
         foreach (var move in moves)
         {
             tookAt[move.To] = view.NowSeconds;
@@ -35,29 +27,30 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
         return [.. moves.Select(move => new ReplayMove(move.Vm, move.To))];
     }
 
+    private void CountOverloaded(ReplayView view)
+    {
+        var awake = Enumerable.Range(0, view.Hosts).Where(h => view.On(h).Count > 0).ToList();
+        if (awake.Count == 0) return;
+        var now = awake.Count(h => view.On(h).Sum(view.Request) > view.Host(h).Cpu) / (double)awake.Count;
+        overloaded += policy.OverloadFollow * (now - overloaded);
+    }
+
     private ConsolidationPicture Picture(ReplayView view)
     {
-        var (points, vms) = (policy.WindowPoints, Enumerable.Range(0, view.Vms));
         var hosts = Enumerable.Range(0, view.Hosts).Select(view.Host).ToArray();
-        var loads = new double[view.Vms * points];
-        var (used, all) = (0.0, 0.0);
-        for (var v = 0; v < view.Vms; v++)
-            if (view.HostOf(v) >= 0) { used += view.Request(v); all += view.Size(v).Cpu; }
-        for (var v = 0; v < view.Vms; v++)
-        {
-            var (history, cpu) = (view.History(v).ToArray(), view.Size(v).Cpu);
-            for (var i = 0; i < points && history.Length > 0; i++) loads[v * points + i] = i < history.Length ? history[i] * cpu : cpu * (policy.Fill * history[^1] + (1 - policy.Fill) * used / all);
-            left[v].RemoveAll(leave => view.NowSeconds - leave.At >= policy.NoReturnSeconds);
-        }
+        var vms = Enumerable.Range(0, view.Vms).ToArray();
+        var present = vms.Where(v => view.HostOf(v) >= 0).ToList();
+        var clusterShare = present.Sum(view.Request) / Math.Max(present.Sum(v => view.Size(v).Cpu), double.Epsilon);
+        var loads = new LoadWindows(vms.Length, policy);
+        foreach (var v in present) loads.Set(v, view.History(v), view.Size(v).Cpu, clusterShare);
         return new ConsolidationPicture
         {
-            NowSeconds = view.NowSeconds, OverloadedLately = overloaded, HostCpu = [.. hosts.Select(h => h.Cpu)], HostCore = [.. hosts.Select(h => h.CpuOfOneCore)],
+            NowSeconds = view.NowSeconds, HostCpu = [.. hosts.Select(h => h.Cpu)], HostCore = [.. hosts.Select(h => h.CpuOfOneCore)],
             HostMemoryBytes = [.. hosts.Select(h => view.MemoryIsHard ? h.MemoryBytes : double.PositiveInfinity)],
             IdleWatts = [.. hosts.Select(h => h.Power.Idle)], FullWatts = [.. hosts.Select(h => h.Power.Full)],
-            IsClosed = new bool[hosts.Length], TookAt = tookAt, HostOf = [.. vms.Select(view.HostOf)],
-            VmMemoryBytes = [.. vms.Select(v => view.Size(v).MemoryBytes)], IsFixed = [.. vms.Select(view.IsMoving)],
-            LeftLately = [.. left.Select(l => l.ConvertAll(leave => leave.Host))],
-            Loads = new LoadWindows(loads, points, policy.Follow, policy.Percentile),
+            IsClosed = new bool[hosts.Length], TookAt = tookAt, OverloadedLately = overloaded,
+            HostOf = [.. vms.Select(view.HostOf)], VmMemoryBytes = [.. vms.Select(v => view.Size(v).MemoryBytes)],
+            IsFixed = [.. vms.Select(view.IsMoving)], LeftLately = [.. left.Select(l => l.ConvertAll(leave => leave.Host))], Loads = loads,
         };
     }
 }

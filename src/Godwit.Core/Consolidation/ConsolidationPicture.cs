@@ -18,14 +18,15 @@ public sealed class ConsolidationPicture
     public required bool[] IsClosed { get; init; }
     /// <summary>When the host took a VM last; negative infinity for never.</summary>
     public required double[] TookAt { get; init; }
+    /// <summary>Share of awake hosts that were found overloaded lately: how well the packing has held.</summary>
+    public required double OverloadedLately { get; init; }
 
     /// <summary>−1 for a VM that is not to be counted.</summary>
     public required int[] HostOf { get; init; }
     public required double[] VmMemoryBytes { get; init; }
-    /// <summary>VMs that stay: pinned, on the move, without rights to move.</summary>
+    /// <summary>VMs that stay: pinned, on the move.</summary>
     public required bool[] IsFixed { get; init; }
     /// <summary>Hosts that the VM left lately and may not go back to.</summary>
     public required IReadOnlyList<int>[] LeftLately { get; init; }
-    public double OverloadedLately { get; init; }
     public required LoadWindows Loads { get; init; }
 }
