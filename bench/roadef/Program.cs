@@ -2,34 +2,64 @@ using System.Diagnostics;
 using System.Globalization;
 using Godwit.Roadef;
 
-double D(string s) => double.Parse(s, CultureInfo.InvariantCulture);
-var (dir, name, seconds, t0, t1, descend) = (args[0], args[1], D(args[2]), D(args[3]), D(args[4]), D(args[5]));
-var instance = Instance.Read($"{dir}/model_{name}.txt", $"{dir}/assignment_{name}.txt");
-var lb = long.Parse(File.ReadAllText($"{dir}/lb_{name}.txt"), CultureInfo.InvariantCulture);
-var orig = long.Parse(File.ReadAllText($"{dir}/original_cost_{name}.txt"), CultureInfo.InvariantCulture);
-var e0 = Evaluator.Judge(instance, instance.First);
-Console.WriteLine($"{name} original {e0.Total} {e0.Total == orig} valid {e0.IsValid} lb {lb}");
-var c0 = Process.GetCurrentProcess().TotalProcessorTime; var clock = Stopwatch.StartNew();
-var a = new[] { new Annealing(instance, instance.First, 1), new Annealing(instance, instance.First, 2) };
-Console.WriteLine($"init {clock.Elapsed.TotalSeconds:0.00} {a[0].Cost}");
-var mean = 0.0; foreach (var x in a) x.Tournament = args.Length > 6 ? (int)D(args[6]) : 2;
-var steps = 20;
-for (var seg = 0; seg < steps; seg++)
+// Each instance of a directory, one after another: what it cost, what it costs after 5 s and in the end, and how far that is from its
+// lower bound.
+if (args is not [var directory, .. var rest] || !Directory.Exists(directory)) return Usage();
+var (seconds, only, countsCpu) = (60.0, "", false);
+for (var i = 0; i < rest.Length; i++)
 {
-    var end = seconds * (seg + 1) / steps;
-    Parallel.For(0, 2, i =>
-    {
-        while ((Process.GetCurrentProcess().TotalProcessorTime - c0).TotalSeconds / 2 is var now && now < end)
-        {
-            var x = now / seconds;
-            var t = x < descend ? 0 : t0 * Math.Pow(t1 / t0, (x - descend) / (1 - descend));
-            a[i].Run(20000, t);
-        }
-    });
-    Console.WriteLine($"{end:0.0} cpu {clock.Elapsed.TotalSeconds:0.0}s cost {a[0].Cost} {a[1].Cost} best {Math.Min(a[0].BestCost, a[1].BestCost)} gap {(Math.Min(a[0].BestCost, a[1].BestCost) - lb) * 100.0 / lb:0.000} % improvement {(orig - Math.Min(a[0].BestCost, a[1].BestCost)) * 100.0 / (orig - lb):0.00} % tried {a[0].Tried / 1e6:0}M");
-    var w = a[0].Cost <= a[1].Cost ? 0 : 1;
-    if (seg % 4 == 3) a[1 - w].TakeOver(a[w].Current);
+    if (rest[i] == "--cpu") countsCpu = true;
+    else if (rest[i] == "--seconds" && i + 1 < rest.Length) seconds = double.Parse(rest[++i], CultureInfo.InvariantCulture);
+    else if (rest[i] == "--only" && i + 1 < rest.Length) only = rest[++i];
+    else return Usage();
 }
-var best = a.MinBy(x => x.BestCost)!;
-var e = Evaluator.Judge(instance, best.Best);
-Console.WriteLine($"{e} {e.Total == best.BestCost} {e.IsValid} mean {mean}");
+
+var failed = 0;
+foreach (var model in Directory.GetFiles(directory, "model_*.txt", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+{
+    var name = Path.GetFileNameWithoutExtension(model)["model_".Length..];
+    if (name.Contains(only, StringComparison.Ordinal)) failed += Measure(name, Path.GetDirectoryName(model)!) ? 0 : 1;
+}
+return failed == 0 ? 0 : 1;
+
+bool Measure(string name, string folder)
+{
+    string At(string kind) => Path.Combine(folder, $"{kind}_{name}.txt");
+    long Number(string kind) => long.Parse(File.ReadAllText(At(kind)), CultureInfo.InvariantCulture);
+    var (clock, cpuBefore) = (Stopwatch.StartNew(), Environment.CpuUsage.TotalTime);
+    var settings = new SolverSettings(0);
+    double Passed() => countsCpu ? (Environment.CpuUsage.TotalTime - cpuBefore).TotalSeconds / settings.Threads : clock.Elapsed.TotalSeconds;
+
+    var instance = Instance.Read(At("model"), At("assignment"));
+    var (published, bound) = (Number("original_cost"), Number("lb"));
+    var before = Evaluator.Judge(instance, instance.First);
+    var early = before.Total;
+    var (assignment, cost) = new Solver(instance, settings with { Progress = () => Passed() / seconds })
+        .Solve(best => early = Passed() <= 5 ? best : early);
+    var after = Evaluator.Judge(instance, assignment);
+
+    var isRight = before.Total == published && before.IsValid && after.IsValid && after.Total == cost;
+    Console.WriteLine(FormattableString.Invariant(
+        $"{name}: {before.Total}{(before.Total == published ? " as published" : $" but {published} is published")}; ")
+        + FormattableString.Invariant($"after 5 s {early} ({Share(before.Total - early, before.Total - after.Total)} of the improvement); ")
+        + FormattableString.Invariant($"{after.Total}, {Share(after.Total - bound, bound)} above {bound}; ")
+        + FormattableString.Invariant($"{clock.Elapsed.TotalSeconds:0} s, {(Environment.CpuUsage.TotalTime - cpuBefore).TotalSeconds:0} s CPU; ")
+        + (isRight ? "valid" : $"WRONG: {string.Join("; ", after.Broken.Take(3))}, the search says {cost}"));
+    return isRight;
+}
+
+static string Share(long part, long whole) =>
+    whole == 0 ? "-" : (100.0 * part / whole).ToString("0.000", CultureInfo.InvariantCulture) + " %";
+
+static int Usage()
+{
+    Console.Error.WriteLine("""
+        godwit-roadef DIRECTORY [--seconds N] [--only NAME] [--cpu]
+
+        DIRECTORY has model_X.txt, assignment_X.txt, lb_X.txt and original_cost_X.txt for each instance X, also in folders.
+        --seconds N   for each instance, reading it included; 60 otherwise
+        --only NAME   instances whose name contains it
+        --cpu         seconds of processor time divided by the threads, for a machine that is busy with other work
+        """);
+    return 2;
+}

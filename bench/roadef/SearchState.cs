@@ -13,7 +13,8 @@ internal sealed class SearchState
     private readonly int[] serviceOf, neighbourhood, location, first;
     private readonly int[][] dependants;
     /// <summary>What runs on a machine, and of the transient resources also what left it.</summary>
-    private readonly long[] usage, taken, machineCost;
+    private readonly long[] usage, taken, machineCost, waste;
+    private readonly bool[] isScarce;
     private readonly bool[] isOn;
     private readonly ushort[] inNeighbourhood, inLocation;
     private readonly int[] spread, moved, servicesWithMoved;
@@ -36,19 +37,29 @@ internal sealed class SearchState
         (on, placeOn) = (new List<int>[machines], new int[instance.Processes]);
         for (var m = 0; m < machines; m++) on[m] = [];
         (usage, taken, machineCost) = (new long[machines * resources], new long[machines * resources], new long[machines]);
+        (waste, isScarce) = (new long[machines], new bool[resources]);
+        for (var r = 0; r < resources; r++) isScarce[r] = SumOf(instance.Requirement, r) > SumOf(instance.Safety, r);
         isOn = new bool[instance.Services * machines];
         (inNeighbourhood, inLocation) = (new ushort[instance.Services * neighbourhoods], new ushort[instance.Services * locations]);
         (spread, moved) = (new int[instance.Services], new int[instance.Services]);
         servicesWithMoved = new int[instance.Processes + 1];
-        MachineOf = new int[instance.Processes];
+        (MachineOf, extra) = (new int[instance.Processes], new long[instance.Processes]);
         TakeOver(assignment);
     }
 
     public int[] MachineOf { get; }
-    public long Cost { get; private set; }
+    /// <summary>What the search goes by: the cost, and what stands for the future (<see cref="GoBy"/>).</summary>
+    private long guidedCost;
+    private long guide;
+    private readonly long[] extra;
 
-    /// <summary>Load and balance of one machine.</summary>
-    public long CostOf(int m) => machineCost[m];
+    public long Cost => guidedCost - guide;
+
+    /// <summary>
+    /// What a machine adds to the cost above the least that any assignment has: of a resource of which all machines together have
+    /// less than is asked for up to their safety, what it leaves unused; of the others, what it uses too much.
+    /// </summary>
+    public long WasteOf(int m) => waste[m];
 
     public List<int> On(int m) => on[m];
 
@@ -63,7 +74,7 @@ internal sealed class SearchState
         Array.Clear(moved);
         Array.Clear(servicesWithMoved);
         foreach (var list in on) list.Clear();
-        (servicesWithMoved[0], movedMost, Cost) = (instance.Services, 0, 0);
+        (servicesWithMoved[0], movedMost, guidedCost, guide) = (instance.Services, 0, 0, 0);
         for (var p = 0; p < MachineOf.Length; p++)
         {
             var (m, s) = (assignment[p], serviceOf[p]);
@@ -73,14 +84,38 @@ internal sealed class SearchState
             for (var r = 0; r < resources; r++) usage[m * resources + r] += instance.Requirement[p * resources + r];
             Enter(s, m);
             if (m != first[p]) CountMove(s, 1);
-            Cost += MoveCost(p, m);
+            guidedCost += MoveCost(p, m);
+            if (m != first[p]) guide += extra[p];
         }
         usage.CopyTo(taken, 0);
         for (var p = 0; p < MachineOf.Length; p++)
             if (MachineOf[p] != first[p])
                 for (var r = 0; r < resources; r++) taken[first[p] * resources + r] += instance.Requirement[p * resources + r];
-        for (var m = 0; m < machines; m++) Cost += machineCost[m] = CostOf(m, -1, -1);
-        Cost += instance.ServiceMoveWeight * movedMost;
+        for (var m = 0; m < machines; m++)
+        {
+            guidedCost += machineCost[m] = CostOf(m, -1, -1);
+            waste[m] = Waste(m);
+        }
+        guidedCost += instance.ServiceMoveWeight * movedMost;
+    }
+
+    /// <summary>
+    /// From now on a process away from its first machine costs this share of its transient amounts more: they are lost there for all
+    /// others, and what goes early and easily would leave no room for what has to come. 0 is the plain cost.
+    /// </summary>
+    public void GoBy(double share)
+    {
+        guidedCost -= guide;
+        guide = 0;
+        for (var p = 0; p < extra.Length; p++)
+        {
+            double amounts = 0;
+            for (var r = 0; r < resources; r++)
+                if (instance.IsTransient[r]) amounts += instance.LoadWeight[r] * instance.Requirement[p * resources + r];
+            extra[p] = (long)(share * amounts);
+            if (MachineOf[p] != first[p]) guide += extra[p];
+        }
+        guidedCost += guide;
     }
 
     /// <summary>By how much the cost changes if the process goes to the machine; <see cref="NotAllowed"/> if a rule forbids it.</summary>
@@ -108,7 +143,7 @@ internal sealed class SearchState
     public void Move(int p, int to, long price)
     {
         Put(p, to);
-        Cost += price;
+        guidedCost += price;
     }
 
     public void Exchange(int p, int q, long price)
@@ -116,7 +151,7 @@ internal sealed class SearchState
         var (a, b) = (MachineOf[p], MachineOf[q]);
         Put(p, b);
         Put(q, a);
-        Cost += price;
+        guidedCost += price;
     }
 
     private void Put(int p, int to)
@@ -133,8 +168,16 @@ internal sealed class SearchState
         }
         Leave(s, from);
         Enter(s, to);
-        if (from == first[p]) CountMove(s, 1);
-        else if (to == first[p]) CountMove(s, -1);
+        if (from == first[p])
+        {
+            CountMove(s, 1);
+            guide += extra[p];
+        }
+        else if (to == first[p])
+        {
+            CountMove(s, -1);
+            guide -= extra[p];
+        }
         MachineOf[p] = to;
         var last = on[from][^1];
         (on[from][placeOn[p]], placeOn[last]) = (last, placeOn[p]);
@@ -143,6 +186,7 @@ internal sealed class SearchState
         on[to].Add(p);
         machineCost[from] = CostOf(from, -1, -1);
         machineCost[to] = CostOf(to, -1, -1);
+        (waste[from], waste[to]) = (Waste(from), Waste(to));
     }
 
     private void Enter(int s, int m)
@@ -254,6 +298,21 @@ internal sealed class SearchState
         return cost;
     }
 
+    private long Waste(int m)
+    {
+        var (sum, used) = (machineCost[m], 0L);
+        for (var r = 0; r < resources; r++)
+            if (isScarce[r]) used += instance.LoadWeight[r] * (usage[m * resources + r] - instance.Safety[m * resources + r]);
+        return sum - used;
+    }
+
+    private long SumOf(long[] amounts, int r)
+    {
+        long sum = 0;
+        for (var at = r; at < amounts.Length; at += resources) sum += amounts[at];
+        return sum;
+    }
+
     private long Free(int m, int r, int more, int less)
     {
         var free = instance.Capacity[m * resources + r] - usage[m * resources + r];
@@ -263,7 +322,7 @@ internal sealed class SearchState
     }
 
     private long MoveCost(int p, int m) => m == first[p] ? 0
-        : instance.ProcessMoveWeight * instance.ProcessMoveCost[p]
+        : extra[p] + instance.ProcessMoveWeight * instance.ProcessMoveCost[p]
             + instance.MachineMoveWeight * instance.MachineMoveCost[first[p] * machines + m];
 
     private long PriceInServices(int p, int to)
