@@ -109,9 +109,10 @@ public sealed class PlanConsolidation
         var awake = Enumerable.Range(0, on.Length).Where(h => on[h].Count > 0).ToList();
         var asked = awake.Sum(h => reckoned[h]);
         var room = awake.Sum(h => picture.HostCpu[h]) * packTo;
-        if (room > asked * UnpackedFrom)
+        var (bytes, bytesRoom) = (awake.Sum(h => memory[h]), awake.Sum(h => picture.HostMemoryBytes[h]));
+        if (room > asked * UnpackedFrom && bytesRoom > bytes * UnpackedFrom)
         {
-            DealOut(awake, asked);
+            DealOut(awake, asked, bytes * (1 + DealingMargin));
             return;
         }
         var emptied = 0;
@@ -127,12 +128,13 @@ public sealed class PlanConsolidation
     }
 
     /// <summary>The best kind of hosts, of these the fullest, are kept; all others' VMs go there, the largest first.</summary>
-    private void DealOut(List<int> awake, double asked)
+    private void DealOut(List<int> awake, double asked, double bytes)
     {
-        var (room, leaving) = (0.0, new List<int>());
+        var (room, bytesRoom, leaving) = (0.0, 0.0, new List<int>());
         foreach (var h in awake.OrderBy(WattsPerUnit).ThenByDescending(h => reckoned[h]).ThenBy(h => h))
         {
-            if (room < asked || takesNone[h]) room += picture.HostCpu[h] * packTo;
+            if (room < asked || bytesRoom < bytes || takesNone[h])
+                (room, bytesRoom) = (room + picture.HostCpu[h] * packTo, bytesRoom + picture.HostMemoryBytes[h]);
             else
             {
                 takesNone[h] = true;
