@@ -5,22 +5,22 @@ namespace Godwit.Roadef;
 /// <param name="Progress">Share of the time that has passed, up to 1; null counts tries instead.</param>
 internal sealed record SolverSettings(long TriesPerThread, Func<double>? Progress = null, ulong Seed = 1, int Threads = 2)
 {
-    /// <summary>Share of the effort that only goes downhill: for an answer that is useful early.</summary>
-    public double DownhillShare { get; init; } = 0.05;
+    /// <summary>Share of the effort that is annealed by itself, once and quickly: for an answer that is useful early.</summary>
+    public double EarlyShare { get; init; } = 0.075;
     /// <summary>First temperature, as a share of what a mean process's amounts would cost; the last is a 300th of it.</summary>
     public double Heat { get; init; } = 0.06;
-    /// <summary>See <see cref="SearchState.GoBy"/>; falls to nothing at two thirds of the effort.</summary>
+    /// <summary>See <see cref="SearchState.GoBy"/>; falls to nothing at two thirds of each annealing.</summary>
     public double Guide { get; init; } = 0.5;
 }
 
 /// <summary>
-/// Annealing on several threads from one beginning, each with numbers of its own; now and then all go on from the best. Begins
-/// downhill.
+/// Annealing on several threads from one beginning, each with numbers of its own; now and then all go on from the best. First once
+/// quickly, then slowly from what that found.
 /// </summary>
 internal sealed class Solver(Instance instance, SolverSettings settings)
 {
-    private const int Legs = 40;
-    private const int LegsBetweenTakeOvers = 4;
+    private const int Legs = 80;
+    private const int LegsBetweenTakeOvers = 6;
     private const int Block = 20_000;
     private const double Cooling = 300;
     private const double GuidedShare = 0.67;
@@ -35,7 +35,7 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
         for (var leg = 0; leg < Legs; leg++)
         {
             var (from, to) = ((double)leg / Legs, (leg + 1.0) / Legs);
-            var guide = settings.Guide * Math.Max(0, 1 - from / GuidedShare);
+            var guide = Guide(from);
             Parallel.ForEach(searches, new ParallelOptions { MaxDegreeOfParallelism = settings.Threads }, search =>
             {
                 search.GoBy(guide);
@@ -62,8 +62,11 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
             search.Run((int)Math.Min(Block, tries - done), Temperature(from + (to - from) * done / tries));
     }
 
-    private double Temperature(double at) => at < settings.DownhillShare ? 0
-        : hot * Math.Pow(Cooling, -(at - settings.DownhillShare) / (1 - settings.DownhillShare));
+    private double Temperature(double at) => at < settings.EarlyShare ? hot * Math.Pow(Cooling, -at / settings.EarlyShare)
+        : hot * Math.Pow(Cooling, -(at - settings.EarlyShare) / (1 - settings.EarlyShare));
+
+    private double Guide(double at) => settings.Guide * (at < settings.EarlyShare ? Math.Max(0, 1 - at / (settings.EarlyShare * GuidedShare))
+        : Math.Max(0, 1 - at / GuidedShare));
 
     private static double MeanAmounts(Instance instance)
     {

@@ -108,8 +108,7 @@ public sealed class PlanConsolidation
     {
         var awake = Enumerable.Range(0, on.Length).Where(h => on[h].Count > 0).ToList();
         var asked = awake.Sum(h => reckoned[h]);
-        var room = awake.Sum(h => picture.HostCpu[h]) * packTo;
-        var (bytes, bytesRoom) = (awake.Sum(h => memory[h]), awake.Sum(h => picture.HostMemoryBytes[h]));
+        var (room, bytes, bytesRoom) = (awake.Sum(Room), awake.Sum(h => memory[h]), awake.Sum(BytesRoom));
         if (room > asked * UnpackedFrom && bytesRoom > bytes * UnpackedFrom)
         {
             DealOut(awake, asked, bytes * (1 + DealingMargin));
@@ -127,6 +126,15 @@ public sealed class PlanConsolidation
         }
     }
 
+    /// <summary>What it carries and may come to carry.</summary>
+    private double Room(int host)
+    {
+        var packed = picture.HostCpu[host] * packTo;
+        return takesNone[host] ? Math.Min(reckoned[host], packed) : packed;
+    }
+
+    private double BytesRoom(int host) => takesNone[host] ? memory[host] : picture.HostMemoryBytes[host];
+
     /// <summary>The best kind of hosts, of these the fullest, are kept; all others' VMs go there, the largest first.</summary>
     private void DealOut(List<int> awake, double asked, double bytes)
     {
@@ -134,7 +142,7 @@ public sealed class PlanConsolidation
         foreach (var h in awake.OrderBy(WattsPerUnit).ThenByDescending(h => reckoned[h]).ThenBy(h => h))
         {
             if (room < asked || bytesRoom < bytes || takesNone[h])
-                (room, bytesRoom) = (room + picture.HostCpu[h] * packTo, bytesRoom + picture.HostMemoryBytes[h]);
+                (room, bytesRoom) = (room + Room(h), bytesRoom + BytesRoom(h));
             else
             {
                 takesNone[h] = true;
