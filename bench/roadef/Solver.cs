@@ -7,10 +7,10 @@ internal sealed record SolverSettings(long TriesPerThread, Func<double>? Progres
 {
     /// <summary>Share of the effort that is annealed by itself, once and quickly: for an answer that is useful early.</summary>
     public double EarlyShare { get; init; } = 0.075;
-    /// <summary>First temperature, as a share of what a mean process's amounts would cost; the last is a 300th of it.</summary>
+    /// <summary>First temperature, as a share of what a mean process's amounts would cost; the last is a 5000th of it, at which the cheapest moves freeze too.</summary>
     public double Heat { get; init; } = 0.06;
     /// <summary>See <see cref="SearchState.GoBy"/>; falls to nothing at two thirds of each annealing.</summary>
-    public double Guide { get; init; } = 0.5;
+    public double Guide { get; init; } = 1;
 }
 
 /// <summary>
@@ -22,7 +22,7 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
     private const int Legs = 80;
     private const int LegsBetweenTakeOvers = 6;
     private const int Block = 20_000;
-    private const double Cooling = 300;
+    private const double Cooling = 5000;
     private const double GuidedShare = 0.67;
 
     private readonly double hot = settings.Heat * MeanAmounts(instance);
