@@ -43,7 +43,7 @@ public sealed class SpareCapacityTests
         [
             .. new double[] { 6, 4, 4, 4, 3, 3 }.Select((gib, n) => Of($"v{n}", "a", gib)), Of("b", "b", 1), Of("c", "c", 1),
         ];
-        Assert.Empty(Check([Gib("a", 64), Gib("b", 13), Gib("c", 13)], vms).Gaps.Where(g => g.Lost[0].Value == "a"));
+        Assert.DoesNotContain(Check([Gib("a", 64), Gib("b", 13), Gib("c", 13)], vms).Gaps, g => g.Lost[0].Value == "a");
     }
 
     [Fact]
