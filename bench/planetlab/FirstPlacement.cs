@@ -2,7 +2,9 @@ using Godwit.Core.Replay;
 
 namespace Godwit.PlanetLab;
 
-/// <summary>Where CloudSim creates the VMs: each with all its MIPS and memory, one after another, while every host still looks idle.</summary>
+/// <summary>
+/// Where CloudSim creates the VMs: each with all its MIPS and memory, one after another, while every host still looks idle.
+/// </summary>
 internal static class FirstPlacement
 {
     /// <summary>The least rise in power; how its policies that move VMs begin.</summary>

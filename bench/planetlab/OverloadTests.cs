@@ -1,6 +1,8 @@
 namespace Godwit.PlanetLab;
 
-/// <summary>Says whether a host is overloaded: by what its VMs ask for, and by the loads it would have had with them at past ticks.</summary>
+/// <summary>
+/// Says whether a host is overloaded: by what its VMs ask for, and by the loads it would have had with them at past ticks.
+/// </summary>
 internal interface IOverloadTest
 {
     string Name { get; }

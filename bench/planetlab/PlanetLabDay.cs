@@ -31,7 +31,7 @@ internal static class PlanetLabDay
         var ofOneKind = (files.Length + VmKinds.Length - 1) / VmKinds.Length;
         return new ReplayCluster(
             [.. Enumerable.Range(0, Hosts).Select(h => Host(h, hostMegabytes))],
-            [.. files.Select((file, i) => new ReplayVm(VmKinds[i / ofOneKind].Mips, VmKinds[i / ofOneKind].Megabytes * Megabyte, Loads(file)))],
+            [.. files.Select((file, i) => Vm(VmKinds[i / ofOneKind], file))],
             StepSeconds: 300);
     }
 
@@ -40,6 +40,9 @@ internal static class PlanetLabDay
         var kind = number % 2;
         return new ReplayHost(2 * CoreMips[kind], CoreMips[kind], megabytes * Megabyte, new PowerCurve(Watts[kind]));
     }
+
+    private static ReplayVm Vm((double Mips, double Megabytes) kind, string file) =>
+        new(kind.Mips, kind.Megabytes * Megabyte, Loads(file));
 
     private static double[] Loads(string file)
     {

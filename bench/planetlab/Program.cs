@@ -59,8 +59,9 @@ foreach (var directory in args)
         var note = beside is null ? Reproduced(name, r)
             : FormattableString.Invariant($"x LR: {r.EnergyKwh / beside.EnergyKwh:0.000} {r.Moves / (double)beside.Moves:0.000} ")
                 + FormattableString.Invariant($"{r.EnergyTimesViolation / beside.EnergyTimesViolation:0.0000}");
-        Console.WriteLine(FormattableString.Invariant($"{world,-24} {name,-12} {r.EnergyKwh,8:0.00} {r.Moves,7} {r.OverloadShare * 100,9:0.00}")
-            + FormattableString.Invariant($" {r.LostByMoves * 100,9:0.0000} {r.EnergyTimesViolation,10:0.00e+0} {r.MeanActiveHosts,7:0.0}")
+        Console.WriteLine(FormattableString.Invariant($"{world,-24} {name,-12} {r.EnergyKwh,8:0.00} {r.Moves,7}")
+            + FormattableString.Invariant($" {r.OverloadShare * 100,9:0.00} {r.LostByMoves * 100,9:0.0000}")
+            + FormattableString.Invariant($" {r.EnergyTimesViolation,10:0.00e+0} {r.MeanActiveHosts,7:0.0}")
             + FormattableString.Invariant($" {r.Returns,9}  {note} ({clock.Elapsed.TotalSeconds:0.0} s)"));
         return r;
     }

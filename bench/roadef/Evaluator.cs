@@ -1,7 +1,8 @@
 namespace Godwit.Roadef;
 
 /// <summary>What an assignment costs, part by part, and which rules it breaks.</summary>
-internal sealed record Evaluation(long Load, long Balance, long ProcessMoves, long ServiceMoves, long MachineMoves, IReadOnlyList<string> Broken)
+internal sealed record Evaluation(long Load, long Balance, long ProcessMoves, long ServiceMoves, long MachineMoves,
+    IReadOnlyList<string> Broken)
 {
     public long Total => Load + Balance + ProcessMoves + ServiceMoves + MachineMoves;
     public bool IsValid => Broken.Count == 0;

@@ -7,7 +7,10 @@ internal sealed record SolverSettings(long TriesPerThread, Func<double>? Progres
 {
     /// <summary>Share of the effort that is annealed by itself, once and quickly: for an answer that is useful early.</summary>
     public double EarlyShare { get; init; } = 0.075;
-    /// <summary>First temperature, as a share of what a mean process's amounts would cost; the last is a 5000th of it, at which the cheapest moves freeze too.</summary>
+    /// <summary>
+    /// First temperature, as a share of what a mean process's amounts would cost; the last is a 5000th of it, at which the
+    /// cheapest moves freeze too.
+    /// </summary>
     public double Heat { get; init; } = 0.06;
     /// <summary>See <see cref="SearchState.GoBy"/>; falls to nothing at two thirds of each annealing.</summary>
     public double Guide { get; init; } = 1;
@@ -65,8 +68,11 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
     private double Temperature(double at) => at < settings.EarlyShare ? hot * Math.Pow(Cooling, -at / settings.EarlyShare)
         : hot * Math.Pow(Cooling, -(at - settings.EarlyShare) / (1 - settings.EarlyShare));
 
-    private double Guide(double at) => settings.Guide * (at < settings.EarlyShare ? Math.Max(0, 1 - at / (settings.EarlyShare * GuidedShare))
-        : Math.Max(0, 1 - at / GuidedShare));
+    private double Guide(double at)
+    {
+        var until = at < settings.EarlyShare ? settings.EarlyShare * GuidedShare : GuidedShare;
+        return settings.Guide * Math.Max(0, 1 - at / until);
+    }
 
     private static double MeanAmounts(Instance instance)
     {

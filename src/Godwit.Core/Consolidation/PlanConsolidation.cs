@@ -90,7 +90,9 @@ public sealed class PlanConsolidation
 
     private double Excess(int host) => Math.Max(Now(host), mean[host]) - policy.ReliefAbove * picture.HostCpu[host];
 
-    /// <summary>The VM that takes least to move of those that suffice, else the largest; where no awake host has room, one is woken.</summary>
+    /// <summary>
+    /// The VM that takes least to move of those that suffice, else the largest; where no awake host has room, one is woken.
+    /// </summary>
     private (int Vm, int To) Relieving(int host)
     {
         var (excess, plus) = (Excess(host), policy.LoadPlus * picture.HostCpu[host]);

@@ -1,6 +1,8 @@
 namespace Godwit.Core.Replay;
 
-/// <summary>Watts that a host draws by the share of its processors in use: given at even steps from idle to full, linear between.</summary>
+/// <summary>
+/// Watts that a host draws by the share of its processors in use: given at even steps from idle to full, linear between.
+/// </summary>
 public sealed class PowerCurve
 {
     private readonly double[] watts;

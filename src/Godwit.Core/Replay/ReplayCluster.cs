@@ -7,7 +7,9 @@ public sealed record ReplayHost(double Cpu, double CpuOfOneCore, double MemoryBy
 
 /// <summary>A VM and its recorded load.</summary>
 /// <param name="Cpu">What it can use at most.</param>
-/// <param name="Load">Share of <see cref="Cpu"/> that it asked for, one value a <see cref="ReplayCluster.StepSeconds"/>, from 0 s on.</param>
+/// <param name="Load">
+/// Share of <see cref="Cpu"/> that it asked for, a value each <see cref="ReplayCluster.StepSeconds"/>, from 0 s on.
+/// </param>
 public sealed record ReplayVm(double Cpu, double MemoryBytes, double[] Load)
 {
     /// <summary>At a moment: linear between two values; after the last one it stays.</summary>

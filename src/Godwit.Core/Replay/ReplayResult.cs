@@ -7,7 +7,9 @@ public sealed record ReplayResult
     public required int Moves { get; init; }
     /// <summary>Moves that the policy wished for and that had no room.</summary>
     public required int RefusedMoves { get; init; }
-    /// <summary>Of the seconds in which hosts were active, the share in which guests were given less than they asked for ("SLATAH").</summary>
+    /// <summary>
+    /// Of the seconds in which hosts were active, the share in which guests were given less than they asked for ("SLATAH").
+    /// </summary>
     public required double OverloadShare { get; init; }
     /// <summary>Of all processing asked for, the share not given to guests while they were moved ("PDM").</summary>
     public required double LostByMoves { get; init; }

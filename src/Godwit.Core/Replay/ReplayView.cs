@@ -14,7 +14,10 @@ public sealed class ReplayView
 
     public ReplayHost Host(int host) => world.Cluster.Hosts[host];
 
-    /// <summary>The VM's sizes. Its recorded load holds the future too: only <see cref="History"/> and <see cref="Request"/> tell it here.</summary>
+    /// <summary>
+    /// The VM's sizes. Its recorded load holds the future too: only <see cref="History"/> and <see cref="Request"/> tell it
+    /// here.
+    /// </summary>
     public (double Cpu, double MemoryBytes) Size(int vm) => (world.Cluster.Vms[vm].Cpu, world.Cluster.Vms[vm].MemoryBytes);
 
     /// <summary>−1 for one that is gone.</summary>

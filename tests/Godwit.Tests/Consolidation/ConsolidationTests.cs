@@ -20,8 +20,10 @@ public sealed class ConsolidationTests
         return new ConsolidationPicture
         {
             NowSeconds = 7200, HostCpu = Of(hosts, HostCpu), HostCore = Of(hosts, HostCpu), HostMemoryBytes = Of(hosts, memory),
-            IdleWatts = Of(hosts, 100), FullWatts = Of(hosts, 200), IsClosed = [.. Enumerable.Range(0, hosts).Select(isClosed ?? (_ => false))],
-            TookAt = Of(hosts, double.NegativeInfinity), OverloadedLately = Policy.OverloadedWanted, HostOf = [.. vms.Select(vm => vm.Host)],
+            IdleWatts = Of(hosts, 100), FullWatts = Of(hosts, 200),
+            IsClosed = [.. Enumerable.Range(0, hosts).Select(isClosed ?? (_ => false))],
+            TookAt = Of(hosts, double.NegativeInfinity), OverloadedLately = Policy.OverloadedWanted,
+            HostOf = [.. vms.Select(vm => vm.Host)],
             VmMemoryBytes = Of(vms.Length, vmMemory), IsFixed = [.. Enumerable.Range(0, vms.Length).Select(isFixed ?? (_ => false))],
             LeftLately = [.. Enumerable.Range(0, vms.Length).Select(v => left?.GetValueOrDefault(v) ?? [])], Loads = loads,
         };

@@ -145,7 +145,8 @@ public sealed class RoadefTests
         }
         var neighbourhood = Enumerable.Range(0, machines).Select(m => m % 3).ToArray();
         var inNeighbourhood = Enumerable.Range(0, services)
-            .Select(s => Enumerable.Range(0, processes).Where(p => serviceOf[p] == s).Select(p => neighbourhood[first[p]]).ToHashSet()).ToArray();
+            .Select(s => Enumerable.Range(0, processes).Where(p => serviceOf[p] == s).Select(p => neighbourhood[first[p]]).ToHashSet())
+            .ToArray();
         return new Instance
         {
             Resources = resources, Machines = machines, Services = services, Processes = processes, IsTransient = [true, false, false],

@@ -87,7 +87,8 @@ public sealed class ReplayTests
     {
         var cluster = Cluster([Host(), Host()], Vm(500, 30e6, 1.0));
         var move = new Scripted((300, new(0, 1)));
-        var (plain, waking) = (ReplayRun.Of(cluster, OneHour, [0], move), ReplayRun.Of(cluster, OneHour with { WakeSeconds = 60 }, [0], move));
+        var plain = ReplayRun.Of(cluster, OneHour, [0], move);
+        var waking = ReplayRun.Of(cluster, OneHour with { WakeSeconds = 60 }, [0], move);
         Assert.True(waking.EnergyKwh >= plain.EnergyKwh + 200 * 60 / 3.6e6);
         Assert.Equal(0.1 * 90 / 3300, waking.LostByMoves, 9);
     }
@@ -121,11 +122,13 @@ public sealed class ReplayTests
     public void What_cannot_be_replayed_is_refused_with_a_reason()
     {
         var cluster = Cluster([Host()], Vm(500, 1e6, 0.5));
-        Assert.Equal("replay-placement-bad", Assert.Throws<RefusedException>(() => ReplayRun.Of(cluster, OneHour, [7], new NoMoves())).Reasons[0].Code);
+        Assert.Equal("replay-placement-bad", Code(() => ReplayRun.Of(cluster, OneHour, [7], new NoMoves())));
         Assert.Equal("replay-load-missing",
-            Assert.Throws<RefusedException>(() => ReplayRun.Of(Cluster([Host()], Vm(500, 1e6)), OneHour, [0], new NoMoves())).Reasons[0].Code);
-        Assert.Equal("power-curve-bad", Assert.Throws<RefusedException>(() => new PowerCurve(100)).Reasons[0].Code);
+            Code(() => ReplayRun.Of(Cluster([Host()], Vm(500, 1e6)), OneHour, [0], new NoMoves())));
+        Assert.Equal("power-curve-bad", Code(() => new PowerCurve(100)));
     }
+
+    private static string Code(Func<object> refused) => Assert.Throws<RefusedException>(refused).Reasons[0].Code;
 
     [Fact]
     public void Power_is_linear_between_the_values_given()
