@@ -165,16 +165,21 @@ public sealed class HostWatcher(
         foreach (var said in epochs.Where(e => ours.TryGetValue(e.Vm, out var our) && e.Epoch > our))
         {
             if (await stores.Vms.FindKnownAsync(said.Vm) is not { } known || said.Epoch <= known.Vm.Epoch) continue;
-            if (StoreAge.Explains(await stores.Moves.NewestAsync(said.Vm), host, said.Epoch)) continue;
+            if (await IsExplainedAsync(said.Vm, host, said.Epoch)) continue;
             await stores.Frozen.FreezeAsync(known, StoreAge.Behind(known.Vm, host, said.Epoch), host,
                 evenIfBusy: StoreAge.IsBeyondAnyOperation(known.Vm, said.Epoch));
         }
     }
 
+    private async Task<bool> IsExplainedAsync(VmId vm, HostId host, Epoch epoch) =>
+        StoreAge.Explains(await stores.Moves.NewestAsync(vm), host, epoch);
+
     private async Task TakeAsync(KnownVm vm, HostId host, VmReport? report)
     {
-        // Whose it is then, is settled first.
-        if (report is not null && report.Epoch > vm.Vm.Epoch && await stores.Frozen.FindAsync(vm.Vm.Spec.Id) is not null) return;
+        // Whose it is then, is settled first. What nothing explains is to be frozen, and was not only if the record changed in that moment:
+        // the next round does it.
+        if (report is not null && report.Epoch > vm.Vm.Epoch && (await stores.Frozen.FindAsync(vm.Vm.Spec.Id) is not null
+            || (Rules.Keeps(SafetyRule.FrozenWhenBehind) && !await IsExplainedAsync(vm.Vm.Spec.Id, host, report.Epoch)))) return;
         switch (ReportRules.Judge(vm.Vm, host, report))
         {
             case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
