@@ -69,8 +69,24 @@ public sealed class LoadMeterTests
         Assert.NotNull(LoadCounters.Link(await TextAsync("/proc/net/dev"), "lo"));
     }
 
-    private LoadMeter Meter() => new(_disk, new HostMachines(
-        new HostLayout { RunDirectory = "/run/godwit", StateDirectory = "/s", QemuPaths = [], Pools = new Dictionary<string, PoolPlace>() },
+    [Fact]
+    public async Task A_machine_that_is_several_hosts_counts_for_each_only_what_its_own_vms_take()
+    {
+        var meter = Meter(sharesMachine: true);
+        Kernel(busy: 1000, steal: 0, received: 0);
+        await meter.SampleAsync([], default);
+        _time.Advance(TimeSpan.FromSeconds(10));
+        Kernel(busy: 2500, steal: 100, received: 0);
+        var load = await meter.SampleAsync([], default);
+        Assert.Equal((0, 0, 0L, null), (load.CpuCores, load.StealCores, load.MemoryUsedBytes, load.CpuPressure));
+    }
+
+    private LoadMeter Meter(bool sharesMachine = false) => new(_disk, new HostMachines(
+        new HostLayout
+        {
+            RunDirectory = "/run/godwit", StateDirectory = "/s", QemuPaths = [], Pools = new Dictionary<string, PoolPlace>(),
+            SharesMachine = sharesMachine,
+        },
         _disk, new ListeningProcesses(), new NoNetwork(), _time, NullLogger<HostMachines>.Instance), _time);
 
     private void Kernel(long busy, long steal, long received)
