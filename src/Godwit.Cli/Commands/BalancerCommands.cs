@@ -107,7 +107,7 @@ internal static class BalancerCommands
                 + $"hosts are busy above {(settings.BusyAbove * 100).ToString("0", CultureInfo.InvariantCulture)} %; "
                 + $"{Words.Counted(settings.MovesAtOnceMax, "move")} at the same time; "
                 + $"partial takes copies up to {Seconds(settings.MaxCopySeconds)}"
-                + (settings.SpareHosts > 0 ? $"; room for {Words.Counted(settings.SpareHosts, "host")} that die" : "")
+                + (settings.SpareHosts > 0 ? $"; room to lose {Words.Counted(settings.SpareHosts, "host")}" : "")
                 + (settings.LevelsToo ? "." : "; it only relieves."));
             if (settings.PausedBecause is { } why)
                 session.Screen.Line($"It moves nothing by itself: {why}. 'godwit cluster balancer resume' lets it go on.", Tone.Warn);
