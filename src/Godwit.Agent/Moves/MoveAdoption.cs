@@ -77,9 +77,16 @@ internal sealed class MoveAdoption(MoveTools tools)
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         if (record.Mark is MoveMark.Candidate or MoveMark.Withdrawn)
         {
-            if (vm is not null) await KillCandidatesAsync(vm);
-            await MarkAsync(record, MoveMark.Aborted, record.Reason ?? "the target's agent restarted before a token came", board);
-            if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
+            try
+            {
+                if (vm is not null) await KillCandidatesAsync(vm);
+                await MarkAsync(record, MoveMark.Aborted, record.Reason ?? "the target's agent restarted before a token came", board);
+            }
+            finally
+            {
+                // Also where the disk fails: the record is judged again, and finds the VM held by nobody or by itself.
+                if (vm is not null) await tools.Machines.ReleaseAsync(vm, new MoveId(record.Move));
+            }
             return board;
         }
         var arrival = vm is null ? Arrival.Gone : await LookAsync(vm, record);

@@ -187,6 +187,26 @@ public sealed class PastMistakeScenarios
         Assert.Equal(VmState.Running, (await world.VmAsync("web")).State);
     });
 
+    /// <summary>
+    /// Simulator, seed 704427: two writes of the target's journal failed and were on the disk all the same; its VM was held by that
+    /// move until the agent's next restart.
+    /// </summary>
+    [Fact]
+    public void A_target_whose_journal_fails_twice_lets_go_of_the_vm()
+    {
+        for (ulong seed = 71; seed < 83; seed++) // Whether what failed is on the disk is chance.
+            World.Run(seed, async world =>
+            {
+                await world.CreateVmAsync("web", on: "host1");
+                await MovedAsync(world, to: "host2");
+                await MovedAsync(world, to: "host1");
+                world.Agents["host2"].Host.Disk.FailingWrites = 2;
+                await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+                world.Agents["host2"].Host.Disk.FailingWrites = 0;
+                await MovedAsync(world, to: "host2");
+            });
+    }
+
     private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
     {
         await world.CreateVmAsync("web", on: "host1");
