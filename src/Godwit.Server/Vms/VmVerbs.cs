@@ -30,7 +30,7 @@ public sealed class VmVerbs(
         {
             var draft = new VmDraft(scene, template, numbers, time.GetUtcNow());
             var vm = draft.Make(wish);
-            if (wish.Start) await AdmitAsync(vm, leave);
+            if (wish.Start) await AdmitAsync(vm, vm.Owner, leave);
             var operation = Make(OperationKind.Create, vm) with
             {
                 ThenStart = wish.Start, IgnoresRules = wish.IgnoreRules, Told = draft.Told,
@@ -47,9 +47,9 @@ public sealed class VmVerbs(
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { HasEnded: true } earlier)
             return earlier;
         var vm = await FindAsync(vmName);
-        if (kind is OperationKind.Start or OperationKind.Resume && vm.State is not (VmState.Running or VmState.Paused))
-            await AdmitAsync(vm, leave);
         var wished = with(Make(kind, vm));
+        if (kind is OperationKind.Start or OperationKind.Resume && vm.State is not (VmState.Running or VmState.Paused))
+            await AdmitAsync(vm, wished.Host ?? vm.Owner, leave);
         var begun = await stores.Operations.BeginAsync(wished, requestKey);
         var holder = (begun as Begun.Busy)?.Holder ?? (begun as Begun.Earlier)?.Operation;
         if (wished is { Kind: OperationKind.Stop, Force: true }
@@ -64,9 +64,9 @@ public sealed class VmVerbs(
         return await EndedAsync(begun, leave);
     }
 
-    private async Task AdmitAsync(Vm vm, CancellationToken leave)
+    private async Task AdmitAsync(Vm vm, HostId host, CancellationToken leave)
     {
-        if (SpareRoom is not null && await SpareRoom(vm, vm.Owner, leave) is { } full) throw new RefusedException([full]);
+        if (SpareRoom is not null && await SpareRoom(vm, host, leave) is { } full) throw new RefusedException([full]);
     }
 
     public async Task<Vm> FindAsync(string nameOrId) => await stores.Vms.FindAsync(nameOrId)
