@@ -149,6 +149,7 @@ public sealed class HostAgent : IHostAgent
         await moves.LeaveAsync(vm.Id);
         await life.EndLeftAsync(vm.Id, epoch);
     }
+    public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.RenewAsync(vm, epoch);
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);

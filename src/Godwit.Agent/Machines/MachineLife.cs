@@ -142,6 +142,18 @@ public sealed partial class MachineLife(HostMachines machines)
         }
     }
 
+    /// <summary>Durable: the VM this host owns has this epoch. What runs, runs under it; an older order is refused from now on.</summary>
+    public async Task RenewAsync(VmId vm, Epoch epoch)
+    {
+        var machine = machines.Get(vm);
+        using (await machine.EnterAsync())
+        {
+            if (!machine.Record.IsOwner || epoch < machine.Epoch) throw HostMachines.Stale(machine, epoch);
+            HostMachines.RefuseIfHeld(machine);
+            await machines.ChangeAsync(machine, r => r with { Epoch = epoch, RanUnder = r.Current is null ? r.RanUnder : epoch });
+        }
+    }
+
     /// <summary>
     /// Durable: another host has it with this epoch. What is left of it here goes with <see cref="EndLeftAsync"/>, after its
     /// moves were given up.

@@ -104,6 +104,12 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return new Nothing();
     }
 
+    public override async Task<Nothing> RenewEpoch(Contracts.VmAtEpoch request, ServerCallContext context)
+    {
+        await agent.RenewEpochAsync(FromServer.Vm(request.VmId), new Epoch(request.Epoch), context.CancellationToken);
+        return new Nothing();
+    }
+
     public override async Task<Contracts.SavedVm> SaveVm(Contracts.VmAtEpoch request, ServerCallContext context)
     {
         var vm = FromServer.Vm(request.VmId);

@@ -30,6 +30,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         {
             await qemu.Qmp.PrepareSourceAsync(new(), sameHost: false);
             if (!wasPaused) await qemu.Qmp.StopAsync(QmpMoves.Deadline, cancel);
+            await DemandGuestAsync(vm, qemu, cancel);
             await using (var file = await disk.CreateLargeAsync(path, cancel))
             {
                 await StreamAsync(vm, qemu, signals, file.Content, devices, cancel);
@@ -49,6 +50,16 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
             throw new RefusedException("save-failed", $"{vm.Spec.Name} could not be saved and goes on: {e.Message}",
                 $"check the space in pool {vm.Spec.Disks[0].Pool} and try again");
         }
+    }
+
+    /// <summary>
+    /// Of a guest that has powered itself off, and whose end could not be written down yet, QEMU would save a state that no QEMU
+    /// goes on from.
+    /// </summary>
+    private static async Task DemandGuestAsync(Machine vm, QemuInstance qemu, CancellationToken cancel)
+    {
+        if ((await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, cancel)).Status == QmpRunStatus.Shutdown)
+            throw new RefusedException("vm-not-running", $"{vm.Spec.Name} has powered itself off", "start it ('godwit vm start')");
     }
 
     /// <summary>Wanted is Saved, durable: a restarted agent comes here too. The QEMU goes, the file stays.</summary>

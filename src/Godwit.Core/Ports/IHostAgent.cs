@@ -52,6 +52,11 @@ public interface IHostAgent
     /// is left of it here, with proof. Also of a VM never heard of. Refused where this host owns it with this epoch or a newer one.
     /// </summary>
     Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel);
+    /// <summary>
+    /// The VM this host owns has this newer epoch now: those between were used up by orders that never came. Nothing begins or
+    /// ends. Refused where another host owns it.
+    /// </summary>
+    Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     /// <summary>The serial console, both ways, until either side closes.</summary>
     Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);

@@ -131,6 +131,9 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.LeaveVmAsync(ToAgent.Leave(vm, epoch), options), cancel);
 
+    public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.RenewEpochAsync(ToAgent.Message(vm, epoch), options), cancel);
+
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         AskAsync(deadlines.WholeFile, async options =>
             FromAgent.Record(await client.SaveVmAsync(ToAgent.Message(vm, epoch), options)), cancel);

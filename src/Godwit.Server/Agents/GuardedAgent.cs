@@ -45,6 +45,7 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.PauseVmAsync(vm, epoch, cancel);
     public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.UnpauseVmAsync(vm, epoch, cancel);
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.ForgetVmAsync(vm, epoch, cancel);
+    public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.RenewEpochAsync(vm, epoch, cancel);
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.SaveVmAsync(vm, epoch, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => agent.OpenConsoleAsync(vm, cancel);
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => agent.CheckSourceAsync(vm, cancel);

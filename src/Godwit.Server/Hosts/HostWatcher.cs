@@ -12,8 +12,8 @@ using Microsoft.Extensions.Logging;
 namespace Godwit.Server.Hosts;
 
 /// <summary>
-/// Asks every host every 5 s what it is and what it runs, and lets the record follow. Reads only: it starts, stops
-/// and kills nothing. Writes to the store only what changed, so that an idle cluster does not wear out its disk.
+/// Asks every host every 5 s what it is and what it runs, and lets the record follow. It starts, stops and kills nothing; an
+/// owner that runs a VM under an older epoch than the record's learns the newer. Writes to the store only what changed, so that an idle cluster does not wear out its disk.
 /// </summary>
 public sealed class HostWatcher(
     Stores stores, AgentDirectory agents, PoolSharing sharing, TimeProvider time, ILogger<HostWatcher> log)
@@ -115,7 +115,7 @@ public sealed class HostWatcher(
             _misses.TryRemove(host.Id, out _);
             if (Rules.Keeps(SafetyRule.FrozenWhenBehind)) await FreezeWhatIsBehindAsync(host.Id, epochs);
             await TakeFactsAsync(host, facts, stopping);
-            await TakeReportsAsync(host.Id, reports, known);
+            await TakeReportsAsync(host.Id, reports, known, stopping);
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
         {
@@ -143,18 +143,19 @@ public sealed class HostWatcher(
 
     private static HashSet<string> WritablePools(HostFacts facts) => [.. facts.Pools.Where(p => p.Writable).Select(p => p.Name)];
 
-    private async Task TakeReportsAsync(HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known)
+    private async Task TakeReportsAsync(
+        HostId host, IReadOnlyList<VmReport> reports, IReadOnlyList<KnownVm> known, CancellationToken stopping)
     {
         var byId = reports.GroupBy(r => r.Spec.Id).ToDictionary(g => g.Key, g => g.MaxBy(r => (r.IsOwner, r.Epoch))!);
         foreach (var vm in known)
         {
             byId.Remove(vm.Vm.Spec.Id, out var report);
-            if (!vm.IsBusy) await TakeAsync(vm, host, report);
+            if (!vm.IsBusy) await TakeAsync(vm, host, report, stopping);
         }
         foreach (var report in byId.Values)
         {
             if (await stores.Vms.FindKnownAsync(report.Spec.Id) is not { } elsewhere) await TellOrphanAsync(host, report);
-            else if (!elsewhere.IsBusy && elsewhere.Vm.Owner != host) await TakeAsync(elsewhere, host, report);
+            else if (!elsewhere.IsBusy && elsewhere.Vm.Owner != host) await TakeAsync(elsewhere, host, report, stopping);
         }
     }
 
@@ -174,7 +175,7 @@ public sealed class HostWatcher(
     private async Task<bool> IsExplainedAsync(VmId vm, HostId host, Epoch epoch) =>
         StoreAge.Explains(await stores.Moves.NewestAsync(vm), host, epoch);
 
-    private async Task TakeAsync(KnownVm vm, HostId host, VmReport? report)
+    private async Task TakeAsync(KnownVm vm, HostId host, VmReport? report, CancellationToken stopping)
     {
         // Whose it is then, is settled first. What nothing explains is to be frozen, and was not only if the record changed in that moment:
         // the next round does it.
@@ -183,6 +184,7 @@ public sealed class HostWatcher(
         switch (ReportRules.Judge(vm.Vm, host, report))
         {
             case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
+            case Verdict.Behind: await agents.Of(host).RenewEpochAsync(vm.Vm.Spec.Id, vm.Vm.Epoch, stopping); break;
             case Verdict.Alarm alarm: await TellOnceAsync(alarm.Happening); break;
         }
     }

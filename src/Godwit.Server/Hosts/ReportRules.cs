@@ -12,6 +12,8 @@ public static class ReportRules
     public static Verdict Judge(Vm known, HostId host, VmReport? report)
     {
         if (report is null) return Missing(known, host);
+        if (host == known.Owner && report.Epoch < known.Epoch && report is { IsOwner: true, State: VmState.Running or VmState.Paused })
+            return new Verdict.Behind();
         if (report.Epoch < known.Epoch && report is { IsOwner: true, State: VmState.Running or VmState.Paused })
             return new Verdict.Alarm(new Happening("vm-stale-copy",
                 $"{host} runs {known.Spec.Name} with epoch {report.Epoch}, but {known.Owner} owns it with {known.Epoch}: "
@@ -59,6 +61,8 @@ public abstract record Verdict
     private Verdict() { }
 
     public sealed record Agrees : Verdict;
+    /// <summary>The owner runs it under an epoch before the record's: an order used one up and never came. It is to be told.</summary>
+    public sealed record Behind : Verdict;
     public sealed record Changed(Vm Now, Happening Happening) : Verdict;
     /// <summary>For a person: nothing is changed, least of all a running guest.</summary>
     public sealed record Alarm(Happening Happening) : Verdict;

@@ -70,6 +70,13 @@ public sealed class SimServer
         if (_store is { } store) store.DiesAfterCommit = true;
     }
 
+    /// <summary>No fault that was prepared strikes any more.</summary>
+    internal void Disarm()
+    {
+        (_disk.FailingCalls, _disk.DeadlyCall) = (0, 0);
+        if (_store is { } store) store.DiesAfterCommit = false;
+    }
+
     /// <summary>The machine goes dark: of the store comes back what was synced, and some of what was not.</summary>
     internal void LosePower()
     {

@@ -180,7 +180,7 @@ public sealed class World
             agent.Start();
         }
         Server.Host.PowerOn();
-        Server.FailDiskCalls(0);
+        Server.Disarm();
         Server.FillDisk(false);
         Server.Process!.Continue();
         await Server.StartAsync();

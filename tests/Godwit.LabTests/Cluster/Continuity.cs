@@ -6,6 +6,7 @@ namespace Godwit.LabTests.Cluster;
 /// <summary>What the guest and the prober can prove together about the time between two moments.</summary>
 internal sealed class Continuity
 {
+    private static readonly TimeSpan FirstBeatMax = TimeSpan.FromSeconds(10);
     private static int count;
     private readonly LabCluster _cluster;
     private readonly string _guest;
@@ -42,11 +43,20 @@ internal sealed class Continuity
     /// <summary>A restart that was meant: exactly one new boot, and never two guests at once.</summary>
     public async Task<GuestTally> BrokeOnceAsync()
     {
+        await UntilNewBootIsHeardAsync();
         var (after, heard) = await EndAsync();
         Assert.NotEqual(_before.BootId, after.BootId);
         Assert.Equal([_before.BootId, after.BootId], heard.BootIds);
         Assert.Equal((0, 0), (heard.Duplicates, heard.Past));
         return heard;
+    }
+
+    /// <summary>A guest that boots answers a moment before it sends its first beat.</summary>
+    private async Task UntilNewBootIsHeardAsync()
+    {
+        var after = await _cluster.Guests.WaitUntilUpAsync(_guest);
+        for (var deadline = DateTime.UtcNow + FirstBeatMax; DateTime.UtcNow < deadline; await Task.Delay(50))
+            if ((await _cluster.Prober.ReportAsync(_mark)).Of(_guest).BootIds.Contains(after.BootId)) return;
     }
 
     private async Task<(GuestStatus After, GuestTally Heard)> EndAsync()

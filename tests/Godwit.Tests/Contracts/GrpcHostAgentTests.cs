@@ -46,6 +46,8 @@ public sealed class GrpcHostAgentTests
         await far.CleanMoveAsync(move, Never);
         Assert.Equal($"{vm.Id}-3.saved", (await far.SaveVmAsync(vm.Id, epoch, Never)).File);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
+        await far.RenewEpochAsync(vm.Id, epoch.Next(), Never);
+        Assert.Equal((true, epoch.Next()), (Host.Vms[vm.Id].IsOwner, Host.Vms[vm.Id].Epoch));
         await far.LeaveVmAsync(vm, epoch.Next(), Never);
         Assert.Equal((false, epoch.Next()), (Host.Vms[vm.Id].IsOwner, Host.Vms[vm.Id].Epoch));
         Same(vm, Host.Vms[vm.Id].Spec);
@@ -56,7 +58,7 @@ public sealed class GrpcHostAgentTests
         Assert.Equal(
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
                 "CheckSource", "CheckTarget", "PrepareIncoming", "QueryMove", "AbandonIncoming", "CancelMove", "SettleOutgoing",
-                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
+                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
     }
 
     [Fact]

@@ -207,6 +207,52 @@ public sealed class PastMistakeScenarios
             });
     }
 
+    /// <summary>
+    /// Simulator, seed 602223: a guest powered off while its host's disk failed, so its end was not written down; it was saved in
+    /// that state, and no QEMU could go on from the file.
+    /// </summary>
+    [Fact]
+    public void A_guest_that_powered_off_is_not_saved() => World.Run(seed: 83, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        world.Agents["host1"].Host.Disk.IsReadOnly = true;
+        world.Copy("web", on: "host1")!.GuestPowersOff();
+        await world.SleepAsync(1);
+        world.Agents["host1"].Host.Disk.IsReadOnly = false;
+        var saved = await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Save, "web", o => o, null, CancellationToken.None));
+        Assert.Equal("vm-not-running", saved.Problem?.Code);
+
+        await world.SleepAsync(30);
+        Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
+    });
+
+    /// <summary>
+    /// Simulator, seed 602375: a cold move used an epoch up although its source was not heard; the VM that ran there was stopped by
+    /// the record for ever.
+    /// </summary>
+    [Fact]
+    public void An_owner_that_runs_under_an_older_epoch_than_the_records_learns_the_newer() => World.Run(seed: 84, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        var restart = world.Server.AskAsync(c => c.Vms.DoAsync(
+            OperationKind.Restart, "web", o => o with { Force = true }, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: true, State.Life: 2 });
+        world.Agents["host1"].Kill();
+        Assert.NotNull((await restart).Problem);
+        world.WantBack("web");
+        var move = await world.EndOfAsync(await world.MigrateAsync("web", to: "host2", MoveMode.Cold));
+        Assert.True(move.End == MoveEnd.RolledBack, $"{move.End}: {move.Reason}");
+        var usedUp = (await world.VmAsync("web")).Epoch;
+
+        world.Agents["host1"].Start();
+        await world.SleepAsync(30);
+        Assert.Equal((VmState.Running, "host1", usedUp), ((await world.VmAsync("web")).State, (await world.VmAsync("web")).Owner.Value,
+            (await world.VmAsync("web")).Epoch));
+        await MovedAsync(world, to: "host2");
+    });
+
     private static async Task RefreshedByTwoAgentsAsync(World world, bool isTold, MoveEnd end, VmState state)
     {
         await world.CreateVmAsync("web", on: "host1");

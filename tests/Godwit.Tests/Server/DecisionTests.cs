@@ -79,6 +79,8 @@ public sealed class DecisionTests
         Assert.Equal(VmState.Stopped, Changed(H1, VmState.Stopped, 3).State);
         Assert.Equal((H2, new Epoch(4)), (Changed(H2, VmState.Running, 4).Owner, Changed(H2, VmState.Running, 4).Epoch));
         Assert.IsType<Verdict.Agrees>(Judge(H2, VmState.Running, 4, isOwner: false));
+        Assert.IsType<Verdict.Behind>(Judge(H1, VmState.Running, 2));
+        Assert.IsType<Verdict.Agrees>(Judge(H1, VmState.Stopped, 2));
         Assert.IsType<Verdict.Agrees>(Judge(H2, VmState.Stopped, 2));
         Assert.IsType<Verdict.Alarm>(Judge(H2, VmState.Running, 2));
         Assert.IsType<Verdict.Alarm>(Judge(H2, VmState.Running, 3));

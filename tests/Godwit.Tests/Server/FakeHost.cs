@@ -128,6 +128,9 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task LeaveVmAsync(VmSpec vm, Epoch epoch, CancellationToken cancel) =>
         DoAsync("LeaveVm", () => Vms[vm.Id] = Report(vm, epoch, VmState.Stopped) with { IsOwner = false }, cancel);
 
+    public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
+        DoAsync("RenewEpoch", () => Vms[vm] = Vms[vm] with { Epoch = epoch }, cancel);
+
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => DoAsync("SaveVm", () =>
     {
         Become(vm, VmState.Saved);
