@@ -53,6 +53,7 @@ public static class AgentApp
         var agent = app.Services.GetRequiredService<HostAgent>();
         await agent.StartAsync(notes, stopping);
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
+        _ = KeepMemoryKnownAsync(agent, stopping);
         await app.RunAsync(stopping);
         if (agent.Watchdog is { IsArmed: true } armed)
             app.Logger.LogWarning("{Device} stays armed: an agent must be back within {Seconds} s, or this host is reset. To stop one for "
@@ -69,6 +70,16 @@ public static class AgentApp
                 try { await agent.TrimConsoleLogsAsync(stopping); }
                 catch (IOException failed) { log.LogWarning("console logs could not be trimmed: {Why}", failed.Message); }
             }
+        }
+        catch (OperationCanceledException) { } // The agent stops.
+    }
+
+    private static async Task KeepMemoryKnownAsync(HostAgent agent, CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(6));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping)) await agent.LookAtNextMemoryAsync(stopping);
         }
         catch (OperationCanceledException) { } // The agent stops.
     }

@@ -14,6 +14,7 @@ using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Microsoft.Extensions.Logging;
 
@@ -35,6 +36,7 @@ public sealed class HostAgent : IHostAgent
     private readonly HostFactsReader facts;
     private readonly LoadMeter load;
     private readonly MoveChecks checks;
+    private readonly MemoryKnown memory;
     private readonly MoveDesk moves;
     private readonly SaveVm save;
     private readonly ResumeSavedVm resume;
@@ -71,6 +73,7 @@ public sealed class HostAgent : IHostAgent
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         load = new LoadMeter(disk, machines, time);
         checks = new MoveChecks(machines, facts, time);
+        memory = new MemoryKnown(machines, new MemoryLook(disk, time, randomness), time);
         var journal = new MoveJournal(
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)
@@ -105,6 +108,9 @@ public sealed class HostAgent : IHostAgent
 
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
+
+    /// <summary>Housekeeping, to be called every few seconds: quotes want to know the guests' memory before somebody asks.</summary>
+    public Task LookAtNextMemoryAsync(CancellationToken cancel) => memory.LookAtNextAsync(cancel);
 
     public async Task<HostFacts> DescribeAsync(CancellationToken cancel)
     {
@@ -154,6 +160,8 @@ public sealed class HostAgent : IHostAgent
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);
 
+    public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
+        memory.OfAsync(machines.Get(vm), ageMax, mayLook, cancel);
     public async Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
         await checks.CheckSourceAsync(vm, cancel) with { CertificateEnds = ports.Identity?.Facts.NotAfter };
     public async Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel)

@@ -1,6 +1,6 @@
-using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Ports;
+using Godwit.Core;
 using Godwit.Server.Access;
 using Godwit.Server.Agents;
 using Godwit.Server.Api;
@@ -15,6 +15,7 @@ using Godwit.Server.Loads;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 using Godwit.Server.Placing;
+using Godwit.Server.Quoting;
 using Godwit.Server.Rebuild;
 using Godwit.Server.Store;
 using Godwit.Server.Templates;
@@ -62,7 +63,8 @@ public sealed class ControlPlane
         Vms = new VmVerbs(Stores, Desk, Operations, Agents, numbers, time);
         Live = new LiveMoves();
         Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
-        Wishes = new MoveWishes(Stores, Desk, Migrations, Vms, numbers, time);
+        Quotes = new QuoteDesk(Agents.Of, Stores, time);
+        Wishes = new MoveWishes(Stores, Desk, Migrations, Vms, numbers, Quotes, time);
         var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
         Drains = new DrainVerbs(Stores, Desk, drainRunner, numbers, time);
         Watcher.Returned += Migrations.RepairAfterReturnAsync;
@@ -109,6 +111,7 @@ public sealed class ControlPlane
     public RecoveryRunner Recoveries { get; }
     public FenceVerbs Fencing { get; }
     public MoveWishes Wishes { get; }
+    public QuoteDesk Quotes { get; }
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
     public PlacementDesk Desk { get; }

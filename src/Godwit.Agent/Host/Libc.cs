@@ -69,6 +69,11 @@ internal static partial class Libc
     [DllImport("libc", EntryPoint = "munmap", SetLastError = true)]
     public static extern int Unmap(nint address, nuint bytes);
 
+    [DllImport("libc", EntryPoint = "lseek", SetLastError = true)]
+    public static extern long Seek(int descriptor, long offset, int whence);
+
+    public const int SeekData = 3, SeekHole = 4, NoSuchPlace = 6;
+
     public const int AtCurrentDirectory = -100, AtNoFollow = 0x100;
     public const uint StatxBasic = 0x7ff;
     /// <summary>Of struct statx, which is laid out the same on all architectures; offsets in bytes.</summary>

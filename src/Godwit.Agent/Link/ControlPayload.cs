@@ -12,7 +12,7 @@ namespace Godwit.Agent.Link;
 internal static class ControlPayload
 {
     public const ulong Magic = 0x474F44574C494E4B; // "GODWLINK"
-    public const ushort VersionMin = 1, VersionMax = 1;
+    public const ushort VersionMin = 1, VersionMax = 2;
     public const int MoveBytesMax = 64, TicketBytesMax = 256, ReasonBytesMax = 512;
 
     public static int WriteHello(Span<byte> frame, MoveId move, string ticket)
@@ -74,6 +74,29 @@ internal static class ControlPayload
         if (payload.Length != 16) return false;
         first = BinaryPrimitives.ReadInt64BigEndian(payload);
         second = BinaryPrimitives.ReadInt64BigEndian(payload[8..]);
+        return true;
+    }
+
+    /// <summary>Epoch and RESUME; from version 2 on also when the token was there and the guest loaded.</summary>
+    public static int WriteRunning(Span<byte> frame, LinkAnswer.Running running, ushort version)
+    {
+        WriteNumbers(frame, FrameType.Running, running.Epoch.Value, running.ResumeTimestampMicros);
+        if (version < 2) return Finish(frame, FrameType.Running, 16);
+        BinaryPrimitives.WriteInt64BigEndian(frame[(LinkFrame.HeaderBytes + 16)..], running.TokenTimestampMicros);
+        BinaryPrimitives.WriteInt64BigEndian(frame[(LinkFrame.HeaderBytes + 24)..], running.LoadedTimestampMicros);
+        return Finish(frame, FrameType.Running, 32);
+    }
+
+    public static bool TryReadRunning(ReadOnlySpan<byte> payload, out LinkAnswer.Running running)
+    {
+        running = new(default, 0);
+        if (payload.Length is not (16 or 32)) return false;
+        running = new(new(BinaryPrimitives.ReadInt64BigEndian(payload)), BinaryPrimitives.ReadInt64BigEndian(payload[8..]));
+        if (payload.Length == 32) running = running with
+        {
+            TokenTimestampMicros = BinaryPrimitives.ReadInt64BigEndian(payload[16..]),
+            LoadedTimestampMicros = BinaryPrimitives.ReadInt64BigEndian(payload[24..]),
+        };
         return true;
     }
 

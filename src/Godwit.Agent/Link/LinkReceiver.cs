@@ -10,6 +10,7 @@ namespace Godwit.Agent.Link;
 /// </summary>
 public sealed class LinkReceiver : IAsyncDisposable
 {
+    private ushort _version;
     private const int OpeningPingsMax = 64;
     private static readonly TimeSpan AcceptMax = TimeSpan.FromSeconds(10);
 
@@ -183,8 +184,7 @@ public sealed class LinkReceiver : IAsyncDisposable
         {
             await _writer.ControlAsync(frame => answer switch
             {
-                LinkAnswer.Running(var epoch, var micros) =>
-                    ControlPayload.WriteNumbers(frame, FrameType.Running, epoch.Value, micros),
+                LinkAnswer.Running running => ControlPayload.WriteRunning(frame, running, _version),
                 LinkAnswer.Aborted(var epoch, var reason) => ControlPayload.WriteAborted(frame, epoch, reason),
                 _ => throw new ArgumentException($"{answer} is not sent, it happens"),
             }, cancel);
@@ -217,8 +217,8 @@ public sealed class LinkReceiver : IAsyncDisposable
             throw new InvalidDataException(refused);
         }
         Move = hello.Move;
-        var version = Math.Min(hello.Max, ControlPayload.VersionMax);
-        await _writer.ControlAsync(target => ControlPayload.WriteWelcome(target, version), cancel);
+        _version = Math.Min(hello.Max, ControlPayload.VersionMax);
+        await _writer.ControlAsync(target => ControlPayload.WriteWelcome(target, _version), cancel);
         await AnswerPingsAsync(cancel);
         return this;
     }

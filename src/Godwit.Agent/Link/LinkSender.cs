@@ -316,8 +316,8 @@ public sealed class LinkSender : IAsyncDisposable
                 return null;
             case FrameType.Pong when TakePong(payload):
                 return null;
-            case FrameType.Running when ControlPayload.TryReadNumbers(payload, out long epoch, out long resumed):
-                return new LinkAnswer.Running(new(epoch), resumed);
+            case FrameType.Running when ControlPayload.TryReadRunning(payload, out var running):
+                return running;
             case FrameType.Aborted when ControlPayload.TryReadAborted(payload, out var epoch, out var reason):
                 return new LinkAnswer.Aborted(epoch, reason);
             default:

@@ -17,7 +17,10 @@ public abstract record LinkAnswer
     private LinkAnswer() { }
 
     /// <param name="ResumeTimestampMicros">Target QEMU's RESUME event, µs since 1970 by the target's clock.</param>
-    public sealed record Running(Epoch Epoch, long ResumeTimestampMicros) : LinkAnswer;
+    /// <param name="TokenTimestampMicros">When the token had arrived, by the same clock; 0 from an agent that does not tell.</param>
+    /// <param name="LoadedTimestampMicros">Target QEMU's "completed"; as the token's.</param>
+    public sealed record Running(
+        Epoch Epoch, long ResumeTimestampMicros, long TokenTimestampMicros = 0, long LoadedTimestampMicros = 0) : LinkAnswer;
     /// <summary>The target journaled a tombstone for this epoch: it never ran and never will.</summary>
     public sealed record Aborted(Epoch Epoch, string Reason) : LinkAnswer;
     /// <summary>No answer will come this way. Proves nothing about the target.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Godwit.Core.Quoting;
 using ZstdSharp;
 
 namespace Godwit.Agent.Link;
@@ -14,7 +15,7 @@ namespace Godwit.Agent.Link;
 internal sealed class StreamPacker : IDisposable
 {
     /// <summary>On a faster path packing would be what the stream waits for.</summary>
-    public const double WorthBelowBytesPerSecond = 300e6;
+    public const double WorthBelowBytesPerSecond = PathProfile.PackedBelowBytesPerSecond;
     public const int LengthBytes = 4;
     private const int Level = 1;
     private const int StretchMax = 8;

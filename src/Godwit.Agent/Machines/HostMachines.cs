@@ -257,7 +257,7 @@ public sealed partial class HostMachines(
         {
             Spec = machine.Spec, Home = machine.Home, Incarnation = incarnation, RamOf = wish.RamOf ?? incarnation,
             Incoming = incoming, QemuPath = wish.QemuPath ?? DefaultQemu(), Cpus = wish.Cpus,
-            Taps = Machines.Taps.NamesOf(machine.Spec, incarnation),
+            Taps = Machines.Taps.NamesOf(machine.Spec, incarnation), LoadsFile = wish.FromFile,
             StartsStopped = !incoming || Rules.Keeps(SafetyRule.TargetStartsStopped),
         };
         QemuInstance? instance = null;
@@ -399,5 +399,6 @@ public sealed partial class HostMachines(
 /// <param name="QemuPath">Another QEMU than the host's first.</param>
 /// <param name="Cpus">Host processors ("0-3").</param>
 /// <param name="Wanted">What the VM becomes with the token: Running or Paused.</param>
+/// <param name="FromFile">A saved state is loaded; no other host has to do with it.</param>
 public sealed record IncomingWish(
-    int? RamOf = null, string? QemuPath = null, string? Cpus = null, VmState Wanted = VmState.Running);
+    int? RamOf = null, string? QemuPath = null, string? Cpus = null, VmState Wanted = VmState.Running, bool FromFile = false);

@@ -48,4 +48,8 @@ public sealed record OwnerRecord
 /// <param name="Taps">One for each NIC, in order.</param>
 /// <param name="Cpus">Host processors it was bound to ("0-3"), or null.</param>
 public sealed record InstanceRecord(
-    int Incarnation, ProcessHandle Process, string QemuPath, int RamOf, IReadOnlyList<string> Taps, string? Cpus);
+    int Incarnation, ProcessHandle Process, string QemuPath, int RamOf, IReadOnlyList<string> Taps, string? Cpus)
+{
+    /// <summary>Begun to load a saved state: nothing runs in it before it is the owner's current one.</summary>
+    public bool LoadsFile { get; init; }
+}

@@ -17,5 +17,7 @@ public sealed record QemuLaunch
     public required IReadOnlyList<string> Taps { get; init; }
     /// <summary>Host processors ("0-3"), or null for all.</summary>
     public string? Cpus { get; init; }
+    /// <summary>What comes in is a saved state, not a move.</summary>
+    public bool LoadsFile { get; init; }
     internal bool StartsStopped { get; init; } = true;
 }

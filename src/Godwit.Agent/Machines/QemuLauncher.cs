@@ -31,7 +31,8 @@ public sealed class QemuLauncher(IProcesses processes, INetwork network, IDisk d
         var log = launch.Home.QemuLog(launch.Incarnation);
         var process = await processes.StartDetachedAsync(command, log, cancel);
         var record = new InstanceRecord(
-            launch.Incarnation, process, launch.QemuPath, launch.RamOf, launch.Taps, launch.Cpus);
+            launch.Incarnation, process, launch.QemuPath, launch.RamOf, launch.Taps, launch.Cpus)
+            { LoadsFile = launch.LoadsFile };
         try
         {
             return await ConnectAsync(launch.Home, record, MonitorWaitMax, cancel);

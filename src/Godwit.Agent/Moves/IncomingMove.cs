@@ -89,7 +89,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                 cancel => tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
             var abandoned = end switch
             {
-                LinkEnd.TokenReceived token when IsWhole(token) => await RunAsync(link),
+                LinkEnd.TokenReceived token when IsWhole(token) => await RunAsync(link, WallClock.Micros(tools.Time)),
                 LinkEnd.TokenReceived token => $"the stream is not what the source sent: {token.Token.Length} bytes, "
                     + $"{token.Seen.Length} arrived, epoch {token.Token.Epoch}",
                 LinkEnd.Aborted aborted => $"the source stopped the move: {aborted.Reason}",
@@ -137,7 +137,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     }
 
     /// <summary>Null once the guest is here for good, or why it never ran here.</summary>
-    private async Task<string?> RunAsync(LinkReceiver link)
+    private async Task<string?> RunAsync(LinkReceiver link, long tokenMicros)
     {
         await decision.WaitAsync(); // No abandonment between the token and its durable intent.
         try
@@ -185,7 +185,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             }
             var resumed = order.StayPaused ? 0 : await signals.Resumed;
             await tools.FailPoints.HitAsync("incoming.after-cont");
-            await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed), CancellationToken.None);
+            await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed, tokenMicros, signals.EndedTimestampMicros),
+                CancellationToken.None);
             await SettleAsOwnerAsync();
             return null;
         }

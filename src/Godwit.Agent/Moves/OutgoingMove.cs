@@ -3,6 +3,7 @@ using Godwit.Agent.Machines;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Godwit.Qmp;
 
@@ -39,6 +40,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private readonly long begun = tools.Time.GetTimestamp();
     private readonly QemuInstance qemu = vm.Current!;
     private readonly bool wasPaused = vm.Record.Wanted == VmState.Paused;
+    private long sending, sent;
     private bool tokenLeft;
     private string? stopReason;
 
@@ -114,6 +116,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var qmp = qemu.Qmp;
         await qmp.PrepareSourceAsync(order.Limits, sameHost: false);
         await tools.FailPoints.HitAsync("outgoing.before-memory");
+        sending = time.GetTimestamp();
         if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
 
         var path = qemu.OutgoingSocket;
@@ -131,6 +134,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
         if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
         {
+            sent = time.GetTimestamp();
             watching.Cancel();
             // QEMU has flushed before it says so, and closes only after 3 to 12 ms of tidying up: all of that is pause.
             if (fromQemu is IBlockingSource source) source.EndReading();
@@ -140,7 +144,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         watching.Cancel();
         await Task.WhenAll(steering, guards);
         if (ended == memory.GivenUp && await memory.GivenUp is { } gaveUp)
-            return new StreamEnd.Broken($"would have paused {gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
+            return new StreamEnd.Broken($"{PromiseScore.WouldHavePaused}{gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
                 + "the guest dirties memory faster than it can be sent; try --mode quick, a higher --max-pause, or a calmer hour");
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
     }
@@ -184,7 +188,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         switch (answer)
         {
             case LinkAnswer.Running running when running.Epoch == order.Epoch.Next():
-                await Ending.ReleaseAsync(await ReceiptAsync(link, stopMicros, running.ResumeTimestampMicros, security));
+                await Ending.ReleaseAsync(await ReceiptAsync(link, signals, complete.Summary.Length, stopMicros, running, security));
                 break;
             case LinkAnswer.Aborted aborted when aborted.Epoch == order.Epoch.Next():
                 await Ending.KeepAsync($"the target could not start it: {aborted.Reason}");
@@ -221,13 +225,19 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         catch (Exception e) when (e is IOException or TimeoutException) { } // The link closes instead, and says the same.
     }
 
-    private async Task<Receipt> ReceiptAsync(LinkSender link, long stopMicros, long resumeMicros, string security)
+    private async Task<Receipt> ReceiptAsync(
+        LinkSender link, QemuSignals signals, long streamBytes, long stopMicros, LinkAnswer.Running running, string security)
     {
         var info = await qemu.Qmp.TryQueryMigrateAsync();
+        var resumeMicros = running.ResumeTimestampMicros - link.ClockOffsetMicros;
         return new Receipt
         {
             TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
-            PauseMs = wasPaused ? null : (resumeMicros - stopMicros - link.ClockOffsetMicros) / 1000.0,
+            PauseMs = wasPaused ? null : (resumeMicros - stopMicros) / 1000.0,
+            PauseParts = wasPaused || running.TokenTimestampMicros == 0 ? null : Parts(stopMicros, signals.EndedTimestampMicros,
+                running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros, resumeMicros),
+            MemoryMs = time.GetElapsedTime(sending, sent).TotalMilliseconds,
+            StreamBytes = streamBytes,
             WireBytes = link.Stats.SentBytes,
             Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
             NormalPages = info?.Ram?.NormalPages ?? 0,
@@ -235,6 +245,15 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             Accelerator = vm.Spec.Accelerator,
             Transport = $"{security}, peer {order.Target}",
         };
+    }
+
+    /// <summary>The target may have loaded before the token was there: then loading took no time of its own.</summary>
+    private static PauseParts Parts(long stop, long completed, long token, long loaded, long resumed)
+    {
+        var ready = Math.Max(token, loaded);
+        return new(Ms(stop, completed), Ms(completed, token), Ms(token, ready), Ms(ready, resumed));
+
+        static double Ms(long from, long to) => (to - from) / 1000.0;
     }
 
     /// <summary>Ends a move whose bytes stand still, or whose guest has stood still too long. Both are before the token.</summary>

@@ -29,6 +29,8 @@ internal sealed class QemuSignals : IDisposable
     public Task<long> Resumed => resumed.Task;
     /// <summary>"completed", "failed" or "cancelled"; other words mean "still going" and are not ends.</summary>
     public Task<string> MigrationEnded => migrationEnded.Task;
+    /// <summary>QEMU's time of that end, in microseconds since 1970; 0 before it.</summary>
+    public long EndedTimestampMicros { get; private set; }
     /// <summary>The guest powered itself off (not: QEMU was told to quit).</summary>
     public Task Shutdown => shutdown.Task;
     /// <summary>Pass numbers as they begin; drops the oldest when nobody reads.</summary>
@@ -42,6 +44,7 @@ internal sealed class QemuSignals : IDisposable
             case "RESUME": resumed.TrySetResult(e.TimestampMicros); break;
             case "MIGRATION_PASS": passes.Writer.TryWrite(e.Data.GetProperty("pass").GetInt32()); break;
             case "MIGRATION" when e.Data.GetProperty("status").GetString() is "completed" or "failed" or "cancelled":
+                EndedTimestampMicros = e.TimestampMicros;
                 migrationEnded.TrySetResult(e.Data.GetProperty("status").GetString()!);
                 break;
             case "SHUTDOWN" when e.Data.TryGetProperty("guest", out var guest) && guest.GetBoolean():

@@ -128,6 +128,11 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         await ConsoleRelay.RunAsync(console, requestStream, responseStream, context.CancellationToken);
     }
 
+    public override async Task<Contracts.MeasureMemoryReply> MeasureMemory(
+        Contracts.MeasureMemoryRequest request, ServerCallContext context) => QuotingToServer.Reply(await agent.MeasureMemoryAsync(
+            FromServer.Vm(request.VmId), TimeSpan.FromSeconds(Math.Clamp(request.AgeMaxSeconds, 0, 86_400)), request.MayLook,
+            context.CancellationToken));
+
     public override async Task<Contracts.SourceFacts> CheckSource(
         Contracts.CheckSourceRequest request, ServerCallContext context) =>
         ToServer.Message(await agent.CheckSourceAsync(FromServer.Vm(request.VmId), context.CancellationToken));

@@ -171,6 +171,9 @@ public static class ToServer
             ZeroPages = receipt.ZeroPages,
             Accelerator = (Contracts.Accelerator)Wire(receipt.Accelerator),
             Transport = receipt.Transport,
+            StreamBytes = receipt.StreamBytes,
+            MemoryMs = receipt.MemoryMs,
+            PauseParts = QuotingToServer.Message(receipt.PauseParts),
             Phases =
             {
                 receipt.PhaseMs.Select(p => new Contracts.PhaseTime { Phase = (Contracts.Phase)Wire(p.Key), Ms = p.Value }),

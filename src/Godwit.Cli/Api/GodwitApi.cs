@@ -1,14 +1,15 @@
-using System.Runtime.CompilerServices;
-using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Checking;
 using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
 using Godwit.Core.Placement;
+using Godwit.Core.Quoting;
+using Godwit.Core;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
 using Godwit.Server.Placing;
+using System.Runtime.CompilerServices;
 
 namespace Godwit.Cli.Api;
 
@@ -119,6 +120,9 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task DeleteTemplateAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"templates/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<IReadOnlyList<PromiseScore>> PromisesAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<PromiseScore>>("stats/promises", cancel);
 
     public Task<IReadOnlyList<VmView>> VmsAsync(CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<VmView>>("vms", cancel);

@@ -88,6 +88,7 @@ internal static class PlanReport
             return;
         }
         session.Screen.Line($"{title}: may move, nothing stands against it.", Tone.Good);
+        if (plan.Quote is { } quote) QuoteText.Show(session.Screen, quote);
         foreach (var told in plan.Told) session.Screen.Line($"  Told: {told.Cause}.", Tone.Warn);
         if (plan.WaitsFor.Count > 0) session.Screen.Line($"  It would wait for {string.Join(", ", plan.WaitsFor)}.");
     }

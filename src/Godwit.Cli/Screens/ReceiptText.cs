@@ -16,7 +16,11 @@ internal static class ReceiptText
                 ? $"{Amounts.Milliseconds(pause)} STOP → RESUME{Limit(move)}"
                 : "none: the guest was not running"),
         };
+        if (receipt.PauseParts is { } parts)
+            lines.Add(("", $"last pass {Amounts.Milliseconds(parts.LastPassMs)} · drain {Amounts.Milliseconds(parts.DrainMs)} · "
+                + $"load {Amounts.Milliseconds(parts.LoadMs)} · start {Amounts.Milliseconds(parts.StartMs)}"));
         if (seen is not null) lines.AddRange(seen.Lines());
+        if (move.Quote is { } quote) lines.Add(("quoted", QuoteText.Sentence(quote)));
         lines.Add(("sent", $"{Amounts.Bytes(receipt.WireBytes)} in {Words.Counted(receipt.Passes, "pass", "passes")}"));
         lines.Add(("pages", $"{Amounts.Count(receipt.NormalPages)} sent, {Amounts.Count(receipt.ZeroPages)} zero"));
         lines.Add(("transport", receipt.Transport));

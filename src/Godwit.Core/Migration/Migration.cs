@@ -1,3 +1,4 @@
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 
 namespace Godwit.Core.Migration;
@@ -24,6 +25,8 @@ public sealed record Migration
     public IReadOnlyList<string> Warnings { get; init; } = [];
     public MoveProgress? Progress { get; init; }
     public Receipt? Receipt { get; init; }
+    /// <summary>What was expected of it as it began; null where its memory could not be measured, and of other ways than live and quick.</summary>
+    public WayQuote? Quote { get; init; }
     /// <summary>A person asked for it to stop; durable. Saving the record never clears it (the journal keeps it once set).</summary>
     public bool CancelRequested { get; init; }
     /// <summary>Cold moves: whether the guest ran when the move began, and so is started at its new home. Null until known.</summary>
@@ -69,7 +72,14 @@ public sealed record Receipt
     public required double TotalMs { get; init; }
     /// <summary>STOP at the source to RESUME at the target by QEMU's own event times; null where the guest was not running.</summary>
     public double? PauseMs { get; init; }
+    /// <summary>What the pause went into; null where the guest was not running, or an agent of before did not tell.</summary>
+    public PauseParts? PauseParts { get; init; }
+    /// <summary>Agent to agent, packed.</summary>
     public required long WireBytes { get; init; }
+    /// <summary>As QEMU wrote it.</summary>
+    public long StreamBytes { get; init; }
+    /// <summary>From the order to send to the last byte, the guest's stop included. 0: not told.</summary>
+    public double MemoryMs { get; init; }
     public required int Passes { get; init; }
     public required long NormalPages { get; init; }
     public required long ZeroPages { get; init; }
@@ -79,3 +89,13 @@ public sealed record Receipt
     /// <summary>Milliseconds spent in each phase, in order.</summary>
     public IReadOnlyDictionary<Phase, double> PhaseMs { get; init; } = new Dictionary<Phase, double>();
 }
+
+/// <summary>
+/// STOP to RESUME in its parts, in ms, from QEMU's events and the agents' own clocks, set right by the measured difference between
+/// the hosts' clocks; they add up to the pause.
+/// </summary>
+/// <param name="LastPassMs">STOP to the source QEMU's "completed": the last pages and the devices leave.</param>
+/// <param name="DrainMs">Until the token is at the target: what was still on the way.</param>
+/// <param name="LoadMs">Until the target QEMU has loaded the devices.</param>
+/// <param name="StartMs">Until the guest runs: the intent durable, <c>cont</c>, RESUME.</param>
+public sealed record PauseParts(double LastPassMs, double DrainMs, double LoadMs, double StartMs);

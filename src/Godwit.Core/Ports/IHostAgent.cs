@@ -4,6 +4,7 @@ using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 
 namespace Godwit.Core.Ports;
@@ -61,6 +62,12 @@ public interface IHostAgent
     /// <summary>The serial console, both ways, until either side closes.</summary>
     Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);
 
+    /// <summary>
+    /// What the guest's memory is like: as known, where that is younger than <paramref name="ageMax"/>; else, where
+    /// <paramref name="mayLook"/>, sampled for 3 s while it runs, without touching it. Null where neither, where it has no QEMU here,
+    /// and while a move has it.
+    /// </summary>
+    Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel);
     /// <summary>Facts for the checks: questions only, nothing is changed.</summary>
     Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel);
     Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel);

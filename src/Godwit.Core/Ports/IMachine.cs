@@ -51,6 +51,20 @@ public interface IDisk
     /// Gives a file in memory its pages ahead of use, in the background; ends early when cancelled. A hint: never fails.
     /// </summary>
     Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
+    /// <summary>To look into a guest's memory while it runs. Throws <see cref="IOException"/>. Follows no symbolic link.</summary>
+    IMemoryFile OpenMemory(string path) => throw new IOException($"{path}: no guest's memory can be looked into here");
+}
+
+/// <summary>A file of a guest's memory, as it is at the moment of each look. Looking changes nothing: what is absent stays absent.</summary>
+public interface IMemoryFile : IDisposable
+{
+    long LengthBytes { get; }
+    /// <summary>
+    /// Where pages are, ascending; all else reads as zeros. At most <paramref name="rangesMax"/>: the last then reaches to the end.
+    /// </summary>
+    IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax);
+    /// <summary>Fills <paramref name="into"/> from <paramref name="offset"/>; throws <see cref="IOException"/> past the end.</summary>
+    void Read(long offset, Span<byte> into);
 }
 
 /// <summary>Disposing without <see cref="CommitAsync"/> removes what was written.</summary>

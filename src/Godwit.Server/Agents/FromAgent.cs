@@ -140,6 +140,9 @@ public static class FromAgent
             Accelerator = Known<Accelerator>((int)receipt.Accelerator),
             Transport = receipt.Transport,
             PhaseMs = phases,
+            StreamBytes = Math.Max(0, receipt.StreamBytes),
+            MemoryMs = QuotingFromAgent.Time(receipt.MemoryMs),
+            PauseParts = QuotingFromAgent.Record(receipt.PauseParts),
         };
     }
 

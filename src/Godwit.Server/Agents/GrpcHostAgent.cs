@@ -7,6 +7,7 @@ using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Google.Protobuf;
 using Grpc.Core;
@@ -159,6 +160,10 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
             throw;
         }
     }
+
+    public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options => QuotingFromAgent.Record(await client.MeasureMemoryAsync(
+            new Contracts.MeasureMemoryRequest { VmId = vm.Value, AgeMaxSeconds = ageMax.TotalSeconds, MayLook = mayLook }, options)), cancel);
 
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
         AskAsync(deadlines.Question, async options => FromAgent.Record(

@@ -6,6 +6,7 @@ using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 
@@ -48,6 +49,8 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.RenewEpochAsync(vm, epoch, cancel);
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.SaveVmAsync(vm, epoch, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => agent.OpenConsoleAsync(vm, cancel);
+    public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
+        agent.MeasureMemoryAsync(vm, ageMax, mayLook, cancel);
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => agent.CheckSourceAsync(vm, cancel);
     public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) => agent.CheckTargetAsync(vm, cancel);
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>

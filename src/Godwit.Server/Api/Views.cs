@@ -1,8 +1,9 @@
-using Godwit.Core;
 using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
+using Godwit.Core;
 using Godwit.Server.Draining;
 
 namespace Godwit.Server.Api;
@@ -70,6 +71,8 @@ public sealed record MovePlan(
 {
     /// <summary>What speaks against the target, but forbids nothing.</summary>
     public IReadOnlyList<Refusal> Told { get; init; } = [];
+    /// <summary>What it would cost, way by way; null where its memory could not be measured.</summary>
+    public MoveQuote? Quote { get; init; }
 }
 
 /// <summary>Something that happened, for people. Durable; the oldest are dropped.</summary>

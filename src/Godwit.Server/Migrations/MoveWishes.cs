@@ -9,6 +9,7 @@ using Godwit.Server.Api;
 using Godwit.Server.Hosts;
 using Godwit.Server.Operations;
 using Godwit.Server.Placing;
+using Godwit.Server.Quoting;
 using Godwit.Server.Store;
 using Godwit.Server.Vms;
 
@@ -16,7 +17,8 @@ namespace Godwit.Server.Migrations;
 
 /// <summary>From what a person asked for to a move that waits its turn, or to the plan of one.</summary>
 public sealed class MoveWishes(
-    Stores stores, PlacementDesk desk, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, TimeProvider time)
+    Stores stores, PlacementDesk desk, MigrationRunner runner, VmVerbs vms, VmNumbers numbers, QuoteDesk quotes,
+    TimeProvider time)
 {
     private const string Auto = "auto";
 
@@ -31,7 +33,7 @@ public sealed class MoveWishes(
         if (because is null) overridden |= Overridden.Pin; // A person moves it.
         var (vm, move, reasons, told) = await DraftAsync(vmName, wish, refresh, overridden);
         if (reasons.Count > 0) throw new RefusedException(reasons);
-        move = move with { Because = because };
+        move = move with { Because = because, Quote = await quotes.OfMoveAsync(vm, move) };
 
         var operation = new Operation
         {
@@ -76,7 +78,7 @@ public sealed class MoveWishes(
         }
         var before = MoveQueue.Before(await stores.Moves.UnfinishedAsync(), move.Mode, move.Source, move.Target);
         return new MovePlan(move.Vm, move.VmName, move.Source, move.Target, move.Mode, move.Limits, all, before)
-        { Told = told };
+        { Told = told, Quote = all.Exists(r => r.Code is "same-host") ? null : await quotes.AskAsync(vm, move, cancel) };
     }
 
     private async Task<(Vm Vm, Migration Move, IReadOnlyList<Refusal> Reasons, IReadOnlyList<Refusal> Told)> DraftAsync(

@@ -28,6 +28,10 @@ public sealed class SimDisk(SimHost host) : IDisk
     public TimeSpan WriteTimeMin { get; set; } = TimeSpan.FromMicroseconds(300);
     public TimeSpan WriteTimeMax { get; set; } = TimeSpan.FromMilliseconds(4);
 
+    public IMemoryFile OpenMemory(string path) => host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
+        ? new SimMemoryFile(ram.MappedBy.FirstOrDefault(qemu => qemu.IsRunning) ?? ram.MappedBy[^1])
+        : throw new FileNotFoundException("No such file or directory", path);
+
     public void BeSlow(bool slow) => WriteTimeMax = slow ? TimeSpan.FromSeconds(3) : TimeSpan.FromMilliseconds(4);
 
     public async Task WriteDurablyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancel)

@@ -19,6 +19,8 @@ public readonly record struct GuestState(int Life, long Runs, long Counter)
 public sealed class SimRam
 {
     public GuestState State { get; set; }
+    /// <summary>The processes that map it, oldest first; some may have ended.</summary>
+    internal List<SimQemu> MappedBy { get; } = [];
 }
 
 /// <summary>What the guest does with its memory.</summary>

@@ -27,6 +27,7 @@ public sealed class SimQemu
         Random = SimRandom.Fork(_host.Random.NextUInt64(), "qemu");
         Ram = options.IsProbe ? new SimRam() : _host.MapRam(options.MemoryPath);
         Load = ledger.LoadOf(options.Name);
+        Ram.MappedBy.Add(this);
         _console = new SimConsole(this);
         Outgoing = new SimOutgoing(this);
         Incoming = new SimIncoming(this);

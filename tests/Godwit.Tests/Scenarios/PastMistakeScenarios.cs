@@ -228,6 +228,26 @@ public sealed class PastMistakeScenarios
     });
 
     /// <summary>
+    /// Simulator, seeds 1002137, 1002425, 1020307: an agent died between the loading of a saved state and its owner record; that QEMU
+    /// was in the way of every later resume.
+    /// </summary>
+    [Fact]
+    public void A_saved_state_that_was_loaded_when_the_agent_died_is_loaded_again() => World.Run(seed: 85, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        await DoAsync(world, OperationKind.Save, o => o);
+        var resume = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "paused"));
+        world.Agents["host1"].Kill();
+        Assert.NotNull((await resume).Problem);
+        world.Agents["host1"].Start();
+        await world.SleepAsync(10);
+
+        await DoAsync(world, OperationKind.Resume, o => o);
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    /// <summary>
     /// Simulator, seed 602375: a cold move used an epoch up although its source was not heard; the VM that ran there was stopped by
     /// the record for ever.
     /// </summary>

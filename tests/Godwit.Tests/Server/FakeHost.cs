@@ -10,6 +10,7 @@ using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 
@@ -141,6 +142,12 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     /// <summary>A console that echoes what is typed.</summary>
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
         DoAsync<Stream>("OpenConsole", () => new EchoStream(), cancel);
+
+    /// <summary>What a look at any guest's memory finds; null: nothing.</summary>
+    public MemoryProfile? Memory { get; set; }
+
+    public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
+        Task.FromResult(Memory);
 
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => DoAsync("CheckSource", () =>
     {

@@ -1,7 +1,7 @@
-namespace Godwit.Core.Balance.Search;
+namespace Godwit.Core;
 
 /// <summary>Numbers that look random and are the same for the same seed on every machine: a plan can be made again (SplitMix64).</summary>
-internal struct SeededNumbers(ulong seed)
+public struct SeededNumbers(ulong seed)
 {
     private ulong state = seed;
 

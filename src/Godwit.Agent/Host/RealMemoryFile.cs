@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using Godwit.Core.Ports;
+using Microsoft.Win32.SafeHandles;
+
+namespace Godwit.Agent.Host;
+
+/// <summary>
+/// A guest's memory in tmpfs or hugetlbfs, read with pread: a mapping would give it every page that is looked at. Ranges by
+/// SEEK_DATA and SEEK_HOLE (lseek(2)); where the file system knows no holes, all of it is there.
+/// </summary>
+internal sealed class RealMemoryFile : IMemoryFile
+{
+    private readonly SafeFileHandle file;
+
+    /// <summary>The directory is the VM's own, so a link or a pipe its QEMU may have put there is neither followed nor waited for.</summary>
+    public RealMemoryFile(string path)
+    {
+        var descriptor = Libc.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
+        if (descriptor < 0) throw new IOException($"{path}: {Libc.LastError()}");
+        file = new SafeFileHandle(new IntPtr(descriptor), ownsHandle: true);
+        LengthBytes = RandomAccess.GetLength(file);
+    }
+
+    public long LengthBytes { get; }
+
+    public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax)
+    {
+        var descriptor = file.DangerousGetHandle().ToInt32(); // Held open by this object, which its caller holds.
+        List<(long, long)> ranges = [];
+        for (long at = 0; at < LengthBytes && ranges.Count < rangesMax;)
+        {
+            var begin = Libc.Seek(descriptor, at, Libc.SeekData);
+            if (begin < 0)
+            {
+                if (Marshal.GetLastPInvokeError() != Libc.NoSuchPlace) ranges.Add((at, LengthBytes - at));
+                break; // Nothing but a hole to the end.
+            }
+            var end = Libc.Seek(descriptor, begin, Libc.SeekHole);
+            if (end <= begin || ranges.Count == rangesMax - 1) end = LengthBytes;
+            ranges.Add((begin, end - begin));
+            at = end;
+        }
+        return ranges;
+    }
+
+    public void Read(long offset, Span<byte> into)
+    {
+        if (RandomAccess.Read(file, into, offset) != into.Length) throw new IOException($"nothing lies {offset} bytes into this memory");
+    }
+
+    public void Dispose() => file.Dispose();
+}

@@ -1,0 +1,24 @@
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Godwit.Agent.Rpc;
+
+/// <summary>What quotes are made of and held against, in the words a server understands. The way back is <c>QuotingFromAgent</c>.</summary>
+public static class QuotingToServer
+{
+    public static Contracts.MeasureMemoryReply Reply(MemoryProfile? profile) =>
+        profile is null ? new() : new() { Memory = Message(profile) };
+
+    public static Contracts.PauseParts? Message(PauseParts? parts) => parts is null ? null : new()
+    {
+        LastPassMs = parts.LastPassMs, DrainMs = parts.DrainMs, LoadMs = parts.LoadMs, StartMs = parts.StartMs,
+    };
+
+    private static Contracts.MemoryProfile Message(MemoryProfile profile) => new()
+    {
+        At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,
+        PackRatio = profile.PackRatio, SampledPages = profile.SampledPages,
+        Dirty = { profile.Dirty.Select(point => new Contracts.DirtyPoint { WindowMs = point.WindowMs, Bytes = point.Bytes }) },
+    };
+}

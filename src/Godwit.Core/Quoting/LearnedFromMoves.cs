@@ -1,0 +1,98 @@
+using Godwit.Core.Migration;
+
+namespace Godwit.Core.Quoting;
+
+/// <summary>How moves went beside what the model had said, as factors and milliseconds to set it right by.</summary>
+/// <param name="Duration">Actual over predicted, with its usual spread.</param>
+/// <param name="Bytes">As <paramref name="Duration"/>.</param>
+/// <param name="PauseMs">Actual less predicted.</param>
+/// <param name="Moves">How many moves it is from; 0: nothing is set right, and the spread is a guess.</param>
+public sealed record Correction(Estimate Duration, Estimate Bytes, Estimate PauseMs, int Moves)
+{
+    /// <summary>Before any move was seen: what the model's errors were in the lab.</summary>
+    public static readonly Correction None = new(new(0.75, 1, 1.5), new(0.8, 1, 1.3), new(-5, 0, 60), 0);
+}
+
+/// <summary>
+/// Learns from receipts: how fast a path is, and how wrong the model was. Medians of the newest moves, nothing more, so that
+/// everybody can check a quote by hand. Pure.
+/// </summary>
+public static class LearnedFromMoves
+{
+    /// <summary>Moves looked at; older ones tell of another network.</summary>
+    public const int NewestMax = 30;
+    /// <summary>A move of less says little about a path's rate.</summary>
+    private const long TellingBytes = 8 << 20;
+    /// <summary>As if so many moves without error had been seen: one odd move must not turn a quote over.</summary>
+    private const double Doubt = 2;
+
+    /// <param name="ended">Of the whole cluster, newest first.</param>
+    public static PathProfile Path(IEnumerable<Migration.Migration> ended, HostId source, HostId target)
+    {
+        var moves = ended.Where(m => m is { End: MoveEnd.Done, Receipt: { MemoryMs: > 0 } } && m.Mode is MoveMode.Live or MoveMode.Quick)
+            .Where(m => m.Source != m.Target).ToList();
+        var here = moves.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
+        if (here.Count == 0) here = [.. moves.Where(m => m.Source == target && m.Target == source).Take(NewestMax)]; // The way back is like it.
+        var rates = here.Where(m => m.Limits.BandwidthBytesPerSecond == 0 && m.Receipt!.WireBytes >= TellingBytes)
+            .Select(m => m.Receipt!).ToList();
+        var around = here.Count > 0 ? here : moves.Take(NewestMax).ToList();
+        return PathProfile.Assumed with
+        {
+            WireBytesPerSecond = rates.Count > 0 ? Quantile(rates.Select(r => r.WireBytes * 1000.0 / r.MemoryMs), 0.5)
+                : PathProfile.Assumed.WireBytesPerSecond,
+            StreamBytesPerSecondMax = rates.Count > 0 ? rates.Max(r => r.StreamBytes * 1000.0 / r.MemoryMs)
+                : PathProfile.Assumed.StreamBytesPerSecondMax,
+            AroundMs = around.Count > 0 ? Quantile(around.Select(Around), 0.5) : PathProfile.Assumed.AroundMs,
+            Moves = rates.Count,
+        };
+    }
+
+    /// <param name="ended">Of the whole cluster, newest first. Those of the same pair of hosts count; failing them, all.</param>
+    public static Correction Correct(IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode)
+    {
+        var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote: not null } && m.Mode == mode).ToList();
+        var here = quoted.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
+        var moves = here.Count > 0 ? here : quoted.Take(NewestMax).ToList();
+        if (moves.Count == 0) return Correction.None;
+        var paused = moves.Where(m => m.Receipt!.PauseMs is not null).ToList();
+        return new Correction(
+            Factor(moves.Select(m => (m.Receipt!.TotalMs - Queued(m)) / m.Quote!.Model.DurationMs), Correction.None.Duration),
+            Factor(moves.Select(m => m.Receipt!.WireBytes / Math.Max(1, m.Quote!.Model.WireBytes)), Correction.None.Bytes),
+            paused.Count == 0 ? Correction.None.PauseMs
+                : Difference(paused.Select(m => m.Receipt!.PauseMs!.Value - m.Quote!.Model.PauseMs), Correction.None.PauseMs),
+            moves.Count);
+    }
+
+    /// <summary>A move that waited its turn was no slower for it.</summary>
+    public static double Queued(Migration.Migration move) => move.Receipt!.PhaseMs.GetValueOrDefault(Phase.Queued);
+
+    private static double Around(Migration.Migration move) => Math.Max(0, move.Receipt!.TotalMs - Queued(move) - move.Receipt.MemoryMs);
+
+    private static Estimate Factor(IEnumerable<double> ratios, Estimate prior)
+    {
+        var logs = ratios.Select(r => Math.Log(Math.Clamp(r, 0.02, 50))).ToList();
+        var span = Difference(logs, new(Math.Log(prior.Low), Math.Log(prior.Expected), Math.Log(prior.High)));
+        return new(Math.Exp(span.Low), Math.Exp(span.Expected), Math.Exp(span.High));
+    }
+
+    /// <summary>Median and the middle four fifths, drawn towards the prior as long as few moves were seen.</summary>
+    private static Estimate Difference(IEnumerable<double> errors, Estimate prior)
+    {
+        var sorted = errors.Order().ToList();
+        var weight = sorted.Count / (sorted.Count + Doubt);
+        var middle = weight * Quantile(sorted, 0.5);
+        return new(
+            Math.Min(middle, weight * Quantile(sorted, 0.1) + (1 - weight) * (middle + prior.Low - prior.Expected)), middle,
+            Math.Max(middle, weight * Quantile(sorted, 0.9) + (1 - weight) * (middle + prior.High - prior.Expected)));
+    }
+
+    /// <summary>Straight between neighbours.</summary>
+    internal static double Quantile(IEnumerable<double> values, double part)
+    {
+        var sorted = values.Order().ToList();
+        var at = part * (sorted.Count - 1);
+        var below = (int)Math.Floor(at);
+        var above = Math.Min(below + 1, sorted.Count - 1);
+        return sorted[below] + (sorted[above] - sorted[below]) * (at - below);
+    }
+}

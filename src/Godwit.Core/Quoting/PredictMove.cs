@@ -1,0 +1,53 @@
+using Godwit.Core.Migration;
+
+namespace Godwit.Core.Quoting;
+
+/// <summary>What the model says of one way of moving, before it is set right by what moves really cost.</summary>
+/// <param name="PauseMs">STOP to RESUME.</param>
+/// <param name="Fits">False: it would not switch over within the pause allowed, and <paramref name="PauseMs"/> is the shortest it came to.</param>
+public sealed record Prediction(double PauseMs, double DurationMs, double WireBytes, int Passes, bool Fits);
+
+/// <summary>
+/// Runs a move on paper: the same passes, judged at their ends by the same <see cref="Convergence"/> that steers real moves. Pure.
+/// </summary>
+public static class PredictMove
+{
+    /// <summary>A page of zeros is nine bytes on the stream, and looked at by QEMU at this many bytes of memory a second.</summary>
+    public const double ZeroBytesPerSecond = 4e9;
+    private const int PassesMax = 500;
+
+    public static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits)
+    {
+        var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
+        var first = FirstPassMs(memory, rate);
+        var (spent, sent, last) = (first, (double)memory.NonZeroBytes, first);
+        var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
+        while (true)
+        {
+            var left = memory.DirtyBytesWithin(last);
+            passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
+            var advice = Convergence.Advise(passes, limits.MaxPauseMs);
+            var aimMs = advice is ConvergenceAdvice.SwitchBelow below ? below.DowntimeLimitMs : 0;
+            last = left * 1000 / rate;
+            var fits = last <= aimMs;
+            if (fits || advice is ConvergenceAdvice.GiveUp || passes.Count >= PassesMax)
+            {
+                var pause = last + Convergence.DevicePartMs;
+                // What does not fit ends with the guest at home: only what crossed until then was spent.
+                return new Prediction(pause, path.AroundMs + spent + (fits ? pause : 0),
+                    (sent + (fits ? left : 0)) / memory.PackRatio, passes.Count, fits);
+            }
+            (spent, sent) = (spent + last, sent + left);
+        }
+    }
+
+    public static Prediction Quick(MemoryProfile memory, PathProfile path, MoveLimits limits)
+    {
+        var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
+        var pause = FirstPassMs(memory, rate) + Convergence.DevicePartMs;
+        return new Prediction(pause, path.AroundMs + pause, memory.NonZeroBytes / memory.PackRatio, 1, Fits: true);
+    }
+
+    private static double FirstPassMs(MemoryProfile memory, double rate) =>
+        memory.NonZeroBytes * 1000.0 / rate + Math.Max(0, memory.TotalBytes - memory.NonZeroBytes) * 1000.0 / ZeroBytesPerSecond;
+}

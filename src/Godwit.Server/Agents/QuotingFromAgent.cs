@@ -1,0 +1,29 @@
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+
+namespace Godwit.Server.Agents;
+
+/// <summary>What an agent measured, taken with care: figures that cannot be are put right or refused.</summary>
+public static class QuotingFromAgent
+{
+    private const int PointsMax = 32;
+
+    /// <summary>Throws <see cref="InvalidDataException"/>.</summary>
+    public static MemoryProfile? Record(Contracts.MeasureMemoryReply reply) => reply.Memory is not { } memory ? null : new()
+    {
+        At = (memory.At ?? throw new InvalidDataException("a measurement without a moment")).ToDateTimeOffset(),
+        TotalBytes = Math.Max(0, memory.TotalBytes), NonZeroBytes = Math.Clamp(memory.NonZeroBytes, 0, Math.Max(0, memory.TotalBytes)),
+        PackRatio = double.IsFinite(memory.PackRatio) ? Math.Clamp(memory.PackRatio, 1, 1000) : 1,
+        SampledPages = Math.Max(0, memory.SampledPages),
+        Dirty =
+        [
+            .. memory.Dirty.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs > 0)
+                .Select(p => new DirtyPoint(p.WindowMs, Math.Max(0, p.Bytes))).OrderBy(p => p.WindowMs),
+        ],
+    };
+
+    public static PauseParts? Record(Contracts.PauseParts? parts) => parts is null ? null
+        : new(Time(parts.LastPassMs), Time(parts.DrainMs), Time(parts.LoadMs), Time(parts.StartMs));
+
+    public static double Time(double ms) => double.IsFinite(ms) ? ms : 0;
+}

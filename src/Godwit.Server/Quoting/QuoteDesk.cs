@@ -1,0 +1,58 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
+using Godwit.Core.Vms;
+using Godwit.Server.Store;
+
+namespace Godwit.Server.Quoting;
+
+/// <summary>
+/// Brings together what a quote is made of: the guest's memory from its host, the path and the model's errors from receipts. A quote
+/// never stands in a move's way: what cannot be had in time is left out.
+/// </summary>
+public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, TimeProvider time)
+{
+    private const int MovesLookedAt = 200;
+    /// <summary>A person who asks for a quote waits for a fresh look; a move that begins does with an older one.</summary>
+    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(10), KnownFor = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan MoveWaitsMax = TimeSpan.FromSeconds(1);
+
+    /// <summary>Null where nothing can be said: a stopped VM, a refresh, a host that does not answer.</summary>
+    public Task<MoveQuote?> AskAsync(Vm vm, Migration move, CancellationToken cancel) => QuoteAsync(vm, move, FreshFor, mayLook: true, cancel);
+
+    /// <summary>For a move that is about to begin: what is known, within a second.</summary>
+    public async Task<WayQuote?> OfMoveAsync(Vm vm, Migration move)
+    {
+        using var late = new CancellationTokenSource(MoveWaitsMax, time);
+        var quoting = QuoteAsync(vm, move, KnownFor, mayLook: false, late.Token);
+        await Joining.AnyAsync(quoting, Task.Delay(MoveWaitsMax, time));
+        return quoting.IsCompletedSuccessfully ? (await quoting)?.Ways.First(way => way.Mode == move.Mode) : null;
+    }
+
+    public async Task<IReadOnlyList<PromiseScore>> ScoresAsync()
+    {
+        var ended = await EndedAsync();
+        return [PromiseScore.Of(ended, null), PromiseScore.Of(ended, MoveMode.Live), PromiseScore.Of(ended, MoveMode.Quick)];
+    }
+
+    private async Task<MoveQuote?> QuoteAsync(Vm vm, Migration move, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
+    {
+        if (vm.State is not (VmState.Running or VmState.Paused) || move.Mode is not (MoveMode.Live or MoveMode.Quick)) return null;
+        try
+        {
+            if (await agents(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, cancel) is not { } memory) return null;
+            var ended = await EndedAsync();
+            return QuoteMove.Of(move.Mode, move.Limits, memory, LearnedFromMoves.Path(ended, move.Source, move.Target),
+                mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode), time.GetUtcNow());
+        }
+        catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
+        {
+            cancel.ThrowIfCancellationRequested();
+            return null;
+        }
+    }
+
+    private async Task<List<Migration>> EndedAsync() =>
+        [.. (await stores.Moves.ListAsync(null, activeOnly: false, MovesLookedAt)).Where(move => move.End is not null)];
+}
