@@ -11,6 +11,8 @@ namespace Godwit.Agent.Facts;
 /// </summary>
 internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimeProvider time)
 {
+    /// <summary>A guest's habits change more slowly than this.</summary>
+    private static readonly TimeSpan AgainAfter = TimeSpan.FromMinutes(1);
     private readonly ConcurrentDictionary<VmId, MemoryProfile> known = new();
     private readonly SemaphoreSlim one = new(1, 1);
 
@@ -25,15 +27,15 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimePr
     }
 
     /// <summary>
-    /// Looks at the guest that was longest not looked at. To be called every few seconds: at 6 s that is four thousandths of a
-    /// processor, however many guests there are.
+    /// Looks at the guest that was longest not looked at, if that is a minute ago. To be called every few seconds: at 6 s that is at
+    /// most a hundredth of a processor, however many guests there are, and a thousandth for one.
     /// </summary>
     public async Task LookAtNextAsync(CancellationToken cancel)
     {
         var here = machines.All.Where(vm => vm is { Current: not null, HeldBy: null }).ToList();
         foreach (var gone in known.Keys.Except(here.Select(vm => vm.Id))) known.TryRemove(gone, out _);
         if (here.MinBy(vm => known.TryGetValue(vm.Id, out var profile) ? profile.At : DateTimeOffset.MinValue) is not { } next) return;
-        await OfAsync(next, TimeSpan.Zero, mayLook: true, cancel);
+        await OfAsync(next, AgainAfter, mayLook: true, cancel);
     }
 
     private MemoryProfile? Young(Machine vm, TimeSpan ageMax) =>

@@ -60,7 +60,8 @@ public static class Convergence
             ? null
             : remainingBytes / (double)(bytesPerSecond - dirtyBytesPerSecond); // Sum of the geometric series of passes.
 
-    private static int Limit(int rung, int top) => Math.Min(LadderMs[Math.Min(rung, LadderMs.Length - 1)], top);
+    /// <summary>The last rung is what was allowed, however long that is.</summary>
+    private static int Limit(int rung, int top) => rung < LadderMs.Length ? Math.Min(LadderMs[rung], top) : top;
 
     private static int Top(int maxPauseMs) => Math.Max(1, maxPauseMs - DevicePartMs);
 }

@@ -23,8 +23,8 @@ public static class LearnedFromMoves
     public const int NewestMax = 30;
     /// <summary>A move of less says little about a path's rate.</summary>
     private const long TellingBytes = 8 << 20;
-    /// <summary>As if so many moves without error had been seen: one odd move must not turn a quote over.</summary>
-    private const double Doubt = 2;
+    /// <summary>As if so many moves without any error had been seen before: one odd move must not turn a quote over.</summary>
+    private const double Doubt = 1;
 
     /// <param name="ended">Of the whole cluster, newest first.</param>
     public static PathProfile Path(IEnumerable<Migration.Migration> ended, HostId source, HostId target)
@@ -48,18 +48,22 @@ public static class LearnedFromMoves
     }
 
     /// <param name="ended">Of the whole cluster, newest first. Those of the same pair of hosts count; failing them, all.</param>
-    public static Correction Correct(IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode)
+    /// <param name="path">As it is known now: old moves are run on paper over it, so that a path learned since is no error of the model.</param>
+    public static Correction Correct(
+        IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode, PathProfile path)
     {
         var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote: not null } && m.Mode == mode).ToList();
         var here = quoted.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
         var moves = here.Count > 0 ? here : quoted.Take(NewestMax).ToList();
         if (moves.Count == 0) return Correction.None;
-        var paused = moves.Where(m => m.Receipt!.PauseMs is not null).ToList();
+        var held = moves.Select(m => (Receipt: m.Receipt!, Took: m.Receipt!.TotalMs - Queued(m),
+            Model: PredictMove.Of(mode, m.Quote!.Memory, path, m.Limits))).ToList();
+        var paused = held.Where(m => m.Receipt.PauseMs is not null).ToList();
         return new Correction(
-            Factor(moves.Select(m => (m.Receipt!.TotalMs - Queued(m)) / m.Quote!.Model.DurationMs), Correction.None.Duration),
-            Factor(moves.Select(m => m.Receipt!.WireBytes / Math.Max(1, m.Quote!.Model.WireBytes)), Correction.None.Bytes),
+            Factor(held.Select(m => m.Took / m.Model.DurationMs), Correction.None.Duration),
+            Factor(held.Select(m => m.Receipt.WireBytes / Math.Max(1, m.Model.WireBytes)), Correction.None.Bytes),
             paused.Count == 0 ? Correction.None.PauseMs
-                : Difference(paused.Select(m => m.Receipt!.PauseMs!.Value - m.Quote!.Model.PauseMs), Correction.None.PauseMs),
+                : Difference(paused.Select(m => m.Receipt.PauseMs!.Value - m.Model.PauseMs), Correction.None.PauseMs),
             moves.Count);
     }
 

@@ -16,6 +16,9 @@ public static class PredictMove
     public const double ZeroBytesPerSecond = 4e9;
     private const int PassesMax = 500;
 
+    public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
+        mode == MoveMode.Quick ? Quick(memory, path, limits) : Live(memory, path, limits);
+
     public static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits)
     {
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);

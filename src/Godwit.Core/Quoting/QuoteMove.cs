@@ -12,18 +12,20 @@ public static class QuoteMove
     public static MoveQuote Of(
         MoveMode asked, MoveLimits limits, MemoryProfile memory, PathProfile path, Func<MoveMode, Correction> learned, DateTimeOffset at)
     {
-        var live = Way(MoveMode.Live, PredictMove.Live(memory, path, limits), learned(MoveMode.Live), limits, at);
-        var quick = Way(MoveMode.Quick, PredictMove.Quick(memory, path, limits), learned(MoveMode.Quick), limits, at);
+        var (live, quick) = (Way(MoveMode.Live), Way(MoveMode.Quick));
         var chosen = asked == MoveMode.Quick ? quick : live;
         return new MoveQuote
         {
             Ways = [live, quick], Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, limits), Memory = memory, Path = path,
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, limits), Path = path,
         };
+
+        WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
     }
 
     /// <summary>A quick move is asked for with its pause: no limit of pause is broken by it.</summary>
-    private static WayQuote Way(MoveMode mode, Prediction model, Correction learned, MoveLimits limits, DateTimeOffset at)
+    private static WayQuote Of(
+        MoveMode mode, MemoryProfile memory, Prediction model, Correction learned, MoveLimits limits, DateTimeOffset at)
     {
         var pause = new Estimate(
             Math.Max(0, model.PauseMs + learned.PauseMs.Low), Math.Max(1, model.PauseMs + learned.PauseMs.Expected),
@@ -31,7 +33,7 @@ public static class QuoteMove
         var fits = model.Fits && (mode == MoveMode.Quick || pause.Expected <= limits.MaxPauseMs);
         return new WayQuote
         {
-            Mode = mode, Model = model, At = at, Passes = model.Passes, PauseMs = pause,
+            Mode = mode, Memory = memory, At = at, Passes = model.Passes, PauseMs = pause,
             DurationMs = Times(model.DurationMs, learned.Duration), WireBytes = Times(model.WireBytes, learned.Bytes),
             Breaks = fits ? [] : [$"max-pause {limits.MaxPauseMs} ms"],
         };
@@ -43,10 +45,10 @@ public static class QuoteMove
     {
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
         if (chosen.Mode == MoveMode.Quick)
-            return string.Create(CultureInfo.InvariantCulture, $"asked for: each page crosses once, at {Mega(rate)} MB/s, while the guest stands still");
-        return chosen.Breaks.Count > 0
-            ? string.Create(CultureInfo.InvariantCulture, $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross: the rest never fits into {limits.MaxPauseMs} ms")
-            : string.Create(CultureInfo.InvariantCulture, $"{Mega(rate)} MB/s cross, the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s: what is left after {chosen.Passes - 1} passes fits");
+            return $"asked for: each page crosses once, at {Mega(rate)} MB/s, while the guest stands still";
+        var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
+        return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
+            : $"{race}: what is left fits after pass {chosen.Passes - 1}";
     }
 
     private static IReadOnlyList<string> Relaxations(WayQuote live, WayQuote quick, MoveLimits limits)
@@ -54,10 +56,12 @@ public static class QuoteMove
         var ways = new List<(double PauseMs, string Text)>();
         var needed = Math.Ceiling(live.PauseMs.High / 10) * 10;
         if (needed > limits.MaxPauseMs && needed <= Vms.VmRules.MaxPauseMsMax)
-            ways.Add((live.PauseMs.Expected, string.Create(CultureInfo.InvariantCulture, $"--max-pause {needed:0} (live, expected {live.PauseMs.Expected:0} ms)")));
-        ways.Add((quick.PauseMs.Expected, string.Create(CultureInfo.InvariantCulture, $"--mode quick (expected pause {quick.PauseMs.Expected:0} ms)")));
+            ways.Add((live.PauseMs.Expected, $"--max-pause {Whole(needed)} (live, expected {Whole(live.PauseMs.Expected)} ms)"));
+        ways.Add((quick.PauseMs.Expected, $"--mode quick (expected pause {Whole(quick.PauseMs.Expected)} ms)"));
         return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text)];
     }
+
+    private static string Whole(double ms) => ms.ToString("0", CultureInfo.InvariantCulture);
 
     private static string Mega(double bytes) => (bytes / 1e6).ToString(bytes < 10e6 ? "0.0" : "0", CultureInfo.InvariantCulture);
 }

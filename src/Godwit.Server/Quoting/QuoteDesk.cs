@@ -43,8 +43,9 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
         {
             if (await agents(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, cancel) is not { } memory) return null;
             var ended = await EndedAsync();
-            return QuoteMove.Of(move.Mode, move.Limits, memory, LearnedFromMoves.Path(ended, move.Source, move.Target),
-                mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode), time.GetUtcNow());
+            var path = LearnedFromMoves.Path(ended, move.Source, move.Target);
+            return QuoteMove.Of(move.Mode, move.Limits, memory, path,
+                mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode, path), time.GetUtcNow());
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
         {

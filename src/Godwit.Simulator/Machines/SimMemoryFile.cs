@@ -6,7 +6,7 @@ namespace Godwit.Simulator.Machines;
 
 /// <summary>
 /// A guest's memory as its load knobs say: the used pages hold something, and the working pages are written in turn while it runs. A
-/// page's content is its number and how often it was written.
+/// page's content tells its number and how often it was written, and does not pack, as in the stream.
 /// </summary>
 internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
 {
@@ -23,8 +23,8 @@ internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
         {
             var page = (offset + at) / GuestLoad.PageBytes;
             if (page >= qemu.Load.UsedPages || qemu.State.IsBlank) continue;
-            BinaryPrimitives.WriteInt64LittleEndian(into[at..], page + 1);
-            BinaryPrimitives.WriteInt64LittleEndian(into[(at + 8)..], TimesWritten(page));
+            SimRamStream.FillWithNoise(into.Slice(at, GuestLoad.PageBytes), page);
+            BinaryPrimitives.WriteInt64LittleEndian(into[at..], 1 + TimesWritten(page));
         }
     }
 

@@ -78,7 +78,7 @@ internal sealed class SimRamStream
     }
 
     /// <summary>Nothing a link can pack: how long a stream takes is for the world's knobs to say.</summary>
-    private static void FillWithNoise(Span<byte> target, long seed)
+    internal static void FillWithNoise(Span<byte> target, long seed)
     {
         var noise = (ulong)seed * 0x9e3779b97f4a7c15 + 1;
         foreach (ref var word in MemoryMarshal.Cast<byte, ulong>(target))

@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Vms;
 using Godwit.Server;
 using Godwit.Server.Api;
 using Godwit.Server.Operations;
@@ -85,13 +86,16 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
         };
         counts.CountRequest();
         world.Loop.Trace("person", $"{verb} {vm}{(force ? " by force" : "")}");
+        var wasSaved = false;
         Task<Operation> Ask() => world.Server.AskAsync(async c =>
         {
+            wasSaved = (await c.Vms.FindAsync(vm)).State == VmState.Saved;
             if (verb is OperationKind.Stop or OperationKind.Restart or OperationKind.Save) world.LetGo(vm, await IsBeingBootedAsync(c, vm));
             return await c.Vms.DoAsync(verb, vm, o => o with { Force = force }, key, CancellationToken.None);
         });
         var done = await Ask();
-        if (verb == OperationKind.Resume && done.Problem is null) world.WantBack(vm);
+        // One that was not saved did not come back: a stop that was ordered before may still be carried out.
+        if (verb == OperationKind.Resume && done.Problem is null && wasSaved) world.WantBack(vm);
         if (random.Chance(0.2) && world.Server.Serving is not null) DemandSame(done.Id, (await Ask()).Id, key);
     }
 

@@ -47,6 +47,14 @@ public sealed class ConvergenceTests
     }
 
     [Fact]
+    public void A_long_allowed_pause_is_used_to_its_end_and_a_guest_that_needs_more_is_given_up()
+    {
+        var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), maxPauseMs: 5000);
+        Assert.Equal(5000 - Convergence.DevicePartMs, Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
+        Assert.IsType<ConvergenceAdvice.GiveUp>(Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), maxPauseMs: 5000));
+    }
+
+    [Fact]
     public void The_aim_never_passes_the_allowed_pause() =>
         Gen.Select(Gen.Long[0, 1L << 34].Array[1, 60], Gen.Int[1, 3000]).Sample((remaining, maxPauseMs) =>
         {

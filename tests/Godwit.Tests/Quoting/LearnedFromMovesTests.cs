@@ -1,0 +1,117 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Godwit.Core.Vms;
+using Godwit.Tests.Control;
+using Xunit;
+
+namespace Godwit.Tests.Quoting;
+
+/// <summary>What receipts teach: medians of the newest moves, and how they set a quote right.</summary>
+public sealed class LearnedFromMovesTests
+{
+    private static readonly HostId H1 = new("h1"), H2 = new("h2"), H3 = new("h3");
+    private static readonly MemoryProfile Memory = PredictMoveTests.Memory(256, 2, (100, 1), (3000, 2));
+
+    [Fact]
+    public void A_path_nobody_moved_over_is_assumed_and_says_so()
+    {
+        Assert.Equal(PathProfile.Assumed, LearnedFromMoves.Path([], H1, H2));
+        Assert.Equal(0, LearnedFromMoves.Path([Moved(H1, H3, 1000)], H1, H2).Moves);
+    }
+
+    [Fact]
+    public void A_path_is_as_fast_as_the_middle_of_its_newest_moves_and_the_way_back_is_like_it()
+    {
+        var moves = new[] { Moved(H1, H2, 1000), Moved(H1, H2, 2000), Moved(H1, H2, 500) };
+        var path = LearnedFromMoves.Path(moves, H1, H2);
+        Assert.Equal((3, 128e6), (path.Moves, path.WireBytesPerSecond));
+        Assert.Equal(512e6, path.StreamBytesPerSecondMax); // The quickest of them took that much.
+        Assert.Equal(path, LearnedFromMoves.Path(moves, H2, H1));
+    }
+
+    [Fact]
+    public void A_move_that_was_held_back_or_had_nothing_to_send_says_nothing_of_its_path()
+    {
+        var held = Moved(H1, H2, 9000) with { Limits = new MoveLimits(BandwidthBytesPerSecond: 1 << 20) };
+        var tiny = Moved(H1, H2, 9000) with { Receipt = Moved(H1, H2, 9000).Receipt! with { WireBytes = 1 << 20 } };
+        var path = LearnedFromMoves.Path([held, tiny], H1, H2);
+        Assert.Equal((0, PathProfile.Assumed.WireBytesPerSecond), (path.Moves, path.WireBytesPerSecond));
+    }
+
+    [Fact]
+    public void Quotes_get_better_with_every_move_of_a_recorded_set()
+    {
+        // A host pair whose guests take a third longer and pause 40 ms longer than on paper (translated code), with some noise.
+        var noise = new SeededNumbers(11);
+        List<Migration> ended = [];
+        List<double> errors = [], pauseErrors = [];
+        for (var n = 0; n < 20; n++)
+        {
+            var path = LearnedFromMoves.Path(ended, H1, H2);
+            var quote = Quote(ended, path);
+            var model = PredictMove.Live(Memory, PredictMoveTests.Path(100), new MoveLimits());
+            var (took, paused) = (model.DurationMs * (1.28 + noise.Share() * 0.1), model.PauseMs + 38 + noise.Share() * 4);
+            var move = Moved(H1, H2, took - 500) with { Quote = quote };
+            ended.Insert(0, move with
+            {
+                Receipt = move.Receipt! with { TotalMs = took, PauseMs = paused, WireBytes = (long)model.WireBytes },
+            });
+            errors.Add(Math.Abs(quote.DurationMs.Expected - took) / took);
+            pauseErrors.Add(Math.Abs(quote.PauseMs.Expected - paused));
+        }
+        Assert.True(errors[0] > 0.1, $"the first quote was off by {errors[0]:P0}");
+        Assert.All(errors.Skip(8), error => Assert.InRange(error, 0, 0.1));
+        Assert.All(pauseErrors.Skip(8), error => Assert.InRange(error, 0, 8));
+        var score = PromiseScore.Of(ended.Take(10).ToList(), MoveMode.Live);
+        Assert.Equal((10, 1.0, 0), (score.Moves, score.DurationWithinTenth, score.LimitsBroken));
+    }
+
+    [Fact]
+    public void One_odd_move_does_not_turn_a_quote_over()
+    {
+        var path = PredictMoveTests.Path(100);
+        var usual = Enumerable.Range(0, 10).Select(_ => AsOnPaper(path)).ToList();
+        var before = LearnedFromMoves.Correct(usual, H1, H2, MoveMode.Live, path);
+        var odd = AsOnPaper(path);
+        usual.Insert(0, odd with { Receipt = odd.Receipt! with { TotalMs = odd.Receipt.TotalMs * 20 } });
+        var after = LearnedFromMoves.Correct(usual, H1, H2, MoveMode.Live, path);
+        Assert.InRange(after.Duration.Expected / before.Duration.Expected, 0.99, 1.01);
+        Assert.True(after.Duration.High >= after.Duration.Expected);
+    }
+
+    [Fact]
+    public void A_limit_that_is_broken_or_kept_by_staying_is_counted()
+    {
+        var broken = Moved(H1, H2, 1000);
+        broken = broken with { Receipt = broken.Receipt! with { PauseMs = 900 } };
+        var stayed = Moved(H1, H2, 1000) with
+        {
+            Receipt = null, End = MoveEnd.RolledBack, Reason = $"{PromiseScore.WouldHavePaused}900 ms (limit 300 ms)",
+        };
+        var score = PromiseScore.Of([broken, stayed, Moved(H1, H2, 1000)], null);
+        Assert.Equal((1, 1), (score.LimitsBroken, score.LimitsKeptByStaying));
+    }
+
+    private static Migration AsOnPaper(PathProfile path)
+    {
+        var model = PredictMove.Live(Memory, path, new MoveLimits());
+        var move = Moved(H1, H2, 1000) with { Quote = Quote([], path) };
+        return move with { Receipt = move.Receipt! with { TotalMs = model.DurationMs, PauseMs = model.PauseMs, WireBytes = (long)model.WireBytes } };
+    }
+
+    private static WayQuote Quote(IReadOnlyList<Migration> ended, PathProfile path) => QuoteMove.Of(MoveMode.Live, new MoveLimits(), Memory,
+        path, mode => LearnedFromMoves.Correct(ended, H1, H2, mode, path), DateTimeOffset.UnixEpoch).Ways[0];
+
+    /// <summary>128 MB on the wire, 256 MB of memory, in <paramref name="memoryMs"/>.</summary>
+    private static Migration Moved(HostId from, HostId to, double memoryMs) =>
+        StoreUnderTest.MakeMove(StoreUnderTest.MakeVm("web", from.Value), to.Value, $"mv-{memoryMs:0}") with
+        {
+            End = MoveEnd.Done,
+            Receipt = new Receipt
+            {
+                TotalMs = memoryMs + 500, MemoryMs = memoryMs, PauseMs = 20, WireBytes = 128_000_000, StreamBytes = 256_000_000, Passes = 3,
+                NormalPages = 1, ZeroPages = 1, Accelerator = Accelerator.Tcg, Transport = "TLS 1.3",
+            },
+        };
+}

@@ -1,0 +1,96 @@
+using CsCheck;
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Xunit;
+
+namespace Godwit.Tests.Quoting;
+
+/// <summary>Moves on paper: what must hold of every guest, path and wish.</summary>
+public sealed class PredictMoveTests
+{
+    internal static MemoryProfile Memory(long nonZeroMiB = 256, double packRatio = 1, params (double Ms, double MiB)[] dirty) => new()
+    {
+        At = DateTimeOffset.UnixEpoch, TotalBytes = 1L << 30, NonZeroBytes = nonZeroMiB << 20, PackRatio = packRatio, SampledPages = 4096,
+        Dirty = [.. dirty.Select(d => new DirtyPoint(d.Ms, (long)(d.MiB * (1 << 20))))],
+    };
+
+    internal static PathProfile Path(double wireMiBPerSecond) => PathProfile.Assumed with
+    {
+        WireBytesPerSecond = wireMiBPerSecond * (1 << 20), StreamBytesPerSecondMax = 10_000e6, AroundMs = 500,
+    };
+
+    [Fact]
+    public void A_guest_that_changes_nothing_pauses_for_its_devices_alone()
+    {
+        var move = PredictMove.Live(Memory(), Path(128), new MoveLimits());
+        Assert.True(move.Fits);
+        Assert.Equal(Convergence.DevicePartMs, move.PauseMs);
+        Assert.Equal(2, move.Passes);
+        Assert.InRange(move.DurationMs, 2_500, 2_900); // 256 MiB at 128 MiB/s, 768 MiB of zeros, all around it.
+        Assert.Equal(256 << 20, move.WireBytes);
+    }
+
+    [Fact]
+    public void What_packs_crosses_sooner_and_a_ceiling_makes_it_slower()
+    {
+        var plain = PredictMove.Quick(Memory(), Path(100), new MoveLimits());
+        var packed = PredictMove.Quick(Memory(packRatio: 4), Path(100), new MoveLimits());
+        var held = PredictMove.Quick(Memory(), Path(100), new MoveLimits(BandwidthBytesPerSecond: 25 << 20));
+        Assert.InRange(packed.PauseMs / plain.PauseMs, 0.2, 0.4);
+        Assert.InRange(held.PauseMs / plain.PauseMs, 3, 4.2);
+        Assert.Equal(64 << 20, packed.WireBytes);
+    }
+
+    [Fact]
+    public void A_guest_that_outruns_its_link_would_break_the_limit_and_the_shortest_pause_is_told()
+    {
+        // 200 MiB/s of different pages, up to a working set of 200 MiB, over 100 MiB/s: each pass leaves all of it.
+        var move = PredictMove.Live(Memory(300, 1, (100, 20), (1000, 200), (3000, 200)), Path(100), new MoveLimits(MaxPauseMs: 300));
+        Assert.False(move.Fits);
+        Assert.InRange(move.PauseMs, 1_900, 2_200);
+    }
+
+    [Fact]
+    public void A_working_set_that_is_written_over_and_over_bounds_what_is_left()
+    {
+        // 400 MiB/s, but of the same 4 MiB: a rate alone would say that it never ends.
+        var move = PredictMove.Live(Memory(256, 1, (100, 4), (300, 4), (1000, 4), (3000, 4)), Path(100), new MoveLimits(MaxPauseMs: 100));
+        Assert.True(move.Fits);
+        Assert.InRange(move.PauseMs, 8, 64);
+    }
+
+    [Fact]
+    public void Whatever_the_guest_a_move_that_fits_keeps_the_limit_and_one_that_does_not_says_so()
+    {
+        var guests = Gen.Select(Gen.Long[0, 1024], Gen.Double[1, 8], Gen.Double[0, 50], Gen.Double[0, 200], Gen.Double[0, 400]);
+        Gen.Select(guests, Gen.Double[1, 2000], Gen.Int[1, 2000]).Sample((guest, wire, limit) =>
+        {
+            var (used, ratio, a, b, c) = guest;
+            var move = PredictMove.Live(Memory(used, ratio, (100, a), (1000, a + b), (3000, a + b + c)), Path(wire), new MoveLimits(limit));
+            return double.IsFinite(move.PauseMs) && move.DurationMs >= 0 && move.WireBytes >= 0
+                && (!move.Fits || move.PauseMs <= Math.Max(limit, 1 + Convergence.DevicePartMs) + 0.001);
+        });
+    }
+
+    [Fact]
+    public void A_faster_path_is_never_slower()
+    {
+        Gen.Select(Gen.Long[1, 1024], Gen.Double[0, 20], Gen.Double[1, 200], Gen.Double[1, 4]).Sample((used, dirty, wire, times) =>
+        {
+            var memory = Memory(used, 1, (100, dirty), (3000, dirty * 2));
+            var (slow, fast) = (PredictMove.Quick(memory, Path(wire), new()), PredictMove.Quick(memory, Path(wire * times), new()));
+            return fast.PauseMs <= slow.PauseMs && fast.DurationMs <= slow.DurationMs;
+        });
+    }
+
+    [Fact]
+    public void The_curve_of_changed_memory_never_falls_and_never_passes_the_guests_size()
+    {
+        Gen.Select(Gen.Double[0, 900], Gen.Double[0, 900], Gen.Double[0, 100_000], Gen.Double[0, 100_000]).Sample((a, b, early, later) =>
+        {
+            var memory = Memory(1024, 1, (100, a), (3000, b)); // Samples are noisy: the second may be below the first.
+            var (first, second) = (memory.DirtyBytesWithin(Math.Min(early, later)), memory.DirtyBytesWithin(Math.Max(early, later)));
+            return first >= 0 && first <= second + 1 && second <= memory.TotalBytes;
+        });
+    }
+}

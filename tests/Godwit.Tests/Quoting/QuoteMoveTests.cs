@@ -1,0 +1,39 @@
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Xunit;
+
+namespace Godwit.Tests.Quoting;
+
+/// <summary>What a person reads: all ways, what they break, and the cheapest way out.</summary>
+public sealed class QuoteMoveTests
+{
+    [Fact]
+    public void A_move_that_fits_breaks_nothing_and_needs_no_way_out()
+    {
+        var quote = Quote(MoveMode.Live, new MoveLimits(), PredictMoveTests.Memory());
+        Assert.Equal(MoveMode.Live, quote.Chosen);
+        Assert.All(quote.Ways, way => Assert.Empty(way.Breaks));
+        Assert.Empty(quote.Relaxations);
+        var live = quote.Ways[0];
+        Assert.True(live.PauseMs.Low <= live.PauseMs.Expected && live.PauseMs.Expected <= live.PauseMs.High);
+        Assert.True(quote.Ways[1].PauseMs.Expected > live.PauseMs.Expected);
+    }
+
+    [Fact]
+    public void A_move_that_cannot_fit_names_the_limit_and_the_cheapest_way_out_first()
+    {
+        var busy = PredictMoveTests.Memory(900, 1, (100, 20), (1000, 200), (3000, 210));
+        var quote = Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 150), busy);
+        Assert.Equal(["max-pause 150 ms"], quote.Ways[0].Breaks);
+        Assert.Empty(quote.Ways[1].Breaks); // A quick move's pause is what was asked for.
+        Assert.Contains("never fits into 150 ms", quote.Why, StringComparison.Ordinal);
+        Assert.StartsWith("--max-pause ", quote.Relaxations[0], StringComparison.Ordinal);
+        Assert.StartsWith("--mode quick", quote.Relaxations[1], StringComparison.Ordinal);
+
+        var wider = int.Parse(quote.Relaxations[0].Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+        Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: wider), busy).Ways[0].Breaks);
+    }
+
+    private static MoveQuote Quote(MoveMode mode, MoveLimits limits, MemoryProfile memory) =>
+        QuoteMove.Of(mode, limits, memory, PredictMoveTests.Path(100), _ => Correction.None, DateTimeOffset.UnixEpoch);
+}

@@ -1,0 +1,100 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Godwit.Server.Operations;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Qemu;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>Quotes in the simulator: the shipped looking, predicting and learning over guests whose memory is known to the page.</summary>
+public sealed class QuoteScenarios
+{
+    private static readonly GuestLoad Busy = new(UsedPages: 1024, WorkingPages: 256, DirtyBytesPerSecond: 800_000);
+
+    [Fact]
+    public void A_look_finds_how_much_is_used_and_how_much_of_it_changes() => World.Run(seed: 1, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        await world.SleepAsync(5);
+        var memory = await LookAsync(world, "web");
+        Assert.InRange(memory!.TotalBytes, 16 << 20, 17 << 20);
+        Assert.InRange(memory.NonZeroBytes, 0.95 * 1024 * 4096, 1.05 * 1024 * 4096);
+        Assert.InRange(memory.DirtyBytesWithin(300), 0.6 * 240_000, 1.4 * 240_000);
+        Assert.InRange(memory.DirtyBytesWithin(3000), 0.8 * 256 * 4096, 1.2 * 256 * 4096); // All it ever writes.
+    });
+
+    [Fact]
+    public void A_paused_guest_changes_nothing_and_a_stopped_one_cannot_be_looked_at() => World.Run(seed: 2, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        await DoAsync(world, OperationKind.Pause);
+        Assert.Equal(0, (await LookAsync(world, "web"))!.DirtyBytesWithin(3000));
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Stop, force: true);
+        Assert.Null(await LookAsync(world, "web"));
+    });
+
+    [Fact]
+    public void Quotes_come_to_hold_within_a_tenth() => World.Run(seed: 3, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        List<Migration> moves = [];
+        for (var n = 0; n < 10; n++)
+        {
+            var vm = await world.VmAsync("web");
+            await LookAsync(world, "web"); // As the agent's own round does.
+            moves.Add(await world.EndOfAsync(await world.MigrateAsync("web", vm.Owner.Value == "host1" ? "host2" : "host1")));
+        }
+        Assert.All(moves, move => Assert.NotNull(move.Quote));
+        var score = PromiseScore.Of([.. moves.Skip(5)], MoveMode.Live);
+        Assert.Equal((5, 0), (score.Moves, score.LimitsBroken));
+        Assert.True(score.BytesWithinTenth >= 0.8, $"bytes {score.BytesWithinTenth}: {Told(moves)}");
+        Assert.True(score.PauseErrorMs90 <= 50, $"pause off by {score.PauseErrorMs90} ms: {Told(moves)}");
+    }, new WorldKnobs { LinkBytesPerSecond = 4_000_000 });
+
+    [Fact]
+    public void A_plan_has_its_quote_and_one_that_cannot_keep_the_limit_says_what_would()
+    {
+        // 4 MB/s of changes over a link of 2 MB/s.
+        var wild = new GuestLoad(UsedPages: 2048, WorkingPages: 1500, DirtyBytesPerSecond: 4_000_000);
+        World.Run(seed: 4, async world =>
+        {
+            await world.CreateVmAsync("web", on: "host1", wild);
+            await world.SleepAsync(5);
+            var plan = await world.Server.AskAsync(c => c.Wishes.PlanAsync(
+                "web", new MigrateRequest("host2", MaxPauseMs: 100), null, CancellationToken.None));
+            Assert.Empty(plan.Reasons);
+            // The path is not known yet, and thought to be quick enough; a move teaches it.
+            var first = await world.EndOfAsync(await world.MigrateAsync("web", "host2", MoveMode.Quick));
+            Assert.Equal(MoveEnd.Done, first.End);
+            plan = await world.Server.AskAsync(c => c.Wishes.PlanAsync(
+                "web", new MigrateRequest("host1", MaxPauseMs: 100), null, CancellationToken.None));
+            Assert.Equal(["max-pause 100 ms"], plan.Quote!.Ways[0].Breaks);
+            Assert.NotEmpty(plan.Quote.Relaxations);
+
+            var refused = await world.EndOfAsync(await world.MigrateAsync("web", "host1", wish: new MigrateRequest("host1", MaxPauseMs: 100)));
+            Assert.Equal(MoveEnd.RolledBack, refused.End);
+            Assert.StartsWith(PromiseScore.WouldHavePaused, refused.Reason, StringComparison.Ordinal);
+        }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
+    }
+
+    private static async Task<MemoryProfile?> LookAsync(World world, string name)
+    {
+        var vm = await world.VmAsync(name);
+        return await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).MeasureMemoryAsync(
+            vm.Spec.Id, TimeSpan.Zero, mayLook: true, CancellationToken.None));
+    }
+
+    private static async Task DoAsync(World world, OperationKind verb, bool force = false)
+    {
+        var done = await world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", o => o with { Force = force }, null, CancellationToken.None));
+        Assert.Null(done.Problem);
+    }
+
+    private static string Told(IEnumerable<Migration> moves) => string.Join("; ", moves.Select(m =>
+        $"{m.Receipt?.WireBytes} B (quoted {m.Quote?.WireBytes.Expected:0}), {m.Receipt?.PauseMs:0.0} ms (quoted {m.Quote?.PauseMs.Expected:0.0})"));
+}
