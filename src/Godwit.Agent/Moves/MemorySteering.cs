@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Agent.Link;
 using Godwit.Core;
 using Godwit.Core.Migration;
@@ -12,15 +13,25 @@ namespace Godwit.Agent.Moves;
 /// </summary>
 internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrder order, MoveBoard board, TimeProvider time)
 {
-    private const int PassesKept = 1000;
+    private const int PassesKept = 1000, StepsKept = 64;
     private static readonly TimeSpan ReportEvery = TimeSpan.FromMilliseconds(250);
     private readonly List<PassFacts> passes = [];
+
+    private readonly List<SteeringStep> steps = [];
+    private readonly long begun = time.GetTimestamp();
+    private int slowdownPercent;
 
     private readonly TaskCompletionSource<ConvergenceAdvice.GiveUp> givenUp =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Completes when passes no longer shrink and the allowed pause does not suffice.</summary>
+    /// <summary>Completes when passes no longer shrink, or the time is up, and the allowed pause does not suffice.</summary>
     public Task<ConvergenceAdvice.GiveUp> GivenUp => givenUp.Task;
+
+    /// <summary>True once the guest was stopped by consent: its pause has no other limit than the link.</summary>
+    public bool StoppedByConsent { get; private set; }
+
+    /// <summary>What was decided, oldest first.</summary>
+    public IReadOnlyList<SteeringStep> Steps => steps;
 
     /// <summary>Ends with the stream. Never faults.</summary>
     public async Task RunAsync(QemuSignals signals, CancellationToken watching)
@@ -29,26 +40,39 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
         var pass = 0;
         try
         {
-            while (!signals.Stopped.IsCompleted || order.Mode == MoveMode.Quick)
+            while (!signals.Stopped.IsCompleted || order.Mode == MoveMode.Quick || StoppedByConsent)
             {
                 var began = await NextPassAsync(signals, watching);
-                if (signals.Stopped.IsCompleted && order.Mode == MoveMode.Live) return;
+                if (signals.Stopped.IsCompleted && order.Mode == MoveMode.Live && !StoppedByConsent) return;
                 // Still in "setup" QEMU has no figures yet, and its monitor may miss a deadline: the next look will tell.
-                if ((await qmp.TryQueryMigrateAsync())?.Ram is not { } ram)
+                if (await qmp.TryQueryMigrateAsync() is not { Ram: { } ram } now)
                 {
                     if (qmp.Closed.IsCompleted) return;
                     continue;
                 }
+                NoteSlowdown(now, ram, pass);
                 Report(ram, Math.Max(pass, 1));
-                if (began is not { } number || order.Mode == MoveMode.Quick) continue;
-                pass = number;
-                passes.Add(new PassFacts(number, ram.RemainingBytes, link.Stats.StreamBytesPerSecond));
-                if (passes.Count > PassesKept) passes.RemoveAt(1);
-                switch (Convergence.Advise(passes, order.Limits.MaxPauseMs))
+                if (order.Mode == MoveMode.Quick || StoppedByConsent || (began is null && !IsOverdue)) continue;
+                if (began is { } number)
                 {
-                    case ConvergenceAdvice.GiveUp giveUp: givenUp.TrySetResult(giveUp); return;
+                    pass = number;
+                    passes.Add(new PassFacts(number, ram.RemainingBytes, link.Stats.StreamBytesPerSecond));
+                    if (passes.Count > PassesKept) passes.RemoveAt(1);
+                }
+                if (passes.Count == 0) continue;
+                switch (Convergence.Advise(passes, order.Limits, time.GetElapsedTime(begun)))
+                {
+                    case ConvergenceAdvice.GiveUp giveUp:
+                        givenUp.TrySetResult(giveUp);
+                        return;
+                    case ConvergenceAdvice.StopNow stop:
+                        Note(ram, pass, string.Create(CultureInfo.InvariantCulture, $"stopped for the rest, {stop.WouldPauseMs:0} ms: {stop.Why}"));
+                        StoppedByConsent = true; // Before the order: what guards a pause must know whose wish it is.
+                        await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
+                        break;
                     case ConvergenceAdvice.SwitchBelow aim when aim.DowntimeLimitMs != aimMs:
                         aimMs = aim.DowntimeLimitMs;
+                        Note(ram, pass, string.Create(CultureInfo.InvariantCulture, $"aims at a pause of {aimMs + Convergence.DevicePartMs} ms"));
                         await qmp.SetDowntimeLimitAsync(aimMs);
                         break;
                 }
@@ -56,6 +80,23 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
         }
         catch (OperationCanceledException) { } // The stream ended.
         catch (QmpException) { } // QEMU is gone or deaf: its other signals end the move.
+    }
+
+    /// <summary>A deadline is not waited for until a pass ends: one pass may take longer than all that is left.</summary>
+    private bool IsOverdue => order.Limits.DeadlineSeconds is { } deadline && time.GetElapsedTime(begun).TotalSeconds >= deadline;
+
+    private void NoteSlowdown(QmpMigration now, QmpMigrationRam ram, int pass)
+    {
+        var percent = (int)(now.CpuThrottlePercent ?? 0);
+        if (percent == slowdownPercent) return;
+        slowdownPercent = percent;
+        Note(ram, pass, percent == 0 ? "guest at full speed" : string.Create(CultureInfo.InvariantCulture, $"guest slowed by {percent} %"));
+    }
+
+    private void Note(QmpMigrationRam ram, int pass, string what)
+    {
+        if (steps.Count == StepsKept) steps.RemoveAt(0);
+        steps.Add(new SteeringStep(time.GetElapsedTime(begun).TotalMilliseconds, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what));
     }
 
     /// <summary>The newest pass that began, or null when only time passed.</summary>
@@ -83,7 +124,9 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 SentBytes = link.Stats.SentBytes,
                 BytesPerSecond = onWire,
                 DirtyBytesPerSecond = dirty,
-                ExpectedPauseMs = order.Mode == MoveMode.Quick
+                SlowdownPercent = slowdownPercent,
+                Steps = [.. steps],
+                ExpectedPauseMs = order.Mode == MoveMode.Quick || StoppedByConsent
                     ? Convergence.PauseMs(ram.RemainingBytes, rate)
                     : Math.Min(order.Limits.MaxPauseMs, Convergence.PauseMs(ram.RemainingBytes, rate)),
                 EtaSeconds = Convergence.EtaSeconds(ram.RemainingBytes, rate, order.Mode == MoveMode.Quick ? 0 : dirty),

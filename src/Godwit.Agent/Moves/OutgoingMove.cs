@@ -41,6 +41,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private readonly QemuInstance qemu = vm.Current!;
     private readonly bool wasPaused = vm.Record.Wanted == VmState.Paused;
     private long sending, sent;
+    private MemorySteering? memory;
     private bool tokenLeft;
     private string? stopReason;
 
@@ -128,7 +129,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 
         using var watching = new CancellationTokenSource();
         if (order.Mode == MoveMode.Live && !wasPaused) _ = LiftCeilingAsync(link, signals);
-        var memory = new MemorySteering(qmp, link, order, Board, time);
+        memory = new MemorySteering(qmp, link, order, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
         var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
@@ -145,7 +146,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await Task.WhenAll(steering, guards);
         if (ended == memory.GivenUp && await memory.GivenUp is { } gaveUp)
             return new StreamEnd.Broken($"{PromiseScore.WouldHavePaused}{gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
-                + "the guest dirties memory faster than it can be sent; try --mode quick, a higher --max-pause, or a calmer hour");
+                + $"{gaveUp.Why}; try --may-quick, --mode quick, a higher --max-pause, or a calmer hour");
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
     }
 
@@ -238,6 +239,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                 running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros, resumeMicros),
             MemoryMs = time.GetElapsedTime(sending, sent).TotalMilliseconds,
             StreamBytes = streamBytes,
+            Steps = memory?.Steps ?? [],
             WireBytes = link.Stats.SentBytes,
             Passes = (int)(info?.Ram?.DirtySyncCount ?? 0),
             NormalPages = info?.Ram?.NormalPages ?? 0,
@@ -264,10 +266,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             var (seen, since) = (0L, time.GetTimestamp());
             while (true)
             {
-                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted
+                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted && memory?.StoppedByConsent != true
                     && tools.Rules.Keeps(SafetyRule.PauseGuarded);
                 await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
-                if (pause) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
+                if (pause && memory?.StoppedByConsent != true) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
                 var stats = link.Stats;
                 if (stats.AckedBytes != seen) (seen, since) = (stats.AckedBytes, time.GetTimestamp());
                 else if (Stalled(stats, time.GetElapsedTime(since)) is { } reason)

@@ -15,17 +15,23 @@ internal static class QmpMoves
     /// </summary>
     public static async Task PrepareSourceAsync(this QmpClient qmp, MoveLimits limits, bool sameHost)
     {
-        await qmp.SetMoveCapabilitiesAsync(sameHost);
+        await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: !sameHost && limits.MaxSlowdownPercent > 0);
         await qmp.MigrateSetParametersAsync(new QmpMigrationParameters
         {
+            CpuThrottleInitialPercent = Throttle(limits, 10), CpuThrottleIncrementPercent = Throttle(limits, 10),
+            MaxCpuThrottlePercent = Throttle(limits, limits.MaxSlowdownPercent),
             MaxBandwidthBytesPerSecond = 0, // The link paces. QEMU's own limiter works in slices of 100 ms.
             DowntimeLimitMs = sameHost ? 1000 : Convergence.FirstLimitMs(limits.MaxPauseMs),
         }, Deadline, CancellationToken.None);
     }
 
+    /// <summary>QEMU slows a guest by steps of 10 percent, each where two looks found it as fast as the link (auto-converge).</summary>
+    private static int? Throttle(MoveLimits limits, int percent) =>
+        limits.MaxSlowdownPercent > 0 ? Math.Clamp(Math.Min(percent, limits.MaxSlowdownPercent), 1, MoveLimits.SlowdownPercentMax) : null;
+
     public static async Task PrepareTargetAsync(this QmpClient qmp, string socket, bool sameHost)
     {
-        await qmp.SetMoveCapabilitiesAsync(sameHost);
+        await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: false);
         await qmp.MigrateIncomingAsync("unix:" + socket, exitOnError: true, Deadline, CancellationToken.None);
     }
 
@@ -74,7 +80,7 @@ internal static class QmpMoves
 
     private const int ContAttemptsMax = 100;
 
-    private static Task SetMoveCapabilitiesAsync(this QmpClient qmp, bool sameHost) =>
+    private static Task SetMoveCapabilitiesAsync(this QmpClient qmp, bool sameHost, bool mayThrottle) =>
         qmp.MigrateSetCapabilitiesAsync(new Dictionary<string, bool>
         {
             ["events"] = true,
@@ -83,7 +89,7 @@ internal static class QmpMoves
             ["validate-uuid"] = true,
             ["x-ignore-shared"] = sameHost,
             ["pause-before-switchover"] = false,
-            ["auto-converge"] = false,
+            ["auto-converge"] = mayThrottle,
             ["multifd"] = false,
             ["postcopy-ram"] = false,
             ["xbzrle"] = false,

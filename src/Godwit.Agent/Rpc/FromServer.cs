@@ -72,7 +72,11 @@ public static class FromServer
         part ?? throw new InvalidDataException($"{typeof(T).Name} is missing in the server's order");
 
     private static MoveLimits Record(Contracts.MoveLimits limits) =>
-        new(limits.MaxPauseMs, limits.BandwidthBytesPerSecond);
+        new(limits.MaxPauseMs, limits.BandwidthBytesPerSecond)
+        {
+            DeadlineSeconds = limits.HasDeadlineSeconds ? limits.DeadlineSeconds : null, MayQuick = limits.MayQuick,
+            MaxSlowdownPercent = Math.Clamp(limits.MaxSlowdownPercent, 0, MoveLimits.SlowdownPercentMax),
+        };
 
     private static string Present(string text, string what) =>
         text.Length > 0 ? text : throw new InvalidDataException($"The {what} is missing in the server's order");

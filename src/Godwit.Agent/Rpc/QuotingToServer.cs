@@ -15,6 +15,11 @@ public static class QuotingToServer
         LastPassMs = parts.LastPassMs, DrainMs = parts.DrainMs, LoadMs = parts.LoadMs, StartMs = parts.StartMs,
     };
 
+    public static Contracts.SteeringStep Message(SteeringStep step) => new()
+    {
+        AtMs = step.AtMs, Pass = step.Pass, RemainingBytes = step.RemainingBytes, BytesPerSecond = step.BytesPerSecond, What = step.What,
+    };
+
     private static Contracts.MemoryProfile Message(MemoryProfile profile) => new()
     {
         At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,

@@ -155,6 +155,8 @@ public static class ToServer
             BytesPerSecond = progress.BytesPerSecond,
             DirtyBytesPerSecond = progress.DirtyBytesPerSecond,
             ExpectedPauseMs = progress.ExpectedPauseMs,
+            SlowdownPercent = progress.SlowdownPercent,
+            Steps = { progress.Steps.Select(QuotingToServer.Message) },
         };
         if (progress.EtaSeconds is { } eta) message.EtaSeconds = eta;
         return message;
@@ -174,6 +176,7 @@ public static class ToServer
             StreamBytes = receipt.StreamBytes,
             MemoryMs = receipt.MemoryMs,
             PauseParts = QuotingToServer.Message(receipt.PauseParts),
+            Steps = { receipt.Steps.Select(QuotingToServer.Message) },
             Phases =
             {
                 receipt.PhaseMs.Select(p => new Contracts.PhaseTime { Phase = (Contracts.Phase)Wire(p.Key), Ms = p.Value }),

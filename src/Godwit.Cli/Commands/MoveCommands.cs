@@ -31,13 +31,15 @@ internal static class MoveCommands
             if (result.GetValueOrDefault<long>() is < 0 or > 1 << 20) result.AddError("--bwlimit is between 0 and 1048576 MiB/s.");
         });
         var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
+        var intent = new IntentOptions();
         return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
             (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
                 [.. parsed.GetValue(names)!.Distinct()],
-                new MigrateRequest(parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    parsed.GetValue(maxPause), parsed.GetValue(bwlimit) << 20, parsed.GetValue(dryRun),
-                    parsed.GetValue(ignoreRules)),
-                Wait: !parsed.GetValue(noWait))).RunAsync(cancel), names, to, mode, maxPause, bwlimit, dryRun, noWait, ignoreRules);
+                intent.Apply(parsed, maxPause, bwlimit, new MigrateRequest(
+                    parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
+                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules))),
+                Wait: !parsed.GetValue(noWait))).RunAsync(cancel),
+            [names, to, mode, intent.Policy, maxPause, intent.Deadline, intent.MayQuick, intent.MaxSlowdown, bwlimit, dryRun, noWait, ignoreRules]);
     }
 
     public static Command Refresh(Verbs verbs)

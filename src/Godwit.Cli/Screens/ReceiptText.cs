@@ -22,6 +22,9 @@ internal static class ReceiptText
         if (seen is not null) lines.AddRange(seen.Lines());
         if (move.Quote is { } quote) lines.Add(("quoted", QuoteText.Sentence(quote)));
         lines.Add(("sent", $"{Amounts.Bytes(receipt.WireBytes)} in {Words.Counted(receipt.Passes, "pass", "passes")}"));
+        lines.AddRange(receipt.Steps.Select((step, n) => (n == 0 ? "steered" : "",
+            $"{Amounts.Milliseconds(step.AtMs)}, pass {step.Pass}: {step.What} "
+            + $"({Amounts.Bytes(step.RemainingBytes)} left, {Amounts.Rate(step.BytesPerSecond)})")));
         lines.Add(("pages", $"{Amounts.Count(receipt.NormalPages)} sent, {Amounts.Count(receipt.ZeroPages)} zero"));
         lines.Add(("transport", receipt.Transport));
         lines.Add(("runs on", Words.Of(receipt.Accelerator)));

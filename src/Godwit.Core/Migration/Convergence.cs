@@ -11,14 +11,17 @@ public abstract record ConvergenceAdvice
 
     /// <summary>Switch over as soon as what remains fits into this many ms at the measured rate.</summary>
     public sealed record SwitchBelow(int DowntimeLimitMs) : ConvergenceAdvice;
-    /// <summary>The limit was reached and passes no longer shrink: the move ends, the guest stays.</summary>
-    public sealed record GiveUp(double WouldPauseMs) : ConvergenceAdvice;
+    /// <summary>By consent: the guest is stopped here, and the rest crosses while it waits.</summary>
+    public sealed record StopNow(double WouldPauseMs, string Why) : ConvergenceAdvice;
+    /// <summary>The limit was reached and passes no longer shrink, or the time is up: the move ends, the guest stays.</summary>
+    public sealed record GiveUp(double WouldPauseMs, string Why) : ConvergenceAdvice;
 }
 
 /// <summary>
-/// When to switch over. Pure: history in, advice out. It aims low first, because most guests come there within a few
-/// passes, and raises the aim only when passes stop shrinking: by a visible ladder, up to the pause the person allowed
-/// and never over it.
+/// When to switch over. Pure: history and wish in, advice out. It aims low first, because most guests come there within a few
+/// passes, and raises the aim only when passes stop shrinking, or when the deadline comes near: by a visible ladder, up to the pause
+/// the person allowed and never over it. What happens at its top, or at the deadline, is the person's word too: stay, or stop the guest
+/// for the rest.
 /// </summary>
 public static class Convergence
 {
@@ -28,15 +31,17 @@ public static class Convergence
     public const int PatiencePasses = 3;
     /// <summary>At the top of the ladder: passes without progress before giving up.</summary>
     public const int GiveUpPasses = 12;
+    /// <summary>From this part of the time to the deadline on, the aim is all that was allowed: a lull is no longer waited for.</summary>
+    public const double NoMorePatienceAt = 0.7;
 
     private static readonly int[] LadderMs = [8, 16, 32, 64, 128, 256, 512, 1024, 2000];
 
     /// <summary>The aim before anything is measured.</summary>
     public static int FirstLimitMs(int maxPauseMs) => Math.Min(LadderMs[0], Top(maxPauseMs));
 
-    public static ConvergenceAdvice Advise(IReadOnlyList<PassFacts> passes, int maxPauseMs)
+    public static ConvergenceAdvice Advise(IReadOnlyList<PassFacts> passes, MoveLimits limits, TimeSpan elapsed)
     {
-        var top = Top(maxPauseMs);
+        var top = Top(limits.MaxPauseMs);
         var rung = 0;
         var best = long.MaxValue;
         var stalled = 0;
@@ -45,9 +50,14 @@ public static class Convergence
             if (pass.RemainingBytes < best * 0.9) (best, stalled) = (pass.RemainingBytes, 0);
             else if (++stalled >= PatiencePasses && Limit(rung, top) < top) (rung, stalled) = (rung + 1, 0);
         }
-        if (Limit(rung, top) < top || stalled < GiveUpPasses) return new ConvergenceAdvice.SwitchBelow(Limit(rung, top));
         var last = passes[^1];
-        return new ConvergenceAdvice.GiveUp(PauseMs(best, last.BytesPerSecond));
+        var left = passes.Count > 1 ? last.RemainingBytes : 0; // Of the first pass nobody knows what it will leave.
+        if (limits.DeadlineSeconds is { } deadline && elapsed.TotalSeconds >= deadline)
+            return End(limits, PauseMs(left, last.BytesPerSecond), $"the deadline of {deadline} s is there");
+        if (Limit(rung, top) >= top && stalled >= GiveUpPasses)
+            return End(limits, PauseMs(best, last.BytesPerSecond), "the guest dirties memory faster than it can be sent");
+        var late = limits.DeadlineSeconds is { } by && elapsed.TotalSeconds >= by * NoMorePatienceAt;
+        return new ConvergenceAdvice.SwitchBelow(late ? top : Limit(rung, top));
     }
 
     /// <summary>Expected STOP to RESUME in ms if the guest were stopped with this much left.</summary>
@@ -59,6 +69,9 @@ public static class Convergence
         bytesPerSecond <= 0 || dirtyBytesPerSecond >= bytesPerSecond * 0.95
             ? null
             : remainingBytes / (double)(bytesPerSecond - dirtyBytesPerSecond); // Sum of the geometric series of passes.
+
+    private static ConvergenceAdvice End(MoveLimits limits, double wouldPauseMs, string why) => limits.MayQuick
+        ? new ConvergenceAdvice.StopNow(wouldPauseMs, why) : new ConvergenceAdvice.GiveUp(wouldPauseMs, why);
 
     /// <summary>The last rung is what was allowed, however long that is.</summary>
     private static int Limit(int rung, int top) => rung < LadderMs.Length ? Math.Min(LadderMs[rung], top) : top;

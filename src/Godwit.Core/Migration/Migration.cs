@@ -45,12 +45,26 @@ public sealed record Migration
 
 public sealed record RefreshWish(string? QemuPath, string? Cpus);
 
-/// <param name="MaxPauseMs">The move does not switch over above this, STOP to RESUME, in ms.</param>
+/// <summary>What a person asked of a move: what it must keep, and what it may do to end.</summary>
+/// <param name="MaxPauseMs">The move does not switch over above this, STOP to RESUME, in ms, but by <see cref="MayQuick"/>.</param>
 /// <param name="BandwidthBytesPerSecond">Ceiling on the link; 0 is as fast as the link goes.</param>
 public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, long BandwidthBytesPerSecond = 0)
 {
     public const int DefaultMaxPauseMs = 300;
+    public const int DeadlineSecondsMax = 7 * 86_400, SlowdownPercentMax = 99;
+
+    /// <summary>Seconds from the first byte to the end of patience; null: as long as passes shrink.</summary>
+    public int? DeadlineSeconds { get; init; }
+    /// <summary>Consent: where the limit cannot be kept, or the deadline is there, the guest is stopped and the rest crosses.</summary>
+    public bool MayQuick { get; init; }
+    /// <summary>Consent: how much of a guest's time QEMU may take from it so that memory crosses faster than it changes, in percent; 0: none.</summary>
+    public int MaxSlowdownPercent { get; init; }
 }
+
+/// <summary>One decision on the way, with what it was made of.</summary>
+/// <param name="AtMs">Since the first byte.</param>
+/// <param name="What">For people: "aim 64 ms", "guest slowed by 30 %", "stopped for the rest".</param>
+public sealed record SteeringStep(double AtMs, int Pass, long RemainingBytes, long BytesPerSecond, string What);
 
 /// <summary>What is known while memory crosses, as of the last report. Never a percentage: passes re-send.</summary>
 public sealed record MoveProgress
@@ -64,6 +78,10 @@ public sealed record MoveProgress
     public double ExpectedPauseMs { get; init; }
     /// <summary>Null where the move is not converging: then the words "not converging" are shown.</summary>
     public double? EtaSeconds { get; init; }
+    /// <summary>How much of its time the guest is kept from running, by consent, in percent.</summary>
+    public int SlowdownPercent { get; init; }
+    /// <summary>What was decided so far, oldest first; the newest are kept.</summary>
+    public IReadOnlyList<SteeringStep> Steps { get; init; } = [];
 }
 
 /// <summary>What a finished move cost, measured, not planned.</summary>
@@ -86,6 +104,8 @@ public sealed record Receipt
     public required Accelerator Accelerator { get; init; }
     /// <summary>As read from the connection: "TLS 1.3, TLS_AES_128_GCM_SHA256, peer host2"; "same host" for a refresh.</summary>
     public required string Transport { get; init; }
+    /// <summary>What was decided on the way, oldest first.</summary>
+    public IReadOnlyList<SteeringStep> Steps { get; init; } = [];
     /// <summary>Milliseconds spent in each phase, in order.</summary>
     public IReadOnlyDictionary<Phase, double> PhaseMs { get; init; } = new Dictionary<Phase, double>();
 }

@@ -19,7 +19,15 @@ public static class PredictMove
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
         mode == MoveMode.Quick ? Quick(memory, path, limits) : Live(memory, path, limits);
 
+    /// <summary>A guest is slowed only where it would not fit otherwise.</summary>
     public static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits)
+    {
+        var free = Live(memory, path, limits, slowdown: 0);
+        return limits.MaxSlowdownPercent == 0 || (free.Fits && free.PauseMs <= limits.MaxPauseMs) ? free
+            : Live(memory, path, limits, limits.MaxSlowdownPercent / 100.0);
+    }
+
+    private static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits, double slowdown)
     {
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
         var first = FirstPassMs(memory, rate);
@@ -27,18 +35,18 @@ public static class PredictMove
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
         while (true)
         {
-            var left = memory.DirtyBytesWithin(last);
+            var left = memory.DirtyBytesWithin(last) * (1 - slowdown);
             passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
-            var advice = Convergence.Advise(passes, limits.MaxPauseMs);
-            var aimMs = advice is ConvergenceAdvice.SwitchBelow below ? below.DowntimeLimitMs : 0;
+            var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
+                : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
             last = left * 1000 / rate;
-            var fits = last <= aimMs;
-            if (fits || advice is ConvergenceAdvice.GiveUp || passes.Count >= PassesMax)
+            var switches = advice is ConvergenceAdvice.StopNow || (advice is ConvergenceAdvice.SwitchBelow aim && last <= aim.DowntimeLimitMs);
+            if (switches || advice is ConvergenceAdvice.GiveUp)
             {
                 var pause = last + Convergence.DevicePartMs;
                 // What does not fit ends with the guest at home: only what crossed until then was spent.
-                return new Prediction(pause, path.AroundMs + spent + (fits ? pause : 0),
-                    (sent + (fits ? left : 0)) / memory.PackRatio, passes.Count, fits);
+                return new Prediction(pause, path.AroundMs + spent + (switches ? pause : 0),
+                    (sent + (switches ? left : 0)) / memory.PackRatio, passes.Count, switches);
             }
             (spent, sent) = (spent + last, sent + left);
         }

@@ -23,19 +23,23 @@ public static class QuoteMove
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
     }
 
-    /// <summary>A quick move is asked for with its pause: no limit of pause is broken by it.</summary>
+    /// <summary>A quick move, and a live one that may stop the guest, are asked for with their pause: no limit of it is broken.</summary>
     private static WayQuote Of(
         MoveMode mode, MemoryProfile memory, Prediction model, Correction learned, MoveLimits limits, DateTimeOffset at)
     {
         var pause = new Estimate(
             Math.Max(0, model.PauseMs + learned.PauseMs.Low), Math.Max(1, model.PauseMs + learned.PauseMs.Expected),
             Math.Max(1, model.PauseMs + learned.PauseMs.High));
-        var fits = model.Fits && (mode == MoveMode.Quick || pause.Expected <= limits.MaxPauseMs);
+        var duration = Times(model.DurationMs, learned.Duration);
+        List<string> breaks = [];
+        if (mode == MoveMode.Live && !limits.MayQuick && !(model.Fits && pause.Expected <= limits.MaxPauseMs))
+            breaks.Add($"max-pause {limits.MaxPauseMs} ms");
+        if (limits.DeadlineSeconds is { } deadline && duration.Expected > deadline * 1000.0) breaks.Add($"deadline {deadline} s");
         return new WayQuote
         {
             Mode = mode, Memory = memory, At = at, Passes = model.Passes, PauseMs = pause,
-            DurationMs = Times(model.DurationMs, learned.Duration), WireBytes = Times(model.WireBytes, learned.Bytes),
-            Breaks = fits ? [] : [$"max-pause {limits.MaxPauseMs} ms"],
+            DurationMs = duration, WireBytes = Times(model.WireBytes, learned.Bytes),
+            Breaks = breaks,
         };
     }
 
@@ -57,6 +61,7 @@ public static class QuoteMove
         var needed = Math.Ceiling(live.PauseMs.High / 10) * 10;
         if (needed > limits.MaxPauseMs && needed <= Vms.VmRules.MaxPauseMsMax)
             ways.Add((live.PauseMs.Expected, $"--max-pause {Whole(needed)} (live, expected {Whole(live.PauseMs.Expected)} ms)"));
+        if (!limits.MayQuick) ways.Add((live.PauseMs.Expected + 1, "--may-quick (stopped for the rest where it must be)"));
         ways.Add((quick.PauseMs.Expected, $"--mode quick (expected pause {Whole(quick.PauseMs.Expected)} ms)"));
         return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text)];
     }

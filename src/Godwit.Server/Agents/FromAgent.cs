@@ -121,6 +121,8 @@ public static class FromAgent
         DirtyBytesPerSecond = progress.DirtyBytesPerSecond,
         ExpectedPauseMs = progress.ExpectedPauseMs,
         EtaSeconds = progress.HasEtaSeconds ? progress.EtaSeconds : null,
+        SlowdownPercent = progress.SlowdownPercent,
+        Steps = QuotingFromAgent.Record(progress.Steps),
     };
 
     private static Receipt Record(Contracts.Receipt receipt)
@@ -143,6 +145,7 @@ public static class FromAgent
             StreamBytes = Math.Max(0, receipt.StreamBytes),
             MemoryMs = QuotingFromAgent.Time(receipt.MemoryMs),
             PauseParts = QuotingFromAgent.Record(receipt.PauseParts),
+            Steps = QuotingFromAgent.Record(receipt.Steps),
         };
     }
 

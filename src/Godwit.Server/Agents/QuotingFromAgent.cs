@@ -6,7 +6,7 @@ namespace Godwit.Server.Agents;
 /// <summary>What an agent measured, taken with care: figures that cannot be are put right or refused.</summary>
 public static class QuotingFromAgent
 {
-    private const int PointsMax = 32;
+    private const int PointsMax = 32, StepsMax = 64, WhatMax = 200;
 
     /// <summary>Throws <see cref="InvalidDataException"/>.</summary>
     public static MemoryProfile? Record(Contracts.MeasureMemoryReply reply) => reply.Memory is not { } memory ? null : new()
@@ -24,6 +24,12 @@ public static class QuotingFromAgent
 
     public static PauseParts? Record(Contracts.PauseParts? parts) => parts is null ? null
         : new(Time(parts.LastPassMs), Time(parts.DrainMs), Time(parts.LoadMs), Time(parts.StartMs));
+
+    public static IReadOnlyList<SteeringStep> Record(IEnumerable<Contracts.SteeringStep> steps) =>
+    [
+        .. steps.Take(StepsMax).Select(s => new SteeringStep(Time(s.AtMs), s.Pass, s.RemainingBytes, s.BytesPerSecond,
+            s.What.Length <= WhatMax ? s.What : s.What[..WhatMax])),
+    ];
 
     public static double Time(double ms) => double.IsFinite(ms) ? ms : 0;
 }

@@ -111,8 +111,16 @@ public static class ToAgent
     public static Contracts.SettleOutgoingRequest Message(MoveId move, TargetProof proof) =>
         new() { MoveId = move.Value, Proof = (Contracts.TargetProof)Wire(proof) };
 
-    private static Contracts.MoveLimits Message(MoveLimits limits) =>
-        new() { MaxPauseMs = limits.MaxPauseMs, BandwidthBytesPerSecond = limits.BandwidthBytesPerSecond };
+    private static Contracts.MoveLimits Message(MoveLimits limits)
+    {
+        var message = new Contracts.MoveLimits
+        {
+            MaxPauseMs = limits.MaxPauseMs, BandwidthBytesPerSecond = limits.BandwidthBytesPerSecond,
+            MayQuick = limits.MayQuick, MaxSlowdownPercent = limits.MaxSlowdownPercent,
+        };
+        if (limits.DeadlineSeconds is { } deadline) message.DeadlineSeconds = deadline;
+        return message;
+    }
 
     /// <summary>On the wire every enum is ours plus one, because 0 means "not said" there. A test compares the names.</summary>
     private static int Wire<T>(T value) where T : struct, Enum =>

@@ -77,7 +77,15 @@ public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = fal
 /// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
 public sealed record MigrateRequest(
     string? To = null, MoveMode Mode = MoveMode.Live, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs,
-    long BandwidthBytesPerSecond = 0, bool DryRun = false, bool IgnoreRules = false);
+    long BandwidthBytesPerSecond = 0, bool DryRun = false, bool IgnoreRules = false)
+{
+    /// <summary>Seconds from the first byte to the end of patience; null: as long as passes shrink.</summary>
+    public int? DeadlineSeconds { get; init; }
+    /// <summary>Consent: stop the guest for the rest where limit or deadline cannot be kept otherwise.</summary>
+    public bool MayQuick { get; init; }
+    /// <summary>Consent: slow the guest by up to this many percent so that its memory crosses faster than it changes.</summary>
+    public int MaxSlowdownPercent { get; init; }
+}
 
 /// <summary>POST /api/v1/vms/{vm}/refresh: a new QEMU process on the same host.</summary>
 /// <param name="QemuPath">Another QEMU binary of that host; null keeps the present one.</param>

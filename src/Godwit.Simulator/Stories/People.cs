@@ -51,7 +51,10 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
     {
         var mode = kind < 36 ? MoveMode.Live : kind < 48 ? MoveMode.Quick : kind < 53 ? MoveMode.Cold : MoveMode.Refresh;
         var others = world.Agents.Keys.ToList();
-        var wish = new MigrateRequest(others[random.Next(others.Count)], mode == MoveMode.Refresh ? MoveMode.Live : mode);
+        var wish = new MigrateRequest(others[random.Next(others.Count)], mode == MoveMode.Refresh ? MoveMode.Live : mode)
+        {
+            DeadlineSeconds = random.Chance(0.1) ? 1 + random.Next(20) : null, MayQuick = random.Chance(0.2),
+        };
         Task<Migration> Ask() => world.Server.AskAsync(c =>
             c.Wishes.BeginAsync(vm, wish, mode == MoveMode.Refresh ? new RefreshWish(null, null) : null, key));
         if (mode == MoveMode.Cold) world.LetGo(vm);

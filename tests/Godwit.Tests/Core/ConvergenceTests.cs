@@ -24,7 +24,7 @@ public sealed class ConvergenceTests
     [Fact]
     public void A_guest_whose_passes_shrink_keeps_the_low_aim()
     {
-        var advice = Convergence.Advise(Guest(512 << 20, 10_000_000, 64 << 20, 6), maxPauseMs: 300);
+        var advice = Convergence.Advise(Guest(512 << 20, 10_000_000, 64 << 20, 6), new MoveLimits(300), TimeSpan.Zero);
         Assert.Equal(Convergence.FirstLimitMs(300), Assert.IsType<ConvergenceAdvice.SwitchBelow>(advice).DowntimeLimitMs);
     }
 
@@ -32,7 +32,7 @@ public sealed class ConvergenceTests
     public void A_guest_whose_passes_stand_still_raises_the_aim_step_by_step()
     {
         var limits = Enumerable.Range(2, 30)
-            .Select(n => Convergence.Advise(Guest(1L << 30, 400_000_000, 20 << 20, n), maxPauseMs: 300))
+            .Select(n => Convergence.Advise(Guest(1L << 30, 400_000_000, 20 << 20, n), new MoveLimits(300), TimeSpan.Zero))
             .OfType<ConvergenceAdvice.SwitchBelow>().Select(a => a.DowntimeLimitMs).ToList();
         Assert.Equal(limits.Order(), limits);
         Assert.True(limits[^1] > limits[0]);
@@ -41,7 +41,7 @@ public sealed class ConvergenceTests
     [Fact]
     public void A_guest_that_can_never_fit_is_given_up_with_the_pause_it_would_have_had()
     {
-        var advice = Convergence.Advise(Guest(1L << 30, 400_000_000, 512 << 20, 200), maxPauseMs: 150);
+        var advice = Convergence.Advise(Guest(1L << 30, 400_000_000, 512 << 20, 200), new MoveLimits(150), TimeSpan.Zero);
         var pauseMs = Assert.IsType<ConvergenceAdvice.GiveUp>(advice).WouldPauseMs;
         Assert.True(pauseMs > 150, $"{pauseMs}");
     }
@@ -49,9 +49,24 @@ public sealed class ConvergenceTests
     [Fact]
     public void A_long_allowed_pause_is_used_to_its_end_and_a_guest_that_needs_more_is_given_up()
     {
-        var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), maxPauseMs: 5000);
+        var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), new MoveLimits(5000), TimeSpan.Zero);
         Assert.Equal(5000 - Convergence.DevicePartMs, Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
-        Assert.IsType<ConvergenceAdvice.GiveUp>(Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), maxPauseMs: 5000));
+        Assert.IsType<ConvergenceAdvice.GiveUp>(Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), new MoveLimits(5000), TimeSpan.Zero));
+    }
+
+    [Fact]
+    public void Near_the_deadline_the_aim_is_all_that_was_allowed_and_at_it_the_wish_decides()
+    {
+        var limits = new MoveLimits(200) { DeadlineSeconds = 100 };
+        var passes = Guest(1L << 30, 400_000_000, 20 << 20, 4);
+        Assert.Equal(8, Aim(limits, 10));
+        Assert.Equal(200 - Convergence.DevicePartMs, Aim(limits, 75));
+        Assert.Contains("deadline", Assert.IsType<ConvergenceAdvice.GiveUp>(
+            Convergence.Advise(passes, limits, TimeSpan.FromSeconds(100))).Why, StringComparison.Ordinal);
+        Assert.IsType<ConvergenceAdvice.StopNow>(Convergence.Advise(passes, limits with { MayQuick = true }, TimeSpan.FromSeconds(100)));
+
+        int Aim(MoveLimits wish, double seconds) => Assert.IsType<ConvergenceAdvice.SwitchBelow>(
+            Convergence.Advise(passes, wish, TimeSpan.FromSeconds(seconds))).DowntimeLimitMs;
     }
 
     [Fact]
@@ -59,7 +74,7 @@ public sealed class ConvergenceTests
         Gen.Select(Gen.Long[0, 1L << 34].Array[1, 60], Gen.Int[1, 3000]).Sample((remaining, maxPauseMs) =>
         {
             var passes = remaining.Select((r, n) => new PassFacts(n + 1, r, GigabitLink)).ToList();
-            return Convergence.Advise(passes, maxPauseMs) is not ConvergenceAdvice.SwitchBelow aim
+            return Convergence.Advise(passes, new MoveLimits(maxPauseMs), TimeSpan.Zero) is not ConvergenceAdvice.SwitchBelow aim
                 || (aim.DowntimeLimitMs >= 1 && aim.DowntimeLimitMs <= Math.Max(1, maxPauseMs - Convergence.DevicePartMs));
         });
 

@@ -28,7 +28,11 @@ public sealed class QuoteMoveTests
         Assert.Empty(quote.Ways[1].Breaks); // A quick move's pause is what was asked for.
         Assert.Contains("never fits into 150 ms", quote.Why, StringComparison.Ordinal);
         Assert.StartsWith("--max-pause ", quote.Relaxations[0], StringComparison.Ordinal);
-        Assert.StartsWith("--mode quick", quote.Relaxations[1], StringComparison.Ordinal);
+        Assert.StartsWith("--may-quick", quote.Relaxations[1], StringComparison.Ordinal);
+        Assert.StartsWith("--mode quick", quote.Relaxations[2], StringComparison.Ordinal);
+        Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 150) { MayQuick = true }, busy).Ways[0].Breaks);
+        Assert.Equal(["max-pause 150 ms", "deadline 1 s"],
+            Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 150) { DeadlineSeconds = 1 }, busy).Ways[0].Breaks);
 
         var wider = int.Parse(quote.Relaxations[0].Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
         Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: wider), busy).Ways[0].Breaks);
