@@ -11,7 +11,7 @@ namespace Godwit.LabTests.Cluster;
 [Collection(LabCollection.Name)]
 public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
-    private const long SlowBytesPerSecond = 2 << 20;
+    private const long SlowBytesPerSecond = 8 << 20;
     private const int DeadlineSeconds = 20, LimitMs = 150;
 
     public Task InitializeAsync() => lab.BeginTestAsync(output);
@@ -21,7 +21,7 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
     [RealQemuFact]
     public async Task A_guest_that_outruns_its_link_stays_at_home_when_the_time_is_up_and_does_not_notice()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 48, 60);
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 200);
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
         var home = (await lab.VmAsync()).Owner;
 
@@ -36,7 +36,7 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
     [RealQemuFact]
     public async Task By_consent_it_is_stopped_for_the_rest_and_goes_on_at_its_new_home()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 48, 60);
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 200);
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
 
         var move = await MoveAsync(new MigrateRequest { DeadlineSeconds = DeadlineSeconds, MayQuick = true });
@@ -50,7 +50,7 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
     [RealQemuFact]
     public async Task By_consent_it_is_slowed_and_runs_at_full_speed_again_afterwards()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 48, 60);
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 200);
         var watch = await Continuity.BeginAsync(lab, lab.Guest);
 
         var move = await MoveAsync(new MigrateRequest { DeadlineSeconds = 3 * DeadlineSeconds, MaxSlowdownPercent = 40 });

@@ -1,0 +1,97 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
+
+namespace Godwit.Agent.Link;
+
+/// <summary>
+/// How fast bytes cross to another host, and how long a word and its answer take: noise through the very link that moves use, with
+/// ticket, TLS and pacing, for at most a second. It is noise so that nothing packs, and goes nowhere at the other end.
+/// </summary>
+internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomness randomness, TimeProvider time)
+{
+    private const string Prefix = "lt-";
+    private const long BytesMax = 512L << 20;
+    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1), DrainMax = TimeSpan.FromSeconds(10), ReceiveMax = TimeSpan.FromSeconds(30);
+
+    public static bool IsTest(MoveId link) => link.Value.StartsWith(Prefix, StringComparison.Ordinal);
+
+    /// <summary>The target's half, first part: one link of this name and ticket is let in within 30 s.</summary>
+    public LinkTestReady Prepare(HostId source, string endpoint)
+    {
+        var (name, ticket) = (new MoveId(Prefix + randomness.NextHex(6)), randomness.NextHex(32));
+        tickets.Expect(name, ticket, source);
+        _ = ForgetAsync(name);
+        return new LinkTestReady(name, endpoint, ticket);
+    }
+
+    /// <summary>Second part. Never throws for what the peer does.</summary>
+    public async Task ReceiveAsync(LinkReceiver link)
+    {
+        using var late = new CancellationTokenSource(ReceiveMax, time);
+        try { await link.PumpAsync(Stream.Null, late.Token); }
+        catch (OperationCanceledException) { } // The source is slower than any test.
+        finally { await link.DisposeAsync(); }
+    }
+
+    /// <summary>The source's half. Throws <see cref="LinkException"/>.</summary>
+    public async Task<LinkFigures> RunAsync(LinkTestReady ready, HostId target, CancellationToken cancel)
+    {
+        var connection = await network.ConnectPeerAsync(ready.Endpoint, target, cancel);
+        await using var link = await LinkSender.OpenAsync(connection, ready.Name, ready.Ticket, time, cancel);
+        var begun = time.GetTimestamp();
+        await link.PumpAsync(new NoiseStream(time, SendFor, BytesMax), new PacingLimits(), cancel);
+        await link.SendAbortAsync("the link test is over", cancel); // The target acknowledges before it hears that.
+        while (link.Stats.BacklogBytes > 0 && !link.Answer.IsCompleted && time.GetElapsedTime(begun) < SendFor + DrainMax)
+            await Task.Delay(TimeSpan.FromMilliseconds(1), time, cancel);
+        var (stats, took) = (link.Stats, time.GetElapsedTime(begun));
+        return new LinkFigures
+        {
+            At = time.GetUtcNow(), BytesPerSecond = (long)(stats.AckedBytes / took.TotalSeconds), Bytes = stats.AckedBytes,
+            RoundTripMs = stats.RoundTripMin.TotalMilliseconds, Security = connection.Security,
+        };
+    }
+
+    private async Task ForgetAsync(MoveId name)
+    {
+        await Task.Delay(ReceiveMax, time);
+        tickets.Forget(name);
+    }
+
+    /// <summary>Bytes that do not pack, until the time is over.</summary>
+    private sealed class NoiseStream(TimeProvider time, TimeSpan length, long bytesMax) : Stream
+    {
+        private readonly byte[] noise = Noise();
+        private readonly long begun = time.GetTimestamp();
+        private long given;
+
+        public override int Read(Span<byte> buffer)
+        {
+            if (given >= bytesMax || time.GetElapsedTime(begun) >= length) return 0;
+            var count = Math.Min(buffer.Length, noise.Length);
+            noise.AsSpan(0, count).CopyTo(buffer);
+            given += count;
+            return count;
+        }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => new(Read(buffer.Span));
+        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
+        public override bool CanRead => true;
+        public override bool CanSeek => false;
+        public override bool CanWrite => false;
+        public override long Length => throw new NotSupportedException();
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+        public override void Flush() { }
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+        public override void SetLength(long value) => throw new NotSupportedException();
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        private static byte[] Noise()
+        {
+            var bytes = new byte[LinkFrame.DataBytesMax];
+            var numbers = new SeededNumbers(1);
+            for (var at = 0; at < bytes.Length; at++) bytes[at] = (byte)numbers.Next();
+            return bytes;
+        }
+    }
+}
