@@ -21,6 +21,9 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
     public const long DiskBytesMin = 1L << 20, DiskBytesDefault = 8L << 30;
     private const string DefaultBridge = "br0";
 
+    /// <summary>Told of it where no host can take it.</summary>
+    public Action<PlacementVm, IReadOnlyList<Refusal>>? Homeless { private get; init; }
+
     /// <summary>What speaks against where it is made, but does not forbid it.</summary>
     public IReadOnlyList<Refusal> Told { get; private set; } = [];
 
@@ -80,6 +83,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
         var pick = wish.Host is { } named ? HostPick.Named(scene.View, vm, new HostId(named), overridden)
             : HostPick.Best(scene.View, vm, _ => true, overridden);
         Told = pick.Told;
+        if (pick.Host is null && wish is { Host: null, Start: true }) Homeless?.Invoke(vm, pick.Against);
         return pick.Host ?? throw new RefusedException(pick.Against);
     }
 
