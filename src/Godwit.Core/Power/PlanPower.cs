@@ -155,6 +155,8 @@ public sealed class PlanPower
     {
         if (view.Hosts.FirstOrDefault(h => h.State is HostState.Unreachable or HostState.Fenced) is { } lost)
             return $"{lost.Id} does not answer: nothing is turned off meanwhile";
+        if (view.Hosts.FirstOrDefault(h => picture.PowerOf(h.Id).Phase is not (PowerPhase.On or PowerPhase.Standby)) is { } changing)
+            return $"{changing.Id} is being turned off or on: one after the other";
         var on = On(view).Count();
         return on <= settings.MinHostsOn ? $"{settings.MinHostsOn} hosts are to be on always"
             : on <= picture.SpareHosts + 1 ? $"room to lose {Hosts(picture.SpareHosts)} is to be kept" : null;
