@@ -137,9 +137,10 @@ public sealed class PowerKeeper(
             await BeginAsync(advice.Act, advice.Host, WatchsName, advice.Reason);
     }
 
-    internal async Task<PowerPicture> PictureAsync()
+    /// <param name="byHand">What has not been measured yet stays where it is for a plan, not for a person's wish.</param>
+    internal async Task<PowerPicture> PictureAsync(bool byHand = false)
     {
-        var now = await plans.LookAsync();
+        var now = await plans.LookAsync() with { PinsUnmeasured = !byHand };
         var view = ClusterPicture.Of(now, await stores.Placement.PolicyAsync());
         var anywhere = now with { PinsUnmeasured = false }; // What does not run has no load to be measured.
         return new PowerPicture

@@ -74,7 +74,7 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
             throw new RefusedException([.. plan.Reasons.Concat(homeless.Why)
                 .DefaultIfEmpty(new Refusal("drain-incomplete", $"{homeless.VmName} cannot leave {id}", "make room elsewhere"))]);
         if (plan.Reasons.Count > 0) throw new RefusedException(plan.Reasons);
-        if (PlanPower.WhyNotByHand(await keeper.PictureAsync(), id) is { } why)
+        if (PlanPower.WhyNotByHand(await keeper.PictureAsync(byHand: true), id) is { } why)
             throw new RefusedException("standby-unsafe", $"{id} is not turned off: {why}",
                 "make room elsewhere first; 'godwit cluster check' tells what spare capacity is short of");
         Demand(await keeper.BeginAsync(PowerAct.Standby, id, by, because), id, host.Power);

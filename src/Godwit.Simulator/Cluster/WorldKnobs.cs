@@ -40,6 +40,9 @@ public sealed record WorldKnobs
     public TimeSpan? WatchdogTimeout { get; init; }
     public TimeSpan WatchdogLease { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Hosts can be turned off and on to save power.</summary>
+    public bool HasPowerHooks { get; init; }
+
     /// <summary>The safety rule that this world's agents and server do not keep; null but where the checkers are tested.</summary>
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world the only trouble there is, in one of silences why hosts fall silent; null draws one each time.</summary>
