@@ -37,7 +37,7 @@ internal sealed class SimPower(SimLoop loop, TimeProvider time, Func<string, Sim
             loop.After(takes, () =>
             {
                 if (hook == On) loop.After(_random.NextTime(bootMin, bootMax), () => Boot(machine));
-                else if (!IsCalm) machine.PowerOff();
+                else if (!IsCalm) Cut(machine);
             });
         var hangs = mood is PowerMood.Hangs or PowerMood.WorksAndHangs;
         await Task.Delay(hangs ? hangsFor : takes + TimeSpan.FromMilliseconds(100), time, cancel);
@@ -45,8 +45,15 @@ internal sealed class SimPower(SimLoop loop, TimeProvider time, Func<string, Sim
             : new PowerOutcome(mood is PowerMood.Works or PowerMood.Lies ? 0 : 1, $"simulated: {mood}");
     }
 
+    private void Cut(SimHost machine)
+    {
+        if (machine.IsUp) loop.Trace("power", $"turned {machine.Name} off");
+        machine.PowerOff();
+    }
+
     private void Boot(SimHost machine)
     {
+        if (!machine.IsUp) loop.Trace("power", $"turned {machine.Name} on");
         machine.PowerOn();
         boots(machine.Name);
     }
