@@ -24,8 +24,8 @@ namespace Godwit.Server.Power;
 internal sealed class HostPowerStory(
     Stores stores, AgentDirectory agents, DrainVerbs drains, IPowerHooks hooks, AuditTrail audit, VmNumbers numbers, TimeProvider time)
 {
-    private const int SilencesMin = 2;
-    private static readonly TimeSpan lookEvery = TimeSpan.FromSeconds(2), hookAgainAfter = TimeSpan.FromSeconds(5);
+    private const int SilencesMin = 3;
+    private static readonly TimeSpan lookEvery = TimeSpan.FromSeconds(1), hookAgainAfter = TimeSpan.FromSeconds(5);
 
     /// <summary>Ends once the host is on, on standby, or removed.</summary>
     public async Task RunAsync(HostId id, CancellationToken stopping)
