@@ -66,6 +66,8 @@ public sealed class PowerStore(Database database, TimeProvider time)
             var wasCordoned = host.Power.WasCordoned;
             HostStore.SavePower(work, id, host.Power.Woken(now) with { Problem = problem, ProblemAt = problem is null ? null : now });
             if (!wasCordoned) HostStore.SetCordoned(work, id, false);
+            // It was no witness while it was off: whoever was proved meanwhile may share a pool with it.
+            if (host.Power.IsClosed) work.Execute("UPDATE hosts SET pools_unproved = 1");
             EventStore.Append(work, happening, now);
             return true;
         });
