@@ -161,14 +161,14 @@ internal sealed class HostPowerStory(
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException) { return silent is RefusedException; }
     }
 
-    private Task LeaveAsync(HostId id, string? problem) => stores.Power.OpenAsync(id, [PowerPhase.Emptying], problem,
+    private async Task LeaveAsync(HostId id, string? problem) => await stores.Power.OpenAsync(id, [PowerPhase.Emptying], problem,
         new Happening(problem is null ? "host-stays-on" : "power-failed", $"{id} stays on: {problem ?? "its drain was cancelled"}",
             Host: id.Value));
 
-    private Task OpenAsync(HostId id, string problem) => stores.Power.OpenAsync(id, [PowerPhase.GoingOff], problem,
+    private async Task OpenAsync(HostId id, string problem) => await stores.Power.OpenAsync(id, [PowerPhase.GoingOff], problem,
         new Happening("power-failed", $"{id} is in service again: {problem}", Host: id.Value));
 
-    private Task FailWakeAsync(HostId id, string problem) => stores.Power.ChangeHostAsync(id, [PowerPhase.Waking],
+    private async Task FailWakeAsync(HostId id, string problem) => await stores.Power.ChangeHostAsync(id, [PowerPhase.Waking],
         p => p.Enter(PowerPhase.Standby, time.GetUtcNow(), p.By ?? "", p.Because ?? "") with
         {
             Problem = problem, ProblemAt = time.GetUtcNow(),

@@ -97,6 +97,8 @@ public sealed class PowerStoreTests : IDisposable
         Assert.True(await store.Stores.Power.OpenAsync(h1, [PowerPhase.GoingOff], "it did not", new Happening("power-failed", "x")));
         var host = (await store.Stores.Hosts.FindAsync(h1))!;
         Assert.Equal((HostState.Ready, "it did not"), (host.State, host.Power.Problem));
+        // While it was off, others were proved without it as a witness.
+        Assert.All(await store.Stores.Hosts.ListAsync(), other => Assert.True(other.PoolsUnproved));
 
         static void Refused(Begun? begun) => Assert.Equal("host-standby", Assert.IsType<Begun.Refused>(begun).Reason.Code);
     }
