@@ -21,7 +21,8 @@ internal static class PowerCommands
     public static Command Standby(Verbs verbs) => Host(verbs, "standby",
         "Move everything off a host, then turn it off by its hook; it is woken when it is needed.", PowerPhase.Standby);
 
-    public static Command Wake(Verbs verbs) => Host(verbs, "wake", "Turn a host on that is on standby; used once it is proved.", PowerPhase.On);
+    public static Command Wake(Verbs verbs) => Host(verbs, "wake",
+        "Turn a host on that is on standby; used once it is proved.", PowerPhase.On);
 
     private static Command Host(Verbs verbs, string act, string description, PowerPhase wanted)
     {

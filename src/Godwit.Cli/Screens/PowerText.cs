@@ -40,7 +40,8 @@ internal static class PowerText
         "Nothing is recommended now.");
 
     public static Sheet Waiting(IEnumerable<PowerDecision> decisions) => new(waitHeadings,
-        [.. decisions.Where(d => d.Deed == PowerDeed.Wait).Select(d => (IReadOnlyList<Cell>)[d.Advice.Id, d.Because, d.Advice.Reason])], "");
+        [.. decisions.Where(d => d.Deed == PowerDeed.Wait)
+            .Select(d => (IReadOnlyList<Cell>)[d.Advice.Id, d.Because, d.Advice.Reason])], "");
 
     public static Sheet Hosts(PowerView view)
     {
@@ -51,7 +52,8 @@ internal static class PowerText
             new Cell(Words.Of(host.Power.Phase), host.Power.Problem is null ? Tone.Plain : Tone.Warn),
             host.Power.Since is { } since ? SessionCommands.Moment(since) : "-", host.Power.OffHook ?? "-", host.Power.OnHook ?? "-",
             host.Power.Watts.ToString("0", CultureInfo.InvariantCulture),
-            host.LeadSeconds.ToString("0", CultureInfo.InvariantCulture) + " s" + (host.Power.WakeSeconds.Count == 0 ? ", not measured" : ""),
+            host.LeadSeconds.ToString("0", CultureInfo.InvariantCulture) + " s"
+                + (host.Power.WakeSeconds.Count == 0 ? ", not measured" : ""),
             host.Power.Problem ?? stays.GetValueOrDefault(host.Host, ""),
         ])], "The cluster has no host.");
     }

@@ -16,8 +16,9 @@ public sealed class PlanPower
     private const int TriedMax = 8;
     /// <summary>Of an idle host, for each VM that has to move for it: moving is not for nothing.</summary>
     private const double WattsPerMove = 2;
-    /// <summary>A host that could not be turned off, or woken, is left alone so long, unless there is no other to wake.</summary>
-    private static readonly TimeSpan offAgainAfter = TimeSpan.FromHours(6), wakeAgainAfter = TimeSpan.FromMinutes(30);
+    /// <summary>A host that could not be turned off, or woken, is left alone so long; less where there is no other to wake.</summary>
+    private static readonly TimeSpan offAgainAfter = TimeSpan.FromHours(6), wakeAgainAfter = TimeSpan.FromMinutes(30),
+        wakeLastAgainAfter = TimeSpan.FromMinutes(5);
     /// <summary>Two looks: one that sees it, and one that was late.</summary>
     private static readonly TimeSpan looks = TimeSpan.FromMinutes(2);
 
@@ -99,7 +100,8 @@ public sealed class PlanPower
         var all = view.Hosts.Where(h => picture.PowerOf(h.Id) is { Phase: PowerPhase.Standby, OnHook: not null })
             .OrderBy(h => picture.PowerOf(h.Id).Lead).ThenByDescending(h => h.Capacity.CpuCores)
             .ThenBy(h => h.Id.Value, StringComparer.Ordinal).ToList();
-        return [.. all.Where(h => !FailedSince(h.Id, wakeAgainAfter))];
+        var sound = all.Where(h => !FailedSince(h.Id, wakeAgainAfter)).ToList();
+        return sound.Count > 0 ? sound : [.. all.Where(h => !FailedSince(h.Id, wakeLastAgainAfter))];
     }
 
     private bool FailedSince(HostId host, TimeSpan span) => picture.PowerOf(host).ProblemAt is { } at && picture.Now - at < span;
@@ -196,7 +198,9 @@ public sealed class PlanPower
             moves.Add(new(vm.Id, vm.Name, to));
             after = after.With(vm, to);
         }
-        if (picture.SpareHosts > 0 && Gaps(after, stop) is { Count: > 0 } gaps)
+        var gaps = picture.SpareHosts > 0 ? Gaps(after, stop) : [];
+        if (stop.IsCancellationRequested) return (null, "there was no time to prove that spare capacity is left");
+        if (gaps.Count > 0)
             return (null, $"if {string.Join(" and ", gaps[0].Lost)} died then, {gaps[0].Homeless[0]} would have no place");
         var bytes = vms.Where(vm => vm.Host is not null).Sum(Bytes);
         var targets = moves.Select(m => m.To.Value).Distinct().Order(StringComparer.Ordinal).ToList();

@@ -28,7 +28,8 @@ public static class PowerRules
 
     /// <param name="powers">Of all hosts, as of now.</param>
     public static IReadOnlyList<PowerDecision> Decide(
-        PowerSettings settings, PowerPlan plan, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince, DateTimeOffset now) =>
+        PowerSettings settings, PowerPlan plan, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince,
+        DateTimeOffset now) =>
         [.. plan.Advices.Select(advice => Judge(settings, advice, powers, lowSince, now))];
 
     private static PowerDecision Judge(

@@ -89,7 +89,8 @@ public sealed class ClusterChecker(
     {
         var hosts = await stores.Hosts.ListAsync();
         var said = await Questioning.AskAsync(
-            [.. hosts.Where(h => h.State != HostState.Standby).Select(h => (h.Id, h.Endpoint))], agents.Of, leaksOnly: !whole, [], tries: 1, time, cancel);
+            [.. hosts.Where(h => h.State != HostState.Standby).Select(h => (h.Id, h.Endpoint))], agents.Of,
+            leaksOnly: !whole, [], tries: 1, time, cancel);
         // The store is read after the hosts: what began meanwhile is known there.
         var words = await WordsAsync(auditProblems) with
         {

@@ -25,6 +25,8 @@ public sealed class PowerKeeper(
     public const string WatchsName = "power";
     /// <summary>Hosts that are tried one after the other for a VM that is to be started again.</summary>
     private const int TriedForRoomMax = 3;
+    /// <summary>Two looks are apart by that share of a minute at least.</summary>
+    private const int RestShare = 12;
     private static readonly TimeSpan searchMax = TimeSpan.FromSeconds(10), waitEvery = TimeSpan.FromSeconds(2);
 
     private readonly SemaphoreSlim _one = new(1, 1);
@@ -47,6 +49,7 @@ public sealed class PowerKeeper(
                 stopping.ThrowIfCancellationRequested();
                 _nudge = New();
                 await LookAsync(stopping);
+                await Task.Delay(pace.LookEvery / RestShare, time, stopping); // However many VMs find no room.
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
             catch (Exception error) when (error is StoreFailedException or RefusedException)
@@ -145,7 +148,8 @@ public sealed class PowerKeeper(
         var anywhere = now with { PinsUnmeasured = false }; // What does not run has no load to be measured.
         return new PowerPicture
         {
-            Now = now.At, View = view, Idle = [.. now.Vms.Where(vm => !PlacementStore.HasMemory(vm)).Select(vm => ClusterPicture.VmOf(vm, anywhere))],
+            Now = now.At, View = view,
+            Idle = [.. now.Vms.Where(vm => !PlacementStore.HasMemory(vm)).Select(vm => ClusterPicture.VmOf(vm, anywhere))],
             Powers = now.Rooms.ToDictionary(room => room.Host.Id, room => room.Host.Power),
             Forecast = await ForecastAsync(view.Vms.Sum(vm => vm.Demand.CpuCores), now.At),
             Restarted = now.Vms.Where(vm => vm.Ha).Select(vm => vm.Spec.Id).ToHashSet(),
@@ -160,8 +164,11 @@ public sealed class PowerKeeper(
     {
         var coarse = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-ClusterForecast.DaysMax).AddHours(-1), now);
         var fine = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-1), now);
-        return new ClusterForecast([.. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), row.CpuMax))
-            .OrderBy(past => past.At)], nowCores, now);
+        return new ClusterForecast(
+        [
+            .. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), row.CpuMax))
+                .OrderBy(past => past.At),
+        ], nowCores, now);
     }
 
     private async Task<Dictionary<HostId, string>> HeldAsync(ClusterSnapshot now)

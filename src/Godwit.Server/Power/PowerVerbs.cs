@@ -1,5 +1,6 @@
 using Godwit.Core;
 using Godwit.Core.Hosts;
+using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Power;
 using Godwit.Server.Draining;
@@ -67,8 +68,8 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
                 $"put them on the server's machine, then: 'godwit host set {id} --power-off NAME --power-on NAME'");
         foreach (var hook in new[] { host.Power.OffHook!, host.Power.OnHook! })
             if (await hooks.WhyNotAsync(hook, CancellationToken.None) is { } refusal) throw new RefusedException([refusal]);
-        if ((await stores.Vms.ListAsync(id)).FirstOrDefault(vm => DrainPlanner.WayOf(vm, Core.Migration.MoveMode.Live).Mode is null) is { } stuck)
-            throw new RefusedException([DrainPlanner.WayOf(stuck, Core.Migration.MoveMode.Live).Why!]);
+        foreach (var vm in await stores.Vms.ListAsync(id))
+            if (DrainPlanner.WayOf(vm, MoveMode.Live) is { Mode: null, Why: { } stuck }) throw new RefusedException([stuck]);
         var plan = await drains.PlanAsync(id, new DrainLimits());
         if (plan.Steps.FirstOrDefault(step => step.Target is null) is { } homeless)
             throw new RefusedException([.. plan.Reasons.Concat(homeless.Why)

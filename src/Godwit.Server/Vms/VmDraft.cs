@@ -105,11 +105,12 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
         return chosen;
     }
 
-    /// <summary>What all hosts that answer, with the chosen one's accelerator, can run.</summary>
+    /// <summary>What all hosts that answer, or would, with the chosen one's accelerator, can run.</summary>
     private (string CpuModel, string MachineType, Accelerator Accelerator) Baseline(HostId host)
     {
         var accelerator = rooms.First(r => r.Host.Id == host).Host.Facts!.Accelerator;
-        var facts = rooms.Where(r => r.Host.Answers).Select(r => r.Host.Facts!)
+        // One on standby is to run it, too, once it is back.
+        var facts = rooms.Where(r => r.Host.Answers || r.Host.State == HostState.Standby).Select(r => r.Host.Facts!)
             .Where(f => f.Accelerator == accelerator && f.Qemus.Count > 0).ToList();
         var cpu = CpuBaseline.BestCpuModel(facts, accelerator) ?? throw new RefusedException("no-common-cpu",
             $"the {facts.Count} hosts with {accelerator} have no named CPU model in common",

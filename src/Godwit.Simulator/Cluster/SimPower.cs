@@ -11,7 +11,8 @@ namespace Godwit.Simulator.Cluster;
 internal sealed class SimPower(SimLoop loop, TimeProvider time, Func<string, SimHost> hosts, Action<string> boots) : IPowerHooks
 {
     public const string Off = "off", On = "on", State = "state";
-    private static readonly TimeSpan hangsFor = TimeSpan.FromMinutes(2), bootMin = TimeSpan.FromSeconds(20), bootMax = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan hangsFor = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan bootMin = TimeSpan.FromSeconds(20), bootMax = TimeSpan.FromSeconds(90);
     private readonly SimRandom _random = SimRandom.Fork(loop.Seed, "power");
 
     public PowerMood Mood { get; set; } = PowerMood.Works;

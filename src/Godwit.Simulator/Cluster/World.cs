@@ -255,7 +255,8 @@ public sealed class World
         : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
             + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count
             + _agents.Values.Count(agent => agent.Serving is null) // Its watchdog reset it.
-            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).Count(host => host.State == HostState.Fenced || host.Power.Phase != PowerPhase.On);
+            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync()))
+                .Count(host => host.State == HostState.Fenced || host.Power.Phase != PowerPhase.On);
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
     {

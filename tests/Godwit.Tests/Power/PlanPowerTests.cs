@@ -17,7 +17,7 @@ public sealed class PlanPowerTests
     public void A_host_that_can_be_spared_is_told_with_who_leaves_what_is_saved_and_what_is_kept()
     {
         var picture = Picture([Host("h1"), Host("h2"), Host("h3")],
-            [Vm("a", "h1", cores: 1), Vm("b", "h1", cores: 1), Vm("c", "h2", cores: 1), Vm("d", "h2", cores: 1), Vm("e", "h3", cores: 0.5)]);
+            [Vm("a", "h1"), Vm("b", "h1"), Vm("c", "h2"), Vm("d", "h2"), Vm("e", "h3", cores: 0.5)]);
         var advice = Assert.Single(PlanPower.Of(picture, settings).Advices);
         Assert.Equal((PowerAct.Standby, "standby-h3"), (advice.Act, advice.Id));
         Assert.Equal("h3 can be emptied: 1 VM, 4.0 GiB over h1; saves ~80 W; spare kept: 0 hosts", advice.Reason);
@@ -97,6 +97,8 @@ public sealed class PlanPowerTests
         Assert.Equal("wake-h2", PlanPower.Of(picture, settings).Advices[0].Id);
         var failed = picture with { Powers = With(picture, "h2", picture.Powers[new("h2")] with { Problem = "x", ProblemAt = Now }) };
         Assert.Equal("wake-h3", Assert.Single(PlanPower.Of(failed, settings).Advices).Id);
+        var both = failed with { Powers = With(failed, "h3", failed.Powers[new("h3")] with { ProblemAt = Now.AddMinutes(-6) }) };
+        Assert.Equal("wake-h3", Assert.Single(PlanPower.Of(both, settings).Advices).Id); // There is no other: tried again sooner.
         failed = failed with { Powers = With(failed, "h2", failed.Powers[new("h2")] with { ProblemAt = Now.AddMinutes(-31) }) };
         Assert.Equal("wake-h2", PlanPower.Of(failed, settings).Advices[0].Id);
     }
@@ -141,7 +143,8 @@ public sealed class PlanPowerTests
         {
             var view = Make(seed, 3 + seed % 9, seed % 5 * 12);
             view = new PlacementView([.. view.Hosts.Select(h => h.State == HostState.Unreachable ? h with { State = HostState.Ready } : h)],
-                [.. view.Vms.Select((vm, n) => vm with { Demand = vm.Demand with { CpuCores = vm.Demand.CpuCores / (1 + seed % 4) } })], view.Policy);
+                [.. view.Vms.Select(vm => vm with { Demand = vm.Demand with { CpuCores = vm.Demand.CpuCores / (1 + seed % 4) } })],
+                view.Policy);
             var picture = Picture(view.Hosts, view.Vms, view.Policy) with
             {
                 SpareHosts = seed % 3, Restarted = view.Vms.Where((_, n) => n % 4 == 0).Select(vm => vm.Id).ToHashSet(),
@@ -155,7 +158,8 @@ public sealed class PlanPowerTests
 
             var asleep = new PlacementView([.. view.Hosts.Select(h => h.Id == advice.Host ? h with { State = HostState.Standby } : h)],
                 view.Vms, view.Policy);
-            Assert.Equal(view.Vms.Where(vm => vm.Host == advice.Host).Select(vm => vm.Id).ToHashSet(), advice.Vms.Select(m => m.Vm).ToHashSet());
+            Assert.Equal(view.Vms.Where(vm => vm.Host == advice.Host).Select(vm => vm.Id).ToHashSet(),
+                advice.Vms.Select(m => m.Vm).ToHashSet());
             var after = asleep;
             foreach (var move in advice.Vms)
             {

@@ -102,6 +102,11 @@ public sealed class PowerApiTests
             await server.OkAsync<VmView>("POST", "vms",
                 new CreateVmRequest(vm) { Host = host, MemoryBytes = offered * 2 / 3 >> 20 << 20, Start = true });
         Assert.Equal("drain-incomplete", (await server.ProblemAsync("POST", "hosts/h1/standby")).Code);
+        Assert.Empty(server.Control.Needs.Open()); // A standby that does not begin asks for no other host.
+        await server.ProblemAsync("POST", "hosts/h1/drain");
+        await server.ProblemAsync("POST", "vms", new CreateVmRequest("c") { MemoryBytes = offered / 2 >> 20 << 20, Start = true });
+        await server.ProblemAsync("POST", "vms/b/migrate");
+        Assert.Equal(["a", "c", "b"], server.Control.Needs.Open().Select(need => need.Vm.Name));
         await server.OkAsync<VmView>("POST", "vms/a/save");
         Assert.Equal("vm-saved", (await server.ProblemAsync("POST", "hosts/h1/standby")).Code);
         Assert.Equal(PowerPhase.On, (await HostAsync(server, "h1")).Power.Phase);

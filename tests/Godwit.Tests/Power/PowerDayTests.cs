@@ -64,8 +64,8 @@ public sealed class PowerDayTests(ITestOutputHelper output)
         {
             var now = start.AddMinutes(minute);
             var load = share(minute, numbers.NextDouble() * 2 - 1) * Hosts * Cores;
-            foreach (var (id, power) in powers.Where(p => p.Value.Phase == PowerPhase.Waking && now - p.Value.Since >= TimeSpan.FromMinutes(WakeMinutes))
-                .ToList())
+            foreach (var (id, power) in powers.Where(p => p.Value.Phase == PowerPhase.Waking
+                && now - p.Value.Since >= TimeSpan.FromMinutes(WakeMinutes)).ToList())
             {
                 powers[id] = power.Woken(now);
                 cameOn[id] = minute;
@@ -95,7 +95,8 @@ public sealed class PowerDayTests(ITestOutputHelper output)
             foreach (var (advice, _, _) in PowerRules.Decide(settings, plan, powers, low, now).Where(d => d.Deed == PowerDeed.Begin))
             {
                 var isWake = advice.Act == PowerAct.Wake;
-                powers[advice.Host] = powers[advice.Host].Enter(isWake ? PowerPhase.Waking : PowerPhase.Standby, now, "power", advice.Reason);
+                powers[advice.Host] = powers[advice.Host].Enter(
+                    isWake ? PowerPhase.Waking : PowerPhase.Standby, now, "power", advice.Reason);
                 if (isWake) continue;
                 off++;
                 if (cameOn.TryGetValue(advice.Host, out var at)) flips.Add(minute - at);
@@ -107,5 +108,6 @@ public sealed class PowerDayTests(ITestOutputHelper output)
     /// <summary>What the store has of days before yesterday.</summary>
     private static IEnumerable<PastLoad> Hourly(List<PastLoad> past, DateTimeOffset now) => past.Where(p => p.At <= now.AddDays(-1))
         .GroupBy(p => p.At.Ticks / TimeSpan.TicksPerHour)
-        .Select(hour => new PastLoad(new DateTimeOffset(hour.Key * TimeSpan.TicksPerHour, TimeSpan.Zero), TimeSpan.FromHours(1), hour.Max(p => p.Cores)));
+        .Select(hour => new PastLoad(new DateTimeOffset(hour.Key * TimeSpan.TicksPerHour, TimeSpan.Zero),
+            TimeSpan.FromHours(1), hour.Max(p => p.Cores)));
 }

@@ -64,7 +64,8 @@ public sealed class PowerScenarios
     }, Three);
 
     [Fact]
-    public void A_hook_that_works_and_says_that_it_failed_leaves_the_host_on_standby_with_a_word_about_it() => World.Run(seed: 73, async world =>
+    public void A_hook_that_works_and_says_that_it_failed_leaves_the_host_on_standby_with_a_word_about_it() => World.Run(
+        seed: 73, async world =>
     {
         world.Power!.Mood = PowerMood.WorksAndSaysNo;
         await StandbyAsync(world, Host3);

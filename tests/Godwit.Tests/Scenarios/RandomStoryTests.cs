@@ -103,7 +103,8 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
             }
             catch (SimFailedException failure) { broken.Add(failure.Message); }
         }
-        output.WriteLine($"{SilentStories} stories of standby, {asleep} hosts went off, {woken} were woken, {counts}, {broken.Count} violations");
+        output.WriteLine($"{SilentStories} stories of standby, {asleep} hosts went off, {woken} were woken, {counts}, "
+            + $"{broken.Count} violations");
         TestFigures.Write("standby",
             $"standby-stories {SilentStories}", $"standby-hosts-off {asleep}", $"standby-hosts-woken {woken}",
             $"standby-violations {broken.Count}");
