@@ -15,6 +15,7 @@ using Godwit.Server.Loads;
 using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 using Godwit.Server.Placing;
+using Godwit.Server.Power;
 using Godwit.Server.Quoting;
 using Godwit.Server.Rebuild;
 using Godwit.Server.Store;
@@ -36,7 +37,8 @@ public sealed class ControlPlane
     private readonly HaWatch _ha;
     private readonly LeaseKeeper _leases;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
-        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _leasing = Task.CompletedTask, _balancing = Task.CompletedTask;
+        _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _leasing = Task.CompletedTask, _balancing = Task.CompletedTask,
+        _powering = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
     public ControlPlane(
@@ -72,6 +74,9 @@ public sealed class ControlPlane
         Balance = new BalanceVerbs(Stores, Loads, pace, time);
         Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
         Spare = new SpareRoom(Stores, Balance);
+        var hooks = fencing?.Power ?? new NoPower();
+        Needs = new RoomNeeds(time);
+        Desk.Homeless = Needs.Note;
         Vms.SpareRoom = Spare.WhyNotAsync;
         BalancerVerbs = new BalancerVerbs(Stores, Balancer, Vms, time);
         Events = new EventFeed(Stores);
@@ -79,6 +84,11 @@ public sealed class ControlPlane
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
         Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
         Watcher.Answered += Settling.HearAsync;
+        PowerJobs = new PowerRunner(Stores, new HostPowerStory(Stores, Agents, Drains, hooks, Audit, numbers, time),
+            logs.CreateLogger<PowerRunner>());
+        Power = new PowerKeeper(Stores, Balance, Needs, PowerJobs, hooks, pace, time, logs.CreateLogger<PowerKeeper>());
+        PowerVerbs = new PowerVerbs(Stores, Power, Drains, hooks, time);
+        Watcher.Rises += Power.RisesAsync;
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
         Checks.SpareRoom = Spare.CheckAsync;
         var fence = fencing?.Fence ?? new NoFence();
@@ -87,7 +97,7 @@ public sealed class ControlPlane
             logs.CreateLogger<LeaseKeeper>());
         Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence,
             new WatchdogProof(Stores, leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
-            new RecoverVm(Stores, Desk, Agents, Migrations, numbers, time), Audit, numbers, time, rules),
+            new RecoverVm(Stores, Desk, Agents, Migrations, numbers, time) { MakeRoom = Power.MakeRoomAsync }, Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
         Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
         _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
@@ -120,6 +130,10 @@ public sealed class ControlPlane
     public Balancer Balancer { get; }
     public SpareRoom Spare { get; }
     public BalancerVerbs BalancerVerbs { get; }
+    public RoomNeeds Needs { get; }
+    public PowerRunner PowerJobs { get; }
+    public PowerKeeper Power { get; }
+    public PowerVerbs PowerVerbs { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }
@@ -140,11 +154,13 @@ public sealed class ControlPlane
         await Migrations.ResumeAsync();
         await Recoveries.ResumeAsync();
         await Drains.ResumeAsync();
+        await PowerJobs.ResumeAsync();
         _watching = Watcher.RunAsync(first, _stopping.Token);
         _haWatching = _ha.RunAsync(_stopping.Token);
         _checking = Checks.RunAsync(_stopping.Token);
         _measuring = Loads.RunAsync(_stopping.Token);
         _balancing = Balancer.RunAsync(_stopping.Token);
+        _powering = Power.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -153,8 +169,8 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, Recoveries.StopAsync(), Operations.StopAsync(),
-            Migrations.StopAsync(), Drains.StopAsync(),
+            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, _powering, Recoveries.StopAsync(),
+            Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync(), PowerJobs.StopAsync(),
         ]);
     }
 
@@ -164,4 +180,8 @@ public sealed class ControlPlane
 /// <param name="Fence">What turns hosts off; null: only a person's word is proof.</param>
 /// <param name="SilenceMin">How long a host with VMs marked <c>ha</c> is silent before its fence is tried; null: the default.</param>
 /// <param name="Lease">How long hosts that are fenced by their watchdog go on without this server; null: the default.</param>
-public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null, TimeSpan? Lease = null);
+public sealed record FenceSettings(IFence? Fence, TimeSpan? SilenceMin = null, TimeSpan? Lease = null)
+{
+    /// <summary>What turns hosts off and on to save power; null: nothing does.</summary>
+    public IPowerHooks? Power { get; init; }
+}

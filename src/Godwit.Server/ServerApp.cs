@@ -10,6 +10,7 @@ using Godwit.Server.Api;
 using Godwit.Server.Audit;
 using Godwit.Server.Fencing;
 using Godwit.Server.Identity;
+using Godwit.Server.Power;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -36,6 +37,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public OidcSettings? Oidc { get; init; }
     /// <summary>Where the hooks are that turn hosts off.</summary>
     public string FenceHooks { get; init; } = CommandFence.DirectoryDefault;
+    /// <summary>Where the hooks are that turn hosts off and on to save power: never the same directory.</summary>
+    public string PowerHooks { get; init; } = CommandPower.DirectoryDefault;
     /// <summary>How long a host is silent before its fence is tried for VMs marked <c>ha</c>; null: the default.</summary>
     public TimeSpan? HaAfter { get; init; }
     /// <summary>How long a minute of the balancer is; null: a minute.</summary>
@@ -107,7 +110,8 @@ public sealed class ServerApp : IAsyncDisposable
             control = new ControlPlane(database, ports.Connector ?? channels!, ports.Randomness, ports.Time,
                 web.Services.GetRequiredService<ILoggerFactory>(), identity,
                 new FailPoints(Environment.GetEnvironmentVariable("GODWIT_FAILPOINTS"), ports.Time, ports.Disk),
-                new FenceSettings(Fence(options, ports), options.HaAfter, options.WatchdogLease), options.BalancerPace);
+                new FenceSettings(Fence(options, ports), options.HaAfter, options.WatchdogLease) { Power = Power(options, ports) },
+                options.BalancerPace);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
@@ -143,6 +147,9 @@ public sealed class ServerApp : IAsyncDisposable
 
     private static CommandFence? Fence(ServerOptions options, ServerPorts ports) => ports.Programs is { } programs
         ? new CommandFence(options.FenceHooks, programs.Processes, programs.Files) : null;
+
+    private static CommandPower? Power(ServerOptions options, ServerPorts ports) => ports.Programs is { } programs
+        ? new CommandPower(options.PowerHooks, programs.Processes, programs.Files) : null;
 
     /// <summary>Nothing is fetched before somebody logs in: a server starts, and lets local users in, while the issuer is away.</summary>
     private static OidcLogIn Oidc(OidcSettings settings, ControlPlane control, ServerPorts ports)
@@ -215,6 +222,7 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapDrains(control, gate.Time);
         api.MapLoads(control, gate.Time);
         api.MapBalance(control);
+        api.MapPower(control);
         api.MapPlacement(control);
         api.MapJoining(control);
         api.MapTemplates(control);

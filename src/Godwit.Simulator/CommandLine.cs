@@ -18,6 +18,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
           --focused                     only small worlds whose bad luck aims at hand-overs
           --silent                      VMs are marked ha, and hosts fall silent
           --watched                     the same, and each host is fenced by its own watchdog alone
+          --sleepy                      hosts are turned off to save power, and woken, by hooks of every mood
           --without RULE                agents (or a server) that do not keep this safety rule, until a checker objects
         Exit code: 0 all well, 1 some failed, 2 not understood.
         """;
@@ -26,7 +27,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
     private readonly RunCounts _counts = new();
     private (ulong From, ulong To) _seeds = (1, 1);
     private TimeSpan? _hours;
-    private bool _trace, _focused, _silent, _watched;
+    private bool _trace, _focused, _silent, _watched, _sleepy;
     private SafetyRuleChoice _without;
     private long _stories, _failed, _steps;
     private TimeSpan _virtual;
@@ -50,7 +51,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
 
     private void Tell(ulong seed)
     {
-        var knobs = _watched ? WorldKnobs.Watched(seed) : _silent ? WorldKnobs.Silent(seed)
+        var knobs = _sleepy ? WorldKnobs.Sleepy(seed) : _watched ? WorldKnobs.Watched(seed) : _silent ? WorldKnobs.Silent(seed)
             : WorldKnobs.FromSeed(seed, _focused ? true : null);
         if (_without.Rule is { } left) knobs = Drill.Against(left, knobs);
         var alone = _hours is null && _seeds.From == _seeds.To;
@@ -69,7 +70,7 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
             if (_failed++ < FailuresShownMax)
                 output.WriteLine($"seed {seed} FAILED at commit {Commit}\n{(alone ? failure.Message : failure.Message.Split('\n')[0])}"
                     + $"\n  again: godwit-sim --seed {seed}{(_focused ? " --focused" : "")}{(_silent ? " --silent" : "")}"
-                    + $"{(_watched ? " --watched" : "")}"
+                    + $"{(_watched ? " --watched" : "")}{(_sleepy ? " --sleepy" : "")}"
                     + $"{(_without.Rule is { } rule ? $" --without {rule}" : "")} --trace");
         }
         _counts.Add(counts);
@@ -107,10 +108,11 @@ internal sealed class CommandLine(TimeProvider time, TextWriter output)
                 "--focused" => _focused = true,
                 "--silent" => _silent = true,
                 "--watched" => _watched = true,
+                "--sleepy" => _sleepy = true,
                 _ => false,
             };
             if (!known) return false;
-            if (arguments[i] is not ("--trace" or "--focused" or "--silent" or "--watched")) i++;
+            if (arguments[i] is not ("--trace" or "--focused" or "--silent" or "--watched" or "--sleepy")) i++;
         }
         return arguments.Length > 0;
     }

@@ -21,7 +21,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
 {
     private const int PageBytes = 4096, Samples = 16_384, Watched = 4096, RangesMax = 1 << 16;
     /// <summary>Neighbouring pages packed together, as the link does.</summary>
-    private const int Runs = 160, RunBytes = 64 << 10;
+    private const int Runs = 320, RunBytes = 32 << 10;
     private static readonly double[] WindowsMs = [100, 300, 1000, 3000];
 
     /// <summary>Null where the VM has no QEMU here, or a move has it: a move is not disturbed by being measured.</summary>

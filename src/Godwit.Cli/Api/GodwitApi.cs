@@ -3,12 +3,13 @@ using Godwit.Core.Checking;
 using Godwit.Core.Fencing;
 using Godwit.Core.Migration;
 using Godwit.Core.Placement;
+using Godwit.Core.Power;
 using Godwit.Core.Quoting;
-using Godwit.Core;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
 using Godwit.Server.Placing;
+using Godwit.Server.Power;
 using System.Runtime.CompilerServices;
 
 namespace Godwit.Cli.Api;
@@ -34,6 +35,15 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<ClusterPlan> PlanBalanceAsync(BalanceWish wish, CancellationToken cancel) =>
         client.SendAsync<ClusterPlan>(HttpMethod.Post, "balance/plan", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<PowerView> PowerAsync(CancellationToken cancel) => client.GetAsync<PowerView>("power", cancel);
+
+    public Task<PowerSettings> SetPowerAsync(PowerWish wish, CancellationToken cancel) =>
+        client.SendAsync<PowerSettings>(HttpMethod.Post, "power", wish, ApiClient.AnswerTimeMax, cancel);
+
+    /// <param name="answer"><c>apply</c> or <c>dismiss</c>.</param>
+    public Task<HostView> AnswerPowerAsync(string id, string answer, CancellationToken cancel) => client.SendAsync<HostView>(
+        HttpMethod.Post, $"power/recommendations/{Safe(id)}/{answer}", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task<BalancerView> BalancerAsync(CancellationToken cancel) => client.GetAsync<BalancerView>("balancer", cancel);
 

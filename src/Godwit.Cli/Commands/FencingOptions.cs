@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Godwit.Core.Fencing;
 using Godwit.Server.Fencing;
+using Godwit.Server.Power;
 
 namespace Godwit.Cli.Commands;
 
@@ -26,15 +27,22 @@ internal sealed class FencingOptions
         HelpName = "SECONDS", DefaultValueFactory = _ => (int)WatchdogRules.LeaseDefault.TotalSeconds,
     };
 
+    private readonly Option<string> power = new("--power-hooks")
+    {
+        Description = "Directory of the programs that turn hosts off and on to save power; never the fence hooks' directory.",
+        HelpName = "PATH", DefaultValueFactory = _ => CommandPower.DirectoryDefault,
+    };
+
     public FencingOptions()
     {
         Bound(haAfter, HaRules.SilenceMin);
         Bound(lease, WatchdogRules.LeaseMin);
     }
 
-    public Option[] All => [hooks, haAfter, lease];
+    public Option[] All => [hooks, haAfter, lease, power];
 
     public string Hooks(ParseResult parsed) => parsed.GetValue(hooks)!;
+    public string PowerHooks(ParseResult parsed) => parsed.GetValue(power)!;
     public TimeSpan Lease(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(lease));
     public TimeSpan HaAfter(ParseResult parsed) => TimeSpan.FromSeconds(parsed.GetValue(haAfter));
 

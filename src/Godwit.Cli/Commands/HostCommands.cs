@@ -38,6 +38,7 @@ internal static class HostCommands
             Cordon(verbs, "uncordon", "Let hosts take new VMs again."),
             DrainCommands.Drain(verbs),
             DrainCommands.Restore(verbs),
+            PowerCommands.Standby(verbs), PowerCommands.Wake(verbs),
             HostFenceCommands.Set(verbs, name), HostFenceCommands.Fence(verbs, name), HostFenceCommands.Recover(verbs, name),
             verbs.Verb("remove", "Take an empty host out of the cluster.", async (session, parsed, cancel) =>
             {
@@ -124,6 +125,7 @@ internal static class HostSheet
         if (host.Fenced is { } proof) yield return ("fenced", $"{SessionCommands.Moment(proof.At)} {proof.Sentence}");
         if (host.Tags.Count > 0) yield return ("tags", string.Join(", ", host.Tags));
         if (host.Fence is not null) yield return ("fence", HostFenceCommands.FenceOf(host));
+        foreach (var line in PowerText.Facts(host.Power)) yield return line;
         if (host.Recovery is { } recovery)
         {
             yield return ("recovery", $"{recovery.Id}, {SessionCommands.Moment(recovery.CreatedAt)}, for {recovery.By}: "
@@ -155,7 +157,7 @@ internal static class HostSheet
     private static IReadOnlyList<Cell> Row(HostView host)
     {
         var state = new Cell(DrainText.StateOf(host), host.State == HostState.Ready ? Tone.Good
-            : host.State == HostState.Cordoned ? Tone.Warn : Tone.Bad);
+            : host.State == HostState.Cordoned ? Tone.Warn : host.State == HostState.Standby ? Tone.Dim : Tone.Bad);
         Cell[] head = [new Cell(host.Id.ToString(), Tone.Strong), state, Fence(host), Amounts.Count(host.Vms)];
         if (host.Facts is not { } facts)
             return [.. head, .. Enumerable.Repeat(new Cell("?", Tone.Dim), headings.Length - head.Length)];

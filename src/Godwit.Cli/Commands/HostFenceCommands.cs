@@ -19,9 +19,11 @@ internal static class HostFenceCommands
             HelpName = "NAME",
         };
         var (tag, untag) = (PlacementOptions.Tag(), PlacementOptions.Untag());
+        var power = new PowerOptions();
         var command = verbs.Verb("set", "Settings of one host.", async (session, parsed, cancel) =>
         {
-            var wish = new HostSettingsRequest(parsed.GetValue(fence), Words(parsed.GetValue(tag)), Words(parsed.GetValue(untag)));
+            var wish = new HostSettingsRequest(parsed.GetValue(fence), Words(parsed.GetValue(tag)), Words(parsed.GetValue(untag)),
+                parsed.GetValue(power.Off), parsed.GetValue(power.On), parsed.GetValue(power.State), parsed.GetValue(power.IdleWatts));
             var host = await session.Api.SetHostAsync(parsed.GetValue(name)!, wish, cancel);
             if (session.Screen.IsJson) session.Screen.Document(host);
             if (wish.Fence is not null)
@@ -35,12 +37,15 @@ internal static class HostFenceCommands
             if (wish.Tag is not null || wish.Untag is not null)
                 session.Screen.Line(host.Tags.Count == 0 ? $"{host.Id} has no tags."
                     : $"{host.Id} is tagged {string.Join(", ", host.Tags)}.");
+            if (power.All.Any(option => parsed.GetResult(option) is not null))
+                session.Screen.Line($"{host.Id}: {PowerText.Hooks(host.Power)}.");
             return ExitCode.All;
-        }, name, fence, tag, untag);
+        }, [name, fence, tag, untag, .. power.All]);
         command.Validators.Add(result =>
         {
-            if (new Option[] { fence, tag, untag }.All(option => result.GetResult(option) is null))
-                result.AddError("Give at least one of --fence, --tag, --untag.");
+            Option[] all = [fence, tag, untag, .. power.All];
+            if (all.All(option => result.GetResult(option) is null))
+                result.AddError($"Give at least one of {string.Join(", ", all.Select(option => option.Name))}.");
         });
         return command;
 

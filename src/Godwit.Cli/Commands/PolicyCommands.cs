@@ -36,16 +36,18 @@ internal static class PolicyCommands
         {
             var (hosts, vms) = (await session.Api.HostsAsync(cancel), await session.Api.VmsAsync(cancel));
             var (policy, rules) = (await session.Api.PolicyAsync(cancel), await session.Api.RulesAsync(cancel));
-            var status = new ClusterStatus(hosts.Count, hosts.Count(h => h.State is HostState.Ready or HostState.Cordoned), vms.Count,
+            var status = new ClusterStatus(hosts.Count, hosts.Count(h => h.State is HostState.Ready or HostState.Cordoned),
+                hosts.Count(h => h.State == HostState.Standby), vms.Count,
                 vms.Count(vm => vm.State == VmState.Running), policy, rules);
             if (session.Screen.IsJson)
             {
                 session.Screen.Document(status);
                 return ExitCode.All;
             }
-            session.Screen.Line($"{Words.Counted(status.Hosts, "host")}, {status.HostsAnswering} answer; "
+            session.Screen.Line($"{Words.Counted(status.Hosts, "host")}, {status.HostsAnswering} answer"
+                + (status.HostsOnStandby > 0 ? $", {status.HostsOnStandby} on standby; " : "; ")
                 + $"{Words.Counted(status.Vms, "VM")}, {status.VmsRunning} run.",
-                status.HostsAnswering < status.Hosts ? Tone.Warn : Tone.Plain);
+                status.HostsAnswering + status.HostsOnStandby < status.Hosts ? Tone.Warn : Tone.Plain);
             session.Screen.Line(Sentence(policy));
             var broken = rules.Where(rule => rule.Broken > 0).ToList();
             session.Screen.Line(rules.Count == 0 ? "No placement rules." : broken.Count == 0
@@ -64,4 +66,4 @@ internal static class PolicyCommands
 
 /// <summary>`godwit cluster status --json`.</summary>
 internal sealed record ClusterStatus(
-    int Hosts, int HostsAnswering, int Vms, int VmsRunning, PlacementPolicy Policy, IReadOnlyList<RuleView> Rules);
+    int Hosts, int HostsAnswering, int HostsOnStandby, int Vms, int VmsRunning, PlacementPolicy Policy, IReadOnlyList<RuleView> Rules);

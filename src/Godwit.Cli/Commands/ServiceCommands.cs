@@ -37,7 +37,8 @@ internal static class ServiceCommands
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
             {
                 Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed),
-                FenceHooks = fencing.Hooks(parsed), HaAfter = fencing.HaAfter(parsed), WatchdogLease = fencing.Lease(parsed),
+                FenceHooks = fencing.Hooks(parsed), PowerHooks = fencing.PowerHooks(parsed),
+                HaAfter = fencing.HaAfter(parsed), WatchdogLease = fencing.Lease(parsed),
                 BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
             };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);

@@ -12,7 +12,8 @@ internal static class DrainText
     private static readonly string[] headings = ["VM", "STATE", "TO", "MOVE", "TRIES", "WHY"];
 
     /// <summary>A host's state with what its drain adds: "draining 3/7", "drained", "blocked 2".</summary>
-    public static string StateOf(HostView host) => host.Drain is not { } drain || host.State is HostState.Unreachable or HostState.Fenced
+    public static string StateOf(HostView host) => host.State == HostState.Standby ? Words.Of(host.Power.Phase)
+        : host.Drain is not { } drain || host.State is HostState.Unreachable or HostState.Fenced
         ? Words.Of(host.State) : StateOf(drain);
 
     public static string StateOf(Drain drain) => drain switch

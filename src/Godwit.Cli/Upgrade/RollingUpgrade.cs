@@ -30,7 +30,8 @@ internal sealed class RollingUpgrade(Session session, UpgradeWish wish, Func<str
         var amiss = all.FirstOrDefault(h => h.State != HostState.Ready && !(chosen.Contains(h) && IsEmpty(h)));
         return amiss is null ? null : new ApiError("cluster-not-whole", $"{amiss.Id} is {DrainText.StateOf(amiss)}")
         {
-            Next = $"bring it back first: 'godwit host restore {amiss.Id}', or look at 'godwit host show {amiss.Id}'",
+            Next = amiss.State == HostState.Standby ? $"wake it first: 'godwit cluster power set --mode off', 'godwit host wake {amiss.Id}'"
+                : $"bring it back first: 'godwit host restore {amiss.Id}', or look at 'godwit host show {amiss.Id}'",
         };
     }
 

@@ -19,6 +19,8 @@ public sealed record StoreWords
     public IReadOnlyList<string> AuditProblems { get; init; } = [];
     /// <summary>Whether what is to be restarted has a place if hosts die; null: not looked at.</summary>
     public SpareVerdict? Spare { get; init; }
+    /// <summary>Hosts that were not turned off or on as they should have been, with one sentence each.</summary>
+    public IReadOnlyList<(HostId Host, string Problem)> PowerProblems { get; init; } = [];
 }
 
 public sealed record ReservedRoom(string Operation, VmId Vm, HostId Host, long Bytes);
@@ -44,6 +46,8 @@ public static class CheckRules
         foreach (var host in hosts.Where(h => h.Inventory is not null)) found.AddRange(OfHost(host, names, NameOf));
         found.AddRange(Unnamed(store, hosts));
         found.AddRange(OfStore(store, NameOf));
+        found.AddRange(store.PowerProblems.Select(p => new Finding("power-failed", p.Host, p.Host.Value, $"{p.Host}: {p.Problem}",
+            $"look at the host and its hooks; gone once 'godwit host standby {p.Host}' or 'godwit host wake {p.Host}' went well")));
         found.AddRange((store.Spare?.Gaps ?? []).Select(gap => new Finding("ha-no-spare", null, string.Join("+", gap.Lost),
             $"if {string.Join(" and ", gap.Lost)} died, {string.Join(", ", gap.Homeless.Take(5))}"
             + $"{(gap.Homeless.Count > 5 ? $" and {gap.Homeless.Count - 5} more" : "")} could not be started again: {gap.Why}",

@@ -64,6 +64,8 @@ public sealed record Host
     public Fencing.WatchdogNote? Watchdog { get; init; }
     /// <summary>Words that placement rules know it by.</summary>
     public IReadOnlyList<string> Tags { get; init; } = [];
+    /// <summary>How it is turned off and on, and where it is between the two.</summary>
+    public Power.HostPower Power { get; init; } = new();
     /// <summary>What QEMU and the agent need beside the guest's RAM; counted in every admission.</summary>
     public const long QemuOverheadBytes = 256L << 20;
 }
@@ -77,4 +79,6 @@ public enum HostState
     Unreachable,
     /// <summary>Proved to be off, and not yet back: what it ran may run elsewhere by now, so nothing is asked of it.</summary>
     Fenced,
+    /// <summary>Turned off on purpose, or on its way there or back: it holds no VM, and its silence is no news.</summary>
+    Standby,
 }

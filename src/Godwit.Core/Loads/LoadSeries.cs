@@ -50,6 +50,16 @@ public sealed record LoadSummary(
             points.Average(p => p.NetworkBytesPerSecond), points.Average(p => p.DiskBytesPerSecond));
     }
 
+    /// <summary>Of things measured over the same span: their means added up, as peaks at different moments do not add up.</summary>
+    /// <param name="summaries">One at least.</param>
+    public static LoadSummary Together(IReadOnlyList<LoadSummary> summaries)
+    {
+        var demand = summaries.Sum(s => s.CpuMean + s.WaitMean);
+        return new LoadSummary(summaries.Min(s => s.From), summaries.Max(s => s.To), summaries.Min(s => s.Points),
+            summaries.Sum(s => s.CpuMean), demand, demand, demand, summaries.Sum(s => s.WaitMean), summaries.Sum(s => s.MemoryMean),
+            summaries.Sum(s => s.NetworkMean), summaries.Sum(s => s.DiskMean));
+    }
+
     /// <summary>
     /// What is to be reckoned with: never one point, but the larger of a short mean and the 75th percentile of the window, so
     /// that a spike moves nothing and a lasting rise is seen within minutes.

@@ -48,6 +48,9 @@ public static class PlacementCheck
             yield return Hard("host-unreachable", $"{host.Id} does not answer", "wait for it, or choose another host");
         if (host.State == HostState.Fenced)
             yield return Hard("host-fenced", $"{host.Id} is fenced: it is off, and not yet back", "choose another host");
+        if (host.State == HostState.Standby)
+            yield return Hard("host-standby", $"{host.Id} is on standby: it is off, to save power",
+                $"choose another host, or wake it: 'godwit host wake {host.Id}'");
         if (vm.Host == host.Id) yield break;
         if (host.State == HostState.Cordoned)
             yield return Hard("host-cordoned", $"{host.Id} is cordoned: it takes no new VMs",

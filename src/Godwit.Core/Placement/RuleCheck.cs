@@ -47,7 +47,7 @@ public static class RuleCheck
     /// <summary>What is to leave a host, or is brought back from one that is off, follows: it keeps nobody.</summary>
     private static bool IsFar(PlacementView view, PlacementVm other, HostId host) =>
         (other.Heading ?? other.Host)!.Value is var place && place != host
-        && view.Find(place) is not ({ IsDraining: true } or { State: HostState.Fenced });
+        && view.Find(place) is not ({ IsDraining: true } or { State: HostState.Fenced or HostState.Standby });
 
     private static PlacementReason Reason(PlacementRule rule, string code, string cause, string fix) =>
         new(new(code, cause, fix), rule.IsHard);

@@ -23,7 +23,7 @@ public static class SpareCapacity
     public static SpareVerdict Check(PlacementView view, IReadOnlySet<VmId> restarted, int hostsLost, CancellationToken stop = default)
     {
         var byHost = view.Vms.Where(vm => vm.Host is not null && restarted.Contains(vm.Id)).ToLookup(vm => vm.Host!.Value);
-        var hosts = view.Hosts.Where(h => h.State is not (HostState.Unreachable or HostState.Fenced)).ToList();
+        var hosts = view.Hosts.Where(h => h.State is HostState.Ready or HostState.Cordoned).ToList();
         // Those that carry most first: where not all sets can be looked at, these are.
         var carriers = hosts.Where(h => byHost[h.Id].Any()).OrderByDescending(h => byHost[h.Id].Sum(vm => vm.Demand.MemoryBytes))
             .ThenBy(h => h.Id.Value, StringComparer.Ordinal).ToList();

@@ -33,6 +33,8 @@ internal static class HostEndpoints
         {
             if (wish.Fence is { } fence)
                 await control.Fencing.SetFenceAsync(new HostId(host), fence == NoFence ? null : fence, leave);
+            await control.PowerVerbs.SetHostAsync(
+                new HostId(host), wish.PowerOff, wish.PowerOn, wish.PowerState, wish.IdleWatts, leave);
             await control.Placement.SetHostAsync(new HostId(host), wish);
             return await control.Views.HostAsync(new HostId(host));
         }).Needs(Permission.RunHosts, Traits.Recorded);

@@ -11,8 +11,13 @@ public sealed record AddHostRequest(string Name, string Endpoint);
 /// <c>none</c> takes it away; null: as it is.</param>
 /// <param name="Tag">Put on, for rules to speak of it.</param>
 /// <param name="Untag">Taken off.</param>
+/// <param name="PowerOff">Name of the power hook that turns it off to save power; <c>none</c> takes it away; null: as it is.</param>
+/// <param name="PowerOn">As <paramref name="PowerOff"/>: what turns it on.</param>
+/// <param name="PowerState">As <paramref name="PowerOff"/>: what prints <c>on</c> or <c>off</c>.</param>
+/// <param name="IdleWatts">What it takes while nothing runs on it.</param>
 public sealed record HostSettingsRequest(
-    string? Fence = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null);
+    string? Fence = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null, string? PowerOff = null,
+    string? PowerOn = null, string? PowerState = null, double? IdleWatts = null);
 
 /// <summary>POST /api/v1/hosts/{host}/recover: bring its VMs back elsewhere.</summary>
 /// <param name="Fenced">The caller's word that it is off and stays off; else its hook has to prove it, or did.</param>

@@ -75,6 +75,7 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
                 && room.Host.State == HostState.Cordoned) ? drain : null,
             Fence = room.Host.Fence,
             Watchdog = room.Host.Watchdog,
+            Power = room.Host.Power,
             Tags = room.Host.Tags,
             SilentSeconds = room.Host.State == HostState.Unreachable ? Math.Floor(watcher.Silence(room.Host.Id).For.TotalSeconds) : null,
         };

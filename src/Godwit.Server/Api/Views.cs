@@ -1,6 +1,7 @@
 using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Power;
 using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Godwit.Core;
@@ -23,6 +24,8 @@ public sealed record HostView(
     public string? Fence { get; init; }
     /// <summary>What is counted on of its watchdog, while that is its fence.</summary>
     public WatchdogNote? Watchdog { get; init; }
+    /// <summary>How it is turned off and on, and where it is between the two.</summary>
+    public HostPower Power { get; init; } = new();
     /// <summary>While it is fenced: the proof.</summary>
     public FenceProof? Fenced { get; init; }
     /// <summary>Its last fencing or recovery, where the answer is about this one host.</summary>

@@ -48,7 +48,7 @@ public sealed class BalanceVerbs(Stores stores, LoadWatch loads, BalancerPace pa
     /// <summary>The VM as it would count on that host.</summary>
     internal async Task<PlacementVm> AsIfOnAsync(Vm vm, HostId host) => ClusterPicture.VmOf(vm, await LookAsync()) with { Host = host };
 
-    private async Task<ClusterSnapshot> LookAsync()
+    internal async Task<ClusterSnapshot> LookAsync()
     {
         var held = (await stores.Operations.UnfinishedAsync()).Select(o => o.Vm)
             .Concat((await stores.Frozen.ListAsync()).Select(f => f.Vm)).ToHashSet();

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Checking;
+using Godwit.Core.Hosts;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
 using Godwit.Core.Placement;
@@ -88,9 +89,14 @@ public sealed class ClusterChecker(
     {
         var hosts = await stores.Hosts.ListAsync();
         var said = await Questioning.AskAsync(
-            [.. hosts.Select(h => (h.Id, h.Endpoint))], agents.Of, leaksOnly: !whole, [], tries: 1, time, cancel);
+            [.. hosts.Where(h => h.State != HostState.Standby).Select(h => (h.Id, h.Endpoint))], agents.Of,
+            leaksOnly: !whole, [], tries: 1, time, cancel);
         // The store is read after the hosts: what began meanwhile is known there.
-        var words = await WordsAsync(auditProblems) with { Spare = SpareRoom is null ? null : await SpareRoom(cancel) };
+        var words = await WordsAsync(auditProblems) with
+        {
+            Spare = SpareRoom is null ? null : await SpareRoom(cancel),
+            PowerProblems = [.. hosts.Where(h => h.Power.Problem is not null).Select(h => (h.Id, h.Power.Problem!))],
+        };
         var found = CheckRules.Findings(words, said);
         var now = time.GetUtcNow();
         var keys = found.Select(KeyOf).ToHashSet();

@@ -24,12 +24,25 @@ public sealed class DrainVerbs(Stores stores, PlacementDesk desk, DrainRunner ru
     }
 
     /// <summary>The host is closed and its drain durable when this returns. Refused for the plan's reasons.</summary>
-    public async Task<Drain> BeginAsync(HostId host, DrainLimits limits)
+    /// <param name="wantsRoom">False: where it does not begin for want of room, no host is woken for it.</param>
+    public async Task<Drain> BeginAsync(HostId host, DrainLimits limits, bool wantsRoom = true)
     {
         if (await stores.Drains.LatestAsync(host) is { HasEnded: false, Kind: DrainKind.Away } goesOn) return goesOn;
         var plan = await PlanAsync(host, limits);
-        if (plan.Reasons.Count > 0) throw new RefusedException(plan.Reasons);
+        if (plan.Reasons.Count > 0)
+        {
+            if (wantsRoom) await TellHomelessAsync(host, plan);
+            throw new RefusedException(plan.Reasons);
+        }
         return await StartAsync(New(host, DrainKind.Away, limits, [.. plan.Steps.Select(s => new DrainVm(s.Vm, s.VmName))]));
+    }
+
+    private async Task TellHomelessAsync(HostId host, DrainPlan plan)
+    {
+        var scene = await desk.LookAsync();
+        var vms = (await stores.Vms.ListAsync(host)).ToDictionary(vm => vm.Spec.Id);
+        foreach (var step in plan.Steps.Where(s => s is { Mode: null, Blocks: true }))
+            if (vms.TryGetValue(step.Vm, out var vm)) desk.Tell(scene.Of(vm), step.Why);
     }
 
     /// <summary>Moves that wait are cancelled with it; those under way end as they do.</summary>

@@ -56,7 +56,8 @@ public sealed class HaWatch(
         // Who stood still has asked nobody meanwhile: silence counts from the waking on.
         if (time.GetElapsedTime(_looked) > StoodStill) _awakeSince = time.GetTimestamp();
         _looked = time.GetTimestamp();
-        var hosts = await stores.Hosts.ListAsync();
+        // One that was turned off on purpose holds no VM, and its silence says nothing about this server.
+        var hosts = (await stores.Hosts.ListAsync()).Where(host => host.State != HostState.Standby).ToList();
         if (hosts.All(host => host.Answers)) return []; // Nearly always: nothing more is read.
         var ha = await stores.Fences.HaVmsAsync();
         List<HostStanding> standings = [];

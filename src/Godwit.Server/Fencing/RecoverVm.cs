@@ -27,6 +27,9 @@ internal sealed class RecoverVm(
     private static readonly TimeSpan OthersMax = TimeSpan.FromMinutes(10), LookEvery = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StartAgainAfter = TimeSpan.FromSeconds(2);
 
+    /// <summary>Tries to get a host that has room for it, and waits for that; false: there is none to be had.</summary>
+    public Func<PlacementVm, IReadOnlyList<Refusal>, CancellationToken, Task<bool>>? MakeRoom { private get; init; }
+
     /// <summary>Ends within a bounded time; what could not be done is told in the answer.</summary>
     public async Task<RecoveredVm> RunAsync(HostRecovery recovery, RecoveredVm planned, CancellationToken stopping)
     {
@@ -117,12 +120,17 @@ internal sealed class RecoverVm(
         HostRecovery recovery, RecoveredVm planned, Operation operation, Vm vm, Dictionary<HostId, Refusal> refusedBy,
         CancellationToken stopping)
     {
-        var refusedHere = refusedBy.ContainsKey(vm.Owner);
+        var (refusedHere, askedForRoom) = (refusedBy.ContainsKey(vm.Owner), false);
         Epoch? left = null;
         while (true)
         {
             var (home, why) = refusedBy.Count < HomesMax ? await ChooseAsync(vm, planned.Restart, refusedBy)
                 : (null, "too many hosts refused it");
+            if (home is null && planned.Restart && !askedForRoom && await MakeRoomAsync(vm, stopping))
+            {
+                askedForRoom = true;
+                continue;
+            }
             if (home is not { } host)
                 return (await GiveUpAsync(planned, operation, vm, refusedHere ? VmState.Crashed : null, why, left), null);
             if (await WhyNotAsync(vm, host, stopping) is { } against)
@@ -143,6 +151,14 @@ internal sealed class RecoverVm(
             if (moved is not null) return (null, moved);
             refusedBy[host] = full!;
         }
+    }
+
+    private async Task<bool> MakeRoomAsync(Vm vm, CancellationToken stopping)
+    {
+        if (MakeRoom is null) return false;
+        var scene = await desk.LookAsync();
+        var pick = HostPick.Best(scene.View, scene.Of(vm), host => host != vm.Owner, Overridden.Pin);
+        return pick.Host is null && await MakeRoom(scene.Of(vm) with { IsPinned = false }, pick.Against, stopping);
     }
 
     /// <summary>

@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Inventory;
 using Godwit.Core.Ports;
+using Godwit.Core.Power;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
@@ -21,6 +22,8 @@ public sealed class HostWatcher(
     private const int AtOnceMax = 16;
     /// <summary>One lost answer is noise; the second says that the host is unreachable.</summary>
     private const int MissesMax = 2;
+    /// <summary>Of the rounds, those in which a host on standby is asked: whether somebody else has turned it on.</summary>
+    private const int AsleepEvery = 6;
     private const int AlarmsRememberedMax = 1_000;
     /// <summary>A report may be older than the record it is compared with; what is still so in the next round is so.</summary>
     private const int SightingsForAlarm = 2;
@@ -29,6 +32,7 @@ public sealed class HostWatcher(
     private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
     private readonly ConcurrentDictionary<HostId, (int Misses, long Since)> _misses = new();
     private readonly ConcurrentDictionary<string, int> _sightings = new();
+    private int _round;
 
     /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
     public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
@@ -42,6 +46,9 @@ public sealed class HostWatcher(
 
     /// <summary>A fenced host answers: before anything it says counts, it must learn what left it.</summary>
     public event Func<HostId, CancellationToken, Task>? Knocks;
+
+    /// <summary>A host that was turned off answers, has said what runs there, and its pools are proved.</summary>
+    public event Func<HostId, Task>? Rises;
 
     /// <summary>A host answers again after it was given up.</summary>
     public event Func<HostId, Task>? Returned;
@@ -91,11 +98,20 @@ public sealed class HostWatcher(
 
     public async Task RoundAsync(CancellationToken stopping)
     {
-        foreach (var batch in (await stores.Hosts.ListAsync()).Chunk(AtOnceMax))
+        _round++;
+        foreach (var batch in (await stores.Hosts.ListAsync()).Where(IsAsked).Chunk(AtOnceMax))
             await Task.WhenAll(batch.Select(host => AskAsync(host, stopping)).ToArray());
         if (Answered is { } answered)
             await answered([.. _live.Keys.Where(host => !_misses.ContainsKey(host))], stopping);
     }
+
+    /// <summary>One that is being turned off is asked by who turns it off.</summary>
+    private bool IsAsked(Host host) => host.State != HostState.Standby || host.Power.Phase switch
+    {
+        PowerPhase.GoingOff => false,
+        PowerPhase.Standby => _round % AsleepEvery == 0,
+        _ => true,
+    };
 
     private async Task AskAsync(Host host, CancellationToken stopping)
     {
@@ -116,12 +132,13 @@ public sealed class HostWatcher(
             if (Rules.Keeps(SafetyRule.FrozenWhenBehind)) await FreezeWhatIsBehindAsync(host.Id, epochs);
             await TakeFactsAsync(host, facts, stopping);
             await TakeReportsAsync(host.Id, reports, known, stopping);
+            if (host.State == HostState.Standby && Rises is { } rises) await rises(host.Id);
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
         {
             var (misses, _) = _misses.AddOrUpdate(
                 host.Id, _ => (1, time.GetTimestamp()), (_, before) => (before.Misses + 1, before.Since));
-            if (misses >= MissesMax && host.State is not (HostState.Unreachable or HostState.Fenced))
+            if (misses >= MissesMax && host.State is not (HostState.Unreachable or HostState.Fenced or HostState.Standby))
                 await stores.Hosts.SetReachableAsync(host.Id, false, Why(silent));
         }
     }
@@ -134,7 +151,7 @@ public sealed class HostWatcher(
         if (!proved) await sharing.ProveAsync(host.Id, facts, stopping);
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
-        if (host is { State: not HostState.Unreachable, PoolsUnproved: false }) return;
+        if (host is { State: not (HostState.Unreachable or HostState.Standby), PoolsUnproved: false }) return;
         if (proved) await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
         if (host.State != HostState.Unreachable) return;
         await stores.Hosts.SetReachableAsync(host.Id, true, "");

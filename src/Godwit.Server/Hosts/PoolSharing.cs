@@ -25,6 +25,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     private async Task<bool> TryProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
     {
         var incomplete = false;
+        var asleep = (await hosts.ListAsync()).Where(h => h.State == HostState.Standby).Select(h => h.Id).ToHashSet();
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
         var (proved, witnesses) = (new List<PoolShare>(), new List<PoolShare>());
@@ -32,8 +33,10 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
         {
             var candidates = others.Where(s => s.Pool == pool.Name).ToList();
             var silent = false;
-            var seen = candidates.Count == 0 ? null
-                : await SeenByAsync(host, pool.Name, candidates, () => silent = true, cancel);
+            // One that is off proves itself against the others when it is back.
+            var witnessing = candidates.Where(s => !asleep.Contains(s.Host)).ToList();
+            var seen = witnessing.Count == 0 ? null
+                : await SeenByAsync(host, pool.Name, witnessing, () => silent = true, cancel);
             if (seen is not null) witnesses.Add(seen);
             incomplete |= silent && seen is null; // One that sees it is enough.
             proved.Add(new PoolShare(host, pool.Name, seen?.Share ?? OwnShare(pool.Name, mine, candidates)));

@@ -15,6 +15,8 @@ namespace Godwit.Server.Loads;
 /// </summary>
 public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace pace, TimeProvider time, ILogger<LoadWatch> log)
 {
+    /// <summary>Under this name the store has what all VMs together took.</summary>
+    public const string Cluster = "cluster";
     private const int AtOnceMax = 16;
     private static readonly int pointsMax = (int)(BalancerPace.Real.Window / BalancerPace.Real.SampleEvery);
 
@@ -96,6 +98,8 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
         var rows = new List<(string Thing, LoadSummary Summary)>();
         foreach (var (thing, track) in things)
             if (track.Summary(from, to) is { } summary) rows.Add((thing, summary));
+        var vms = rows.Where(row => row.Thing.StartsWith("vm/", StringComparison.Ordinal)).Select(row => row.Summary).ToList();
+        if (vms.Count > 0) rows.Add((Cluster, LoadSummary.Together(vms)));
         await stores.Loads.AddAsync(from, rows);
         _rolledUpTo = slot;
     }

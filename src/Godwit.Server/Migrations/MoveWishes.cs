@@ -32,7 +32,11 @@ public sealed class MoveWishes(
             return await stores.Moves.ReadAsync(new MoveId(earlier.Id));
         if (because is null) overridden |= Overridden.Pin; // A person moves it.
         var (vm, move, reasons, told) = await DraftAsync(vmName, wish, refresh, overridden);
-        if (reasons.Count > 0) throw new RefusedException(reasons);
+        if (reasons.Count > 0)
+        {
+            if (refresh is null && wish.To is null or Auto) desk.Tell((await desk.LookAsync()).Of(vm), reasons);
+            throw new RefusedException(reasons);
+        }
         move = move with { Because = because, Quote = await quotes.OfMoveAsync(vm, move) };
 
         var operation = new Operation

@@ -26,7 +26,7 @@ public sealed class PlacementVerbs(Stores stores, PlacementDesk desk)
 
     public async Task SetHostAsync(HostId id, HostSettingsRequest wish)
     {
-        if (wish is { Fence: null, Tag: null, Untag: null }) throw Nothing();
+        if (wish == new HostSettingsRequest()) throw Nothing();
         if (!await stores.Hosts.SetTagsAsync(id, tags => PlacementTags.Changed(tags, wish.Tag, wish.Untag))) throw HostVerbs.NotFound(id);
     }
 

@@ -26,6 +26,7 @@ public sealed class DrainStore(Database database, TimeProvider time)
     public Task<(Drain? Drain, Refusal? Refusal)> BeginAsync(Drain wished) => database.RunAsync<(Drain?, Refusal?)>(work =>
     {
         if (HostStore.Find(work, wished.Host) is null) return (null, HostVerbs.NotFound(wished.Host).Reasons[0]);
+        if (PowerStore.WhyClosed(work, wished.Host) is { } off) return (null, off);
         if (Latest(work, wished.Host) is { HasEnded: false } active)
             return active.Kind == wished.Kind ? (active, null)
                 : (null, new Refusal("drain-under-way",
@@ -83,7 +84,7 @@ public sealed class DrainStore(Database database, TimeProvider time)
     /// <summary>Its VMs are leaving it now.</summary>
     internal static bool IsLeft(Work work, HostId host) => Latest(work, host) is { HasEnded: false, Kind: DrainKind.Away };
 
-    private static Drain? Latest(Work work, HostId host) => work.Query(
+    internal static Drain? Latest(Work work, HostId host) => work.Query(
         "SELECT doc FROM drains WHERE host = @host ORDER BY seq DESC LIMIT 1", Read, ("@host", host.Value)).FirstOrDefault();
 
     private static Drain? Find(Work work, string id) =>

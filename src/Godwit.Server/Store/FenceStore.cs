@@ -65,6 +65,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
     public Task<(HostRecovery? Recovery, Refusal? Refusal)> BeginAsync(HostRecovery wished, FenceProof? word) =>
         database.RunAsync<(HostRecovery?, Refusal?)>(work =>
         {
+            if (PowerStore.WhyClosed(work, wished.Host) is { } standby) return (null, standby);
             var active = Active(work, wished.Host);
             if (active is not null && wished.IsAutomatic) return (active, null);
             if (active?.Vms is not null)
@@ -148,6 +149,7 @@ public sealed class FenceStore(Database database, TimeProvider time)
             if (!fenced && vm.Owner != to && left is null)
                 return (null, new Refusal("host-not-fenced", $"{vm.Owner} is not proved to be off", "fence it first"));
             Reservations.Release(work, operation.Id);
+            if (vm.Owner != to && PowerStore.WhyClosed(work, to) is { } off) return (null, off);
             if (reserveBytes > 0 && PlacementStore.WhyNot(work, vm.Spec.Id, to) is { } against) return (null, against);
             if (reserveBytes > 0 && Reservations.Reserve(work, operation.Id, vm.Spec.Id, to, reserveBytes) is { } full) return (null, full);
             var epoch = HaRules.EpochAfter(vm.Epoch, MoveStore.EpochsOf(work, vm.Spec.Id));

@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
+using Godwit.Core.Power;
 using Godwit.Server.Hosts;
 
 namespace Godwit.Server.Store;
@@ -103,6 +104,9 @@ public sealed class HostStore(Database database, TimeProvider time)
         return true;
     });
 
+    internal static void SavePower(Work work, HostId id, HostPower power) => work.Execute(
+        "UPDATE hosts SET power = @doc WHERE id = @id", ("@doc", Fields.Doc(power)), ("@id", id.Value));
+
     internal static void SaveWatchdog(Work work, HostId id, WatchdogNote? note) => work.Execute(
         "UPDATE hosts SET watchdog = @doc WHERE id = @id", ("@doc", note is null ? null : Fields.Doc(note)), ("@id", id.Value));
 
@@ -183,14 +187,22 @@ public sealed class HostStore(Database database, TimeProvider time)
         "SELECT host, pool, share FROM pool_shares ORDER BY pool, host",
         row => new PoolShare(new HostId(row.GetString(0)), row.GetString(1), row.GetString(2)));
 
-    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved, watchdog, tags";
+    private const string Columns = "id, endpoint, reachable, cordoned, facts, fence, fenced, pools_unproved, watchdog, tags, power";
 
-    private static Host Read(DbDataReader row) => new()
+    private static Host Read(DbDataReader row)
+    {
+        var power = row.IsDBNull(10) ? new HostPower() : row.Doc<HostPower>(10);
+        var state = !row.IsDBNull(6) ? HostState.Fenced : power.IsClosed ? HostState.Standby : row.GetInt64(2) == 0 ? HostState.Unreachable
+            : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready;
+        return Read(row, state, power);
+    }
+
+    private static Host Read(DbDataReader row, HostState state, HostPower power) => new()
     {
         Id = new HostId(row.GetString(0)),
         Endpoint = row.GetString(1),
-        State = !row.IsDBNull(6) ? HostState.Fenced : row.GetInt64(2) == 0 ? HostState.Unreachable
-            : row.GetInt64(3) != 0 ? HostState.Cordoned : HostState.Ready,
+        State = state,
+        Power = power,
         Facts = row.Doc<HostFacts>(4),
         Fence = row.TextOrNull(5),
         PoolsUnproved = row.GetInt64(7) != 0,

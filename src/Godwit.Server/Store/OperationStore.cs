@@ -40,6 +40,7 @@ public sealed class OperationStore(Database database, TimeProvider time)
     {
         if (Begin(work, wished, requestKey, insert: false) is { } earlier) return earlier;
         if (!VmStore.IsFree(work, vm.Spec.Uid, vm.Spec.Nics.Select(n => n.Mac))) return null;
+        if (PowerStore.WhyClosed(work, vm.Owner) is { } off) return new Begun.Refused(off);
         if (VmStore.Insert(work, vm) is { } refusal) return new Begun.Refused(refusal);
         Insert(work, wished, requestKey);
         return new Begun.Now(wished);
@@ -51,6 +52,7 @@ public sealed class OperationStore(Database database, TimeProvider time)
         Operation wished, Migration move, string? requestKey, IReadOnlyList<Refusal>? told = null) => database.RunAsync(work =>
     {
         if (Begin(work, wished, requestKey, insert: false) is { } before) return before;
+        if (PowerStore.WhyClosed(work, move.Target) is { } off) return new Begun.Refused(off);
         if (move.Target != move.Source && !wished.IgnoresRules
             && PlacementStore.WhyNot(work, move.Vm, move.Target) is { } against) return new Begun.Refused(against);
         if (Begin(work, wished, requestKey) is { } earlier) return earlier;
@@ -207,9 +209,15 @@ public sealed class OperationStore(Database database, TimeProvider time)
             return new Begun.Refused(StoreAge.Frozen(wished.VmName, frozen.Reasons));
         if (VmStore.Find(work, wished.Vm) is null)
             return new Begun.Refused(new Refusal("vm-not-found", $"the VM {wished.VmName} was deleted", "see 'godwit vm list'"));
+        if (wished.Host is { } host && PowerStore.WhyClosed(work, host) is { } off) return new Begun.Refused(off);
         Insert(work, wished, requestKey);
         return null;
     }
+
+    /// <summary>Null, or what goes on for a VM that may come to this host.</summary>
+    internal static string? AnyFor(Work work, HostId host) =>
+        work.Query("SELECT doc FROM operations WHERE ended = 0 ORDER BY seq", Read).FirstOrDefault(o => o.Host == host) is { } found
+            ? $"{Fields.Word(found.Kind)} of {found.VmName}" : null;
 
     private static void Insert(Work work, Operation operation, string? requestKey)
     {

@@ -18,6 +18,7 @@ internal static class Reservations
         if (FenceStore.IsClosed(work, host))
             return new Refusal("host-fenced", $"{host} is fenced, or about to be: nothing is begun there",
                 $"'godwit host recover {host}' brings its VMs back elsewhere; once it is back itself, ask again");
+        if (PowerStore.WhyClosed(work, host) is { } off) return off;
         var overcommit = PlacementStore.Policy(work).MemoryOvercommit;
         if (Admission.Check(host, record.Facts!.MemoryBytes, PromisedBytes(work, host), bytes, overcommit) is { } full) return full;
         work.Execute("INSERT INTO reservations (operation, vm, host, bytes) VALUES (@op, @vm, @host, @bytes)",

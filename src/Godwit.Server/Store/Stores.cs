@@ -11,6 +11,7 @@ public sealed class Stores(Database database, TimeProvider time)
     public MoveStore Moves { get; } = new(database, time);
     public DrainStore Drains { get; } = new(database, time);
     public BalancerStore Balancer { get; } = new(database, time);
+    public PowerStore Power { get; } = new(database, time);
     public PlacementStore Placement { get; } = new(database, time);
     public LoadStore Loads { get; } = new(database);
     public EventStore Events { get; } = new(database, time);

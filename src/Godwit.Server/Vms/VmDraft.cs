@@ -21,6 +21,9 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
     public const long DiskBytesMin = 1L << 20, DiskBytesDefault = 8L << 30;
     private const string DefaultBridge = "br0";
 
+    /// <summary>Told of it where no host can take it.</summary>
+    public Action<PlacementVm, IReadOnlyList<Refusal>>? Homeless { private get; init; }
+
     /// <summary>What speaks against where it is made, but does not forbid it.</summary>
     public IReadOnlyList<Refusal> Told { get; private set; } = [];
 
@@ -80,6 +83,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
         var pick = wish.Host is { } named ? HostPick.Named(scene.View, vm, new HostId(named), overridden)
             : HostPick.Best(scene.View, vm, _ => true, overridden);
         Told = pick.Told;
+        if (pick.Host is null && wish is { Host: null, Start: true }) Homeless?.Invoke(vm, pick.Against);
         return pick.Host ?? throw new RefusedException(pick.Against);
     }
 
@@ -101,11 +105,12 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
         return chosen;
     }
 
-    /// <summary>What all hosts that answer, with the chosen one's accelerator, can run.</summary>
+    /// <summary>What all hosts that answer, or would, with the chosen one's accelerator, can run.</summary>
     private (string CpuModel, string MachineType, Accelerator Accelerator) Baseline(HostId host)
     {
         var accelerator = rooms.First(r => r.Host.Id == host).Host.Facts!.Accelerator;
-        var facts = rooms.Where(r => r.Host.Answers).Select(r => r.Host.Facts!)
+        // One on standby is to run it, too, once it is back.
+        var facts = rooms.Where(r => r.Host.Answers || r.Host.State == HostState.Standby).Select(r => r.Host.Facts!)
             .Where(f => f.Accelerator == accelerator && f.Qemus.Count > 0).ToList();
         var cpu = CpuBaseline.BestCpuModel(facts, accelerator) ?? throw new RefusedException("no-common-cpu",
             $"the {facts.Count} hosts with {accelerator} have no named CPU model in common",

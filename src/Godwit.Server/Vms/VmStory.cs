@@ -96,8 +96,10 @@ public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory ag
     /// <summary>Whether its host answers is its host's to say, and what was only restarted had its place before.</summary>
     private async Task<Operation> DemandPlaceAsync(Operation operation, Vm vm)
     {
-        var pick = (await desk.LookAsync()).AtHome(vm, OverriddenBy(operation));
+        var scene = await desk.LookAsync();
+        var pick = scene.AtHome(vm, OverriddenBy(operation));
         var against = pick.Against.Where(reason => reason.Code != "host-unreachable").ToList();
+        if (against.Count > 0) desk.Tell(scene.Of(vm), against); // It can be moved to a host with room, and be started there.
         return against.Count == 0 ? operation with { Told = pick.Told } : throw new RefusedException(against);
     }
 

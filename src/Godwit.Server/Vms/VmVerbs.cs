@@ -28,7 +28,7 @@ public sealed class VmVerbs(
         var scene = await desk.LookAsync();
         for (var draw = 0; draw < DrawsMax; draw++)
         {
-            var draft = new VmDraft(scene, template, numbers, time.GetUtcNow());
+            var draft = new VmDraft(scene, template, numbers, time.GetUtcNow()) { Homeless = desk.Tell };
             var vm = draft.Make(wish);
             if (wish.Start) await AdmitAsync(vm, vm.Owner, leave);
             var operation = Make(OperationKind.Create, vm) with

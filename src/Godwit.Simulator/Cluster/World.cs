@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
+using Godwit.Core.Power;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server;
@@ -45,9 +46,10 @@ public sealed class World
         var machine = new SimHost(loop, Net, "server", "10.0.0.250", Storage);
         _rpc = new SimRpc(loop, Net, knobs, name => _agents[name]);
         Fence = new SimFence(loop, machine.Clock, name => _agents[name].Host) { Mood = knobs.FenceMood };
+        if (knobs.HasPowerHooks) Power = new SimPower(loop, machine.Clock, name => _agents[name].Host, name => _agents[name].Start());
         Server = new SimServer(
             machine, store, _rpc, knobs.Without is { } rule ? SafetyRules.AllBut(rule) : SafetyRules.All,
-            new FenceSettings(Fence, knobs.SilenceMin, knobs.WatchdogLease));
+            new FenceSettings(Fence, knobs.SilenceMin, knobs.WatchdogLease) { Power = Power });
         _checkers =
         [
             new OneRunningGuest(), new NoTimeTravel(), new NoLostVm(), new BoundedPause(), new OneBootPerEpoch(), new EveryMigrationEnds(),
@@ -63,6 +65,7 @@ public sealed class World
     public GuestLedger Ledger { get; }
     public SimServer Server { get; }
     internal SimFence Fence { get; }
+    internal SimPower? Power { get; }
     public IReadOnlyDictionary<string, SimAgent> Agents => _agents;
 
     /// <summary>
@@ -164,6 +167,7 @@ public sealed class World
         Loop.Trace("world", "everything heals");
         _rpc.Calm++; // For good.
         Fence.IsCalm = true;
+        if (Power is not null) Power.IsCalm = true;
         Net.HealAll();
         foreach (var agent in _agents.Values)
         {
@@ -215,6 +219,13 @@ public sealed class World
         foreach (var host in _agents.Values.Select(a => a.Host))
         {
             await Server.AskAsync(c => c.Hosts.AddAsync(new HostId(host.Name), $"{host.Address}:7443", CancellationToken.None));
+            if (Power is not null)
+                await Server.AskAsync(async c =>
+                {
+                    await c.PowerVerbs.SetHostAsync(
+                        new HostId(host.Name), SimPower.Off, SimPower.On, SimPower.State, null, CancellationToken.None);
+                    return true;
+                });
             if (Knobs.Ha) await SetFenceAsync(host.Name, Knobs.WatchdogTimeout is null ? SimFence.Hook : WatchdogRules.FenceName);
         }
         while (Knobs is { Ha: true, WatchdogTimeout: not null } && !await AreArmedAsync()) await SleepAsync(1);
@@ -244,7 +255,8 @@ public sealed class World
         : (await Server.AskAsync(c => c.Stores.Operations.UnfinishedAsync())).Count
             + (await Server.AskAsync(c => c.Stores.Fences.UnfinishedAsync())).Count
             + _agents.Values.Count(agent => agent.Serving is null) // Its watchdog reset it.
-            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync())).Count(host => host.State == HostState.Fenced);
+            + (await Server.AskAsync(c => c.Stores.Hosts.ListAsync()))
+                .Count(host => host.State == HostState.Fenced || host.Power.Phase != PowerPhase.On);
 
     private async Task<Migration> UntilAsync(MoveId move, Func<Migration, bool> holds)
     {

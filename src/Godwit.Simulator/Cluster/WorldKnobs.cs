@@ -40,6 +40,9 @@ public sealed record WorldKnobs
     public TimeSpan? WatchdogTimeout { get; init; }
     public TimeSpan WatchdogLease { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Hosts can be turned off and on to save power.</summary>
+    public bool HasPowerHooks { get; init; }
+
     /// <summary>The safety rule that this world's agents and server do not keep; null but where the checkers are tested.</summary>
     internal SafetyRule? Without { get; init; }
     /// <summary>In a focused world the only trouble there is, in one of silences why hosts fall silent; null draws one each time.</summary>
@@ -95,8 +98,15 @@ public sealed record WorldKnobs
         };
     }
 
+    /// <summary>Hosts are turned off and on on purpose while people work; in every second world they fall silent as well.</summary>
+    public static WorldKnobs Sleepy(ulong seed) => FromSeed(seed, focused: false) with
+    {
+        Hosts = 3 + (int)(seed % 3), Vms = 1 + (int)(seed % 4), IsFocused = false, HasPowerHooks = true, Ha = seed % 2 == 0,
+    };
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{(IsFocused ? "focused " : WatchdogTimeout is not null ? "watched " : Ha ? "silent " : "")}hosts={Hosts} vms={Vms} "
+        $"{(IsFocused ? "focused " : HasPowerHooks ? "sleepy " : WatchdogTimeout is not null ? "watched " : Ha ? "silent " : "")}"
+        + $"hosts={Hosts} vms={Vms} "
         + $"link={LinkBytesPerSecond / 1e6:0.#} MB/s delay={LinkDelay.TotalMilliseconds:0.###} ms "
         + $"locks={ImageLocksWork} duplicates={DuplicateOrders} late={LateOrders} lost-answers={LostAnswers} used-pages={Load.UsedPages} "
         + $"dirty={Load.DirtyBytesPerSecond / 1e6:0.###} MB/s agent-restart={AgentRestart.TotalSeconds:0.#} s");

@@ -16,7 +16,7 @@ namespace Godwit.Simulator.Stories;
 /// </summary>
 public sealed class RandomStory(World world, RunCounts counts)
 {
-    private const int PeopleMax = 4, FaultsMax = 12, SilencesMax = 3, FaultsBesideSilence = 3;
+    private const int PeopleMax = 4, FaultsMax = 12, SilencesMax = 3, FaultsBesideSilence = 3, SleepersMax = 4;
     private readonly SimRandom _random = SimRandom.Fork(world.Loop.Seed, "story");
 
     /// <summary>One whole run. Throws <see cref="SimFailedException"/>.</summary>
@@ -40,10 +40,13 @@ public sealed class RandomStory(World world, RunCounts counts)
         var people = new People(world, counts, vms).RunAsync(crowd);
         var luck = new Nemesis(world, counts).RunAsync(faults);
         if (world.Knobs.Ha) await new Silences(world, counts).RunAsync(1 + _random.Next(SilencesMax));
+        var sleepers = world.Knobs.HasPowerHooks ? new Sleepers(world, counts) : null;
+        if (sleepers is not null) await sleepers.RunAsync(1 + _random.Next(SleepersMax));
         await people;
         await luck;
 
         await world.HealAsync();
+        if (sleepers is not null) await sleepers.EndAsync();
         await world.RestAsync();
         await UseAsync(vms);
         foreach (var move in await world.Server.AskAsync(c => c.Stores.Moves.ListAsync(null, activeOnly: false, limit: 1000)))

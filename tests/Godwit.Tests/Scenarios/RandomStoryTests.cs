@@ -85,4 +85,30 @@ public sealed class RandomStoryTests(ITestOutputHelper output)
         Assert.True(resets >= SilentStories / 2 && proofs >= 3, $"too little happened: {resets} resets, {proofs} proofs");
         Assert.True(broken.Count == 0, string.Join("\n\n", broken));
     }
+
+    [Fact]
+    public void No_promise_is_broken_while_hosts_go_to_standby_and_are_woken()
+    {
+        var (counts, broken, asleep, woken) = (new RunCounts(), new List<string>(), 0, 0);
+        for (ulong seed = 1; seed <= SilentStories; seed++)
+        {
+            try
+            {
+                RandomStory.Run(seed, counts, line =>
+                {
+                    if (!line.Contains("turned host", StringComparison.Ordinal)) return;
+                    if (line.EndsWith(" off", StringComparison.Ordinal)) asleep++;
+                    else woken++;
+                }, WorldKnobs.Sleepy(seed));
+            }
+            catch (SimFailedException failure) { broken.Add(failure.Message); }
+        }
+        output.WriteLine($"{SilentStories} stories of standby, {asleep} hosts went off, {woken} were woken, {counts}, "
+            + $"{broken.Count} violations");
+        TestFigures.Write("standby",
+            $"standby-stories {SilentStories}", $"standby-hosts-off {asleep}", $"standby-hosts-woken {woken}",
+            $"standby-violations {broken.Count}");
+        Assert.True(asleep >= SilentStories / 2 && woken >= 3, $"too little happened: {asleep} went off, {woken} were woken");
+        Assert.True(broken.Count == 0, string.Join("\n\n", broken));
+    }
 }

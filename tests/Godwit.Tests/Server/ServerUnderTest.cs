@@ -33,6 +33,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
     public string Directory => _directory;
     public string StorePath => Path.Combine(_directory, "godwit.db");
     public string FenceHooks => Path.Combine(_directory, "fence.d");
+    public string PowerHooks => Path.Combine(_directory, "power.d");
     public string SocketPath => Path.Combine(_directory, "server.sock");
 
     /// <param name="hosts">Already added.</param>
@@ -93,7 +94,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         {
             Programs = (new RealProcesses(), new ProgramFiles()),
         };
-        var options = new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc, FenceHooks = FenceHooks };
+        var options = new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc, FenceHooks = FenceHooks, PowerHooks = PowerHooks };
         _app = await ServerApp.StartAsync(options, ports, CancellationToken.None);
         _stopped = false;
         Http = new HttpClient(Handler()) { BaseAddress = new Uri("http://godwit/api/v1/"), Timeout = TimeSpan.FromSeconds(60) };

@@ -1,0 +1,64 @@
+using Godwit.Core.Consolidation;
+
+namespace Godwit.Core.Power;
+
+/// <summary>What all VMs together took in one span of the past.</summary>
+/// <param name="Cores">Processors' worth, at the span's highest.</param>
+public readonly record struct PastLoad(DateTimeOffset At, TimeSpan Span, double Cores)
+{
+    public DateTimeOffset End => At + Span;
+}
+
+/// <summary>
+/// What load is to be expected: as of now with the surprises of the last hour and a half (<see cref="LoadWindows"/>), and what
+/// the days before had at this time of day. Pure.
+/// </summary>
+public sealed class ClusterForecast
+{
+    public const int DaysMax = 7;
+    /// <summary>From so many days on, the day that had most is taken for an exception.</summary>
+    private const int DaysForException = 3;
+    /// <summary>Nobody comes to work at the same second every day.</summary>
+    private static readonly TimeSpan slack = TimeSpan.FromMinutes(10), day = TimeSpan.FromDays(1);
+
+    private readonly IReadOnlyList<PastLoad> past;
+    private readonly DateTimeOffset now;
+
+    /// <param name="past">Oldest first; five minutes a span where that fine, else an hour.</param>
+    /// <param name="nowCores">What all VMs together are to be reckoned with now.</param>
+    public ClusterForecast(IReadOnlyList<PastLoad> past, double nowCores, DateTimeOffset now)
+    {
+        (this.past, this.now) = (past, now);
+        Now = nowCores;
+        var policy = new ConsolidationPolicy();
+        var newest = past.Where(p => p.Span < TimeSpan.FromHours(1) && p.End <= now).OrderByDescending(p => p.At)
+            .Take(policy.WindowPoints).ToList();
+        // A gap in the record, as of a server that was away, makes what is beyond it another time.
+        var shares = newest.TakeWhile((p, n) => p.End >= now - (n + 2) * p.Span).Select(p => p.Cores).ToArray();
+        if (shares.Length == 0) return;
+        var windows = new LoadWindows(1, policy);
+        windows.Set(0, shares, 1, nowCores);
+        Now = Math.Max(nowCores, windows.Reckon(windows.Of(0)).Reckoned);
+    }
+
+    /// <summary>Processors' worth to reckon with at this moment.</summary>
+    public double Now { get; }
+
+    /// <summary>The most to reckon with until then, and whether a day before says so.</summary>
+    public (double Cores, bool IsByPast) PeakUntil(DateTimeOffset until)
+    {
+        var peaks = new List<double>();
+        for (var back = 1; back <= DaysMax; back++)
+        {
+            var (from, to) = (now - back * day - slack, until - back * day + slack);
+            // A day of which nothing is known says nothing; of two records of one time the finer counts.
+            var spans = past.Where(p => p.At < to && p.End > from).ToList();
+            if (spans.Count == 0) continue;
+            var finest = spans.Min(p => p.Span);
+            peaks.Add(spans.Where(p => p.Span == finest).Max(p => p.Cores));
+        }
+        peaks.Sort();
+        var expected = peaks.Count == 0 ? 0 : peaks[^(peaks.Count >= DaysForException ? 2 : 1)];
+        return expected > Now ? (expected, true) : (Now, false);
+    }
+}
