@@ -2,6 +2,7 @@ using Godwit.Agent.Disks;
 using Godwit.Agent.Facts;
 using Godwit.Agent.Identity;
 using Godwit.Agent.Inventory;
+using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
 using Godwit.Agent.Saved;
@@ -38,6 +39,7 @@ public sealed class HostAgent : IHostAgent
     private readonly MoveChecks checks;
     private readonly MemoryKnown memory;
     private readonly MoveDesk moves;
+    private readonly LinkTest linkTest;
     private readonly SaveVm save;
     private readonly ResumeSavedVm resume;
     private readonly InventoryTaking inventory;
@@ -80,7 +82,8 @@ public sealed class HostAgent : IHostAgent
         {
             FailPoints = new FailPoints(failPoints, time, disk),
         };
-        moves = new MoveDesk(tools, CanonicalDevices.ListAsync);
+        linkTest = new LinkTest(network, tools.Tickets, randomness, time);
+        moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest);
         save = new SaveVm(tools, disk, layout);
         resume = new ResumeSavedVm(tools, disk, layout);
         var look = new HostLook(machines, adoption, tools.Tickets, moves);
@@ -170,6 +173,10 @@ public sealed class HostAgent : IHostAgent
         return found with { Host = found.Host with { Certificate = ports.Identity?.Facts } };
     }
 
+    public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) =>
+        Task.FromResult(linkTest.Prepare(source, link?.Endpoint ?? linkAddress));
+    public Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel) =>
+        linkTest.RunAsync(ready, target, cancel);
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>
         moves.PrepareIncomingAsync(order, link?.Endpoint ?? linkAddress, cancel);
     public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) => moves.StartOutgoingAsync(order, cancel);

@@ -38,6 +38,7 @@ public sealed class ControlPlane
     private readonly LeaseKeeper _leases;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
         _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _leasing = Task.CompletedTask, _balancing = Task.CompletedTask,
+        _testing = Task.CompletedTask,
         _powering = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
@@ -65,6 +66,7 @@ public sealed class ControlPlane
         Vms = new VmVerbs(Stores, Desk, Operations, Agents, numbers, time);
         Live = new LiveMoves();
         Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
+        LinkTests = new LinkTests(Agents.Of, Stores, time, logs.CreateLogger<LinkTests>());
         Quotes = new QuoteDesk(Agents.Of, Stores, time);
         Wishes = new MoveWishes(Stores, Desk, Migrations, Vms, numbers, Quotes, time);
         var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
@@ -122,6 +124,7 @@ public sealed class ControlPlane
     public FenceVerbs Fencing { get; }
     public MoveWishes Wishes { get; }
     public QuoteDesk Quotes { get; }
+    public LinkTests LinkTests { get; }
     public DrainVerbs Drains { get; }
     public LoadWatch Loads { get; }
     public PlacementDesk Desk { get; }
@@ -160,6 +163,7 @@ public sealed class ControlPlane
         _checking = Checks.RunAsync(_stopping.Token);
         _measuring = Loads.RunAsync(_stopping.Token);
         _balancing = Balancer.RunAsync(_stopping.Token);
+        _testing = LinkTests.RunAsync(_stopping.Token);
         _powering = Power.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
@@ -169,7 +173,7 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, _powering, Recoveries.StopAsync(),
+            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, _powering, _testing, Recoveries.StopAsync(),
             Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync(), PowerJobs.StopAsync(),
         ]);
     }

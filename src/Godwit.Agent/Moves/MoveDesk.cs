@@ -13,7 +13,7 @@ namespace Godwit.Agent.Moves;
 /// All moves this host has a part in: those under way, and those a former agent left in the journal. One move at a
 /// time for one VM; the same order twice finds the first one's result.
 /// </summary>
-internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices)
+internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, LinkTest linkTest)
 {
     /// <summary>Settled moves kept in memory for questions; older ones are answered from the journal.</summary>
     private const int PartsMax = 4096;
@@ -223,7 +223,8 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         try
         {
             var link = await LinkReceiver.AcceptAsync(connection, tools.Tickets, tools.Time, CancellationToken.None);
-            if (Find(link.Move)?.Incoming is { } incoming) await incoming.ReceiveAsync(link);
+            if (LinkTest.IsTest(link.Move)) await linkTest.ReceiveAsync(link);
+            else if (Find(link.Move)?.Incoming is { } incoming) await incoming.ReceiveAsync(link);
             else await link.DisposeAsync();
         }
         catch (IOException) { } // A stranger, or a source that gave up: its own side says why.

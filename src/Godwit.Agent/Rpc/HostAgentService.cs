@@ -1,5 +1,6 @@
-using Godwit.Core;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
+using Godwit.Core;
 using Google.Protobuf;
 using Grpc.Core;
 using Nothing = Godwit.Contracts.Nothing;
@@ -139,6 +140,24 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
 
     public override async Task<Contracts.TargetFacts> CheckTarget(Contracts.VmSpec request, ServerCallContext context) =>
         ToServer.Message(await agent.CheckTargetAsync(FromServer.Record(request), context.CancellationToken));
+
+    public override async Task<Contracts.LinkTestReady> PrepareLinkTest(
+        Contracts.PrepareLinkTestRequest request, ServerCallContext context) => QuotingToServer.Message(
+            await agent.PrepareLinkTestAsync(new HostId(request.Source), context.CancellationToken));
+
+    public override async Task<Contracts.LinkFigures> RunLinkTest(Contracts.RunLinkTestRequest request, ServerCallContext context)
+    {
+        var ready = FromServer.Present(request.Ready);
+        try
+        {
+            return QuotingToServer.Message(await agent.RunLinkTestAsync(
+                new LinkTestReady(new MoveId(ready.Name), ready.Endpoint, ready.Ticket), new HostId(request.Target), context.CancellationToken));
+        }
+        catch (IOException broken)
+        {
+            throw new RefusedException("link-broken", broken.Message, "see that the hosts reach each other's link port ('godwit host list')");
+        }
+    }
 
     public override async Task<Contracts.IncomingReady> PrepareIncoming(
         Contracts.IncomingOrder request, ServerCallContext context) =>

@@ -20,6 +20,15 @@ public static class QuotingToServer
         AtMs = step.AtMs, Pass = step.Pass, RemainingBytes = step.RemainingBytes, BytesPerSecond = step.BytesPerSecond, What = step.What,
     };
 
+    public static Contracts.LinkTestReady Message(LinkTestReady ready) =>
+        new() { Name = ready.Name.Value, Endpoint = ready.Endpoint, Ticket = ready.Ticket };
+
+    public static Contracts.LinkFigures Message(LinkFigures figures) => new()
+    {
+        At = Timestamp.FromDateTimeOffset(figures.At), BytesPerSecond = figures.BytesPerSecond, Bytes = figures.Bytes,
+        RoundTripMs = figures.RoundTripMs, Security = figures.Security,
+    };
+
     private static Contracts.MemoryProfile Message(MemoryProfile profile) => new()
     {
         At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,

@@ -1,3 +1,4 @@
+using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Checking;
 using Godwit.Core.Fencing;
@@ -130,6 +131,11 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task DeleteTemplateAsync(string name, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"templates/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<IReadOnlyList<LinkView>> LinksAsync(CancellationToken cancel) => client.GetAsync<IReadOnlyList<LinkView>>("links", cancel);
+
+    public Task<LinkView> TestLinkAsync(LinkTestRequest wish, CancellationToken cancel) =>
+        client.SendAsync<LinkView>(HttpMethod.Post, "links/test", wish, slowCallMax, cancel);
 
     public Task<IReadOnlyList<PromiseScore>> PromisesAsync(CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<PromiseScore>>("stats/promises", cancel);

@@ -16,6 +16,7 @@ internal static class CommandTree
         root.Subcommands.Add(RuleCommands.Build(verbs));
         root.Subcommands.Add(MigrationCommands.Build(verbs));
         root.Subcommands.Add(StatsCommands.Build(verbs));
+        root.Subcommands.Add(LinkCommands.Build(verbs));
         root.Subcommands.Add(EventsCommand.Build(verbs));
         root.Subcommands.Add(TopCommand.Build(verbs));
         root.Subcommands.Add(ClusterCommands.Build(verbs));

@@ -10,7 +10,8 @@ internal static class QuoteText
     {
         screen.Show(SheetOf(quote));
         screen.Line($"  {Words.Of(quote.Chosen)}: {quote.Why}.");
-        if (quote.Path.Moves == 0) screen.Line("  No move between these hosts was seen yet: the path is assumed to carry 1 Gbit/s.", Tone.Warn);
+        if (quote.Path is { Moves: 0, IsTested: false })
+            screen.Line("  Nothing crossed between these hosts yet: the path is assumed to carry 1 Gbit/s ('godwit link test' measures it).", Tone.Warn);
         foreach (var way in quote.Relaxations) screen.Line($"  It would fit with {way}.", Tone.Warn);
     }
 

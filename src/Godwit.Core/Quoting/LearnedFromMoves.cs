@@ -27,7 +27,8 @@ public static class LearnedFromMoves
     private const double Doubt = 1;
 
     /// <param name="ended">Of the whole cluster, newest first.</param>
-    public static PathProfile Path(IEnumerable<Migration.Migration> ended, HostId source, HostId target)
+    /// <param name="tested">What a link test found; counts until a move has told more.</param>
+    public static PathProfile Path(IEnumerable<Migration.Migration> ended, HostId source, HostId target, LinkFigures? tested = null)
     {
         var moves = ended.Where(m => m is { End: MoveEnd.Done, Receipt: { MemoryMs: > 0 } } && m.Mode is MoveMode.Live or MoveMode.Quick)
             .Where(m => m.Source != m.Target).ToList();
@@ -39,7 +40,8 @@ public static class LearnedFromMoves
         return PathProfile.Assumed with
         {
             WireBytesPerSecond = rates.Count > 0 ? Quantile(rates.Select(r => r.WireBytes * 1000.0 / r.MemoryMs), 0.5)
-                : PathProfile.Assumed.WireBytesPerSecond,
+                : tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : PathProfile.Assumed.WireBytesPerSecond,
+            IsTested = tested is { BytesPerSecond: > 0 },
             StreamBytesPerSecondMax = rates.Count > 0 ? rates.Max(r => r.StreamBytes * 1000.0 / r.MemoryMs)
                 : PathProfile.Assumed.StreamBytesPerSecondMax,
             AroundMs = around.Count > 0 ? Quantile(around.Select(Around), 0.5) : PathProfile.Assumed.AroundMs,

@@ -9,8 +9,10 @@ public sealed record PathProfile
     public required double StreamBytesPerSecondMax { get; init; }
     /// <summary>Checks, target QEMU, proof and cleaning: all that is not memory, in ms.</summary>
     public required double AroundMs { get; init; }
-    /// <summary>Moves these figures are from; 0: assumed.</summary>
+    /// <summary>Moves these figures are from; 0: assumed, or tested.</summary>
     public required int Moves { get; init; }
+    /// <summary>A link test was there.</summary>
+    public bool IsTested { get; init; }
 
     /// <summary>On a faster wire the link sends memory as it is (ADR 19).</summary>
     public const double PackedBelowBytesPerSecond = 300e6;

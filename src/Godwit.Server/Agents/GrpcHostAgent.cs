@@ -165,6 +165,16 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync(deadlines.Question, async options => QuotingFromAgent.Record(await client.MeasureMemoryAsync(
             new Contracts.MeasureMemoryRequest { VmId = vm.Value, AgeMaxSeconds = ageMax.TotalSeconds, MayLook = mayLook }, options)), cancel);
 
+    public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) =>
+        AskAsync(deadlines.Question, async options => QuotingFromAgent.Record(
+            await client.PrepareLinkTestAsync(new Contracts.PrepareLinkTestRequest { Source = source.Value }, options)), cancel);
+
+    public Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => QuotingFromAgent.Record(await client.RunLinkTestAsync(new Contracts.RunLinkTestRequest
+        {
+            Ready = new() { Name = ready.Name.Value, Endpoint = ready.Endpoint, Ticket = ready.Ticket }, Target = target.Value,
+        }, options)), cancel);
+
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
         AskAsync(deadlines.Question, async options => FromAgent.Record(
             await client.CheckSourceAsync(new Contracts.CheckSourceRequest { VmId = vm.Value }, options)), cancel);

@@ -51,6 +51,9 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => agent.OpenConsoleAsync(vm, cancel);
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         agent.MeasureMemoryAsync(vm, ageMax, mayLook, cancel);
+    public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) => agent.PrepareLinkTestAsync(source, cancel);
+    public Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel) =>
+        agent.RunLinkTestAsync(ready, target, cancel);
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => agent.CheckSourceAsync(vm, cancel);
     public Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel) => agent.CheckTargetAsync(vm, cancel);
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel) =>

@@ -1,3 +1,4 @@
+using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Quoting;
 
@@ -30,6 +31,16 @@ public static class QuotingFromAgent
         .. steps.Take(StepsMax).Select(s => new SteeringStep(Time(s.AtMs), s.Pass, s.RemainingBytes, s.BytesPerSecond,
             s.What.Length <= WhatMax ? s.What : s.What[..WhatMax])),
     ];
+
+    public static LinkTestReady Record(Contracts.LinkTestReady ready) => new(new MoveId(ready.Name), ready.Endpoint, ready.Ticket);
+
+    /// <summary>Throws <see cref="InvalidDataException"/>.</summary>
+    public static LinkFigures Record(Contracts.LinkFigures figures) => new()
+    {
+        At = (figures.At ?? throw new InvalidDataException("a link test without a moment")).ToDateTimeOffset(),
+        BytesPerSecond = Math.Max(0, figures.BytesPerSecond), Bytes = Math.Max(0, figures.Bytes),
+        RoundTripMs = Math.Max(0, Time(figures.RoundTripMs)), Security = figures.Security,
+    };
 
     public static double Time(double ms) => double.IsFinite(ms) ? ms : 0;
 }

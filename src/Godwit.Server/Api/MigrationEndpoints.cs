@@ -23,6 +23,9 @@ internal static class MigrationEndpoints
             var count = Math.Clamp(limit ?? ListDefault, 1, ApiLimits.ListMax);
             return (await control.Stores.Moves.ListAsync(id, active ?? false, count)).Select(control.Live.Fresh);
         }).Needs(Permission.SeeCluster);
+        api.MapGet("/links", () => control.LinkTests.ListAsync()).Needs(Permission.SeeCluster);
+        api.MapPost("/links/test", (LinkTestRequest? wish, CancellationToken leave) =>
+            control.LinkTests.TestAsync(wish?.Source, wish?.Target, leave)).Needs(Permission.RunHosts);
         api.MapGet("/stats/promises", () => control.Quotes.ScoresAsync()).Needs(Permission.SeeCluster);
         api.MapGet("/migrations/{move}", async (string move) => control.Live.Fresh(await FindAsync(control, move)))
             .Needs(Permission.SeeCluster);

@@ -92,6 +92,9 @@ public sealed record MigrateRequest(
     public int MaxSlowdownPercent { get; init; }
 }
 
+/// <summary>POST /api/v1/links/test: noise from one host to another for a second.</summary>
+public sealed record LinkTestRequest(string? Source = null, string? Target = null);
+
 /// <summary>POST /api/v1/vms/{vm}/refresh: a new QEMU process on the same host.</summary>
 /// <param name="QemuPath">Another QEMU binary of that host; null keeps the present one.</param>
 /// <param name="Cpus">Host processors, <c>0-3,6</c>; null keeps them.</param>

@@ -78,6 +78,9 @@ public sealed record MovePlan(
     public MoveQuote? Quote { get; init; }
 }
 
+/// <summary>The newest link test between two hosts, one way.</summary>
+public sealed record LinkView(HostId Source, HostId Target, LinkFigures Figures);
+
 /// <summary>Something that happened, for people. Durable; the oldest are dropped.</summary>
 /// <param name="Seq">Only grows; the id of the server-sent event.</param>
 /// <param name="Kind"><c>vm-created, move-phase, move-ended, host-unreachable …</c></param>

@@ -43,7 +43,8 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
         {
             if (await agents(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, cancel) is not { } memory) return null;
             var ended = await EndedAsync();
-            var path = LearnedFromMoves.Path(ended, move.Source, move.Target);
+            var path = LearnedFromMoves.Path(ended, move.Source, move.Target, await stores.Links.FindAsync(move.Source, move.Target)
+                ?? await stores.Links.FindAsync(move.Target, move.Source)); // The way back is like it.
             return QuoteMove.Of(move.Mode, move.Limits, memory, path,
                 mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode, path), time.GetUtcNow());
         }

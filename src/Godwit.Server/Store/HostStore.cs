@@ -133,6 +133,7 @@ public sealed class HostStore(Database database, TimeProvider time)
             return new Refusal("host-has-moves", $"a move to {id} goes on", "wait for it or cancel it: 'godwit migration list'");
         work.Execute("DELETE FROM drains WHERE host = @id", ("@id", id.Value));
         work.Execute("DELETE FROM pool_shares WHERE host = @id", ("@id", id.Value));
+        LinkStore.Forget(work, id);
         work.Execute("DELETE FROM hosts WHERE id = @id", ("@id", id.Value));
         work.Execute("DELETE FROM joining_hosts WHERE host = @id", ("@id", id.Value));
         IdentityStore.Deny(work, denied, forgetAt, time.GetUtcNow());

@@ -14,6 +14,7 @@ public sealed class Stores(Database database, TimeProvider time)
     public PowerStore Power { get; } = new(database, time);
     public PlacementStore Placement { get; } = new(database, time);
     public LoadStore Loads { get; } = new(database);
+    public LinkStore Links { get; } = new(database);
     public EventStore Events { get; } = new(database, time);
     public AccessStore Access { get; } = new(database, time);
     public AuditStore Audit { get; } = new(database, time);

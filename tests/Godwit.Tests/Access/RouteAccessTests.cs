@@ -38,6 +38,8 @@ public sealed class RouteAccessTests
         ["POST /api/v1/hosts/{host}/revoke"] = Hosters,
         ["GET /api/v1/load"] = Lookers,
         ["GET /api/v1/stats/promises"] = Lookers,
+        ["GET /api/v1/links"] = Lookers,
+        ["POST /api/v1/links/test"] = Hosters,
         ["POST /api/v1/balance/plan"] = Lookers,
         ["GET /api/v1/balancer"] = Lookers,
         ["POST /api/v1/balancer"] = Hosters,

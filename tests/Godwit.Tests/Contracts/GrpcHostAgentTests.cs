@@ -35,6 +35,11 @@ public sealed class GrpcHostAgentTests
         await far.UnpauseVmAsync(vm.Id, epoch, Never);
         Assert.Equal(epoch, (await far.CheckSourceAsync(vm.Id, Never)).Epoch);
         Assert.True((await far.CheckTargetAsync(vm, Never)).AlreadyHere);
+        Assert.Null(await far.MeasureMemoryAsync(vm.Id, TimeSpan.FromSeconds(1), mayLook: true, Never));
+        Host.Memory = Quoting.PredictMoveTests.Memory(256, 2.5, (100, 1), (3000, 2));
+        Same(Host.Memory, await far.MeasureMemoryAsync(vm.Id, TimeSpan.FromSeconds(1), mayLook: true, Never));
+        var ready = await far.PrepareLinkTestAsync(new HostId("h2"), Never);
+        Assert.Equal("for h2 to h3", (await far.RunLinkTestAsync(ready, new HostId("h3"), Never)).Security);
         var incoming = new IncomingOrder(move, vm, epoch, new HostId("h2"), false);
         Assert.Equal("127.0.0.1:1", (await far.PrepareIncomingAsync(incoming, Never)).Endpoint);
         Assert.Equal(MoveStanding.TargetCandidate, (await far.QueryMoveAsync(move, Never)).Standing);
@@ -57,7 +62,7 @@ public sealed class GrpcHostAgentTests
         Assert.Empty(Host.Vms);
         Assert.Equal(
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
-                "CheckSource", "CheckTarget", "PrepareIncoming", "QueryMove", "AbandonIncoming", "CancelMove", "SettleOutgoing",
+                "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove", "AbandonIncoming", "CancelMove", "SettleOutgoing",
                 "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
     }
 

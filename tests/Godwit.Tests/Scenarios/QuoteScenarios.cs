@@ -82,6 +82,29 @@ public sealed class QuoteScenarios
         }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
     }
 
+    [Fact]
+    public void A_link_test_finds_the_links_rate_and_a_quote_takes_it_until_a_move_tells_more() => World.Run(seed: 5, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        var link = await world.Server.AskAsync(c => c.LinkTests.TestAsync("host1", "host2", CancellationToken.None));
+        Assert.InRange(link.Figures.BytesPerSecond, 3_200_000, 4_100_000);
+        Assert.InRange(link.Figures.RoundTripMs, 0.2, 20);
+        Assert.Single(await world.Server.AskAsync(c => c.LinkTests.ListAsync()));
+
+        var plan = await world.Server.AskAsync(c => c.Wishes.PlanAsync("web", new MigrateRequest("host2"), null, CancellationToken.None));
+        Assert.True(plan.Quote!.Path is { Moves: 0, IsTested: true });
+        Assert.Equal(link.Figures.BytesPerSecond, plan.Quote.Path.WireBytesPerSecond);
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host2")); // The link is free again.
+    }, new WorldKnobs { LinkBytesPerSecond = 4_000_000 });
+
+    [Fact]
+    public void Links_are_tested_by_themselves_once_the_cluster_is_quiet() => World.Run(seed: 6, async world =>
+    {
+        await world.SleepAsync(400);
+        var links = await world.Server.AskAsync(c => c.LinkTests.ListAsync());
+        Assert.Equal(6, links.Count); // Three hosts, each with the two others.
+    }, new WorldKnobs { Hosts = 3 });
+
     private static async Task<MemoryProfile?> LookAsync(World world, string name)
     {
         var vm = await world.VmAsync(name);

@@ -149,6 +149,15 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         Task.FromResult(Memory);
 
+    public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) =>
+        DoAsync("PrepareLinkTest", () => new LinkTestReady(new MoveId("lt-1"), "127.0.0.1:1", $"for {source}"), cancel);
+
+    public Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel) =>
+        DoAsync("RunLinkTest", () => new LinkFigures
+        {
+            At = FakeCluster.Now, BytesPerSecond = 117_000_000, Bytes = 117_000_000, RoundTripMs = 0.2, Security = $"{ready.Ticket} to {target}",
+        }, cancel);
+
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => DoAsync("CheckSource", () =>
     {
         var report = Vms.GetValueOrDefault(vm) ?? throw new RefusedException("vm-not-here", $"{id} has no VM {vm}",
