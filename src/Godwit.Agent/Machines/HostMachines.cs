@@ -154,6 +154,23 @@ public sealed partial class HostMachines(
         }
     }
 
+    /// <summary>From now on only the save decides about the VM's QEMU. Throws where a move, or another save, does.</summary>
+    public void HoldForSave(Machine machine)
+    {
+        lock (_lock)
+        {
+            RefuseIfHeld(machine);
+            machine.IsBeingSaved = true;
+        }
+    }
+
+    /// <summary>The save is over, one way or the other.</summary>
+    public async Task ReleaseFromSaveAsync(Machine machine)
+    {
+        lock (_lock) machine.IsBeingSaved = false;
+        await SettleOrLaterAsync(machine);
+    }
+
     /// <summary>The move is over: what happened meanwhile (a power-off, a crash) is dealt with now.</summary>
     public async Task ReleaseAsync(Machine machine, MoveId move)
     {
@@ -162,7 +179,36 @@ public sealed partial class HostMachines(
             if (machine.HeldBy != move) return;
             machine.HeldBy = null;
         }
-        using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
+        await SettleOrLaterAsync(machine);
+    }
+
+    /// <summary>A disk that fails now may work in a while: what is left of a QEMU is tidied up then. Nobody else would.</summary>
+    private async Task SettleOrLaterAsync(Machine machine)
+    {
+        if (!await TrySettleAsync(machine)) _ = SettleLaterAsync(machine);
+    }
+
+    private async Task SettleLaterAsync(Machine machine)
+    {
+        for (var attempt = 1; attempt < WatchTriesMax; attempt++)
+        {
+            await Task.Delay(WatchPause, Time);
+            if (Find(machine.Id) != machine || await TrySettleAsync(machine)) return;
+        }
+    }
+
+    private async Task<bool> TrySettleAsync(Machine machine)
+    {
+        try
+        {
+            using (await machine.EnterAsync()) await MachineLife.SettleAsync(this, machine);
+            return true;
+        }
+        catch (IOException failed)
+        {
+            WatchFailed(machine.Id.Value, failed.Message);
+            return false;
+        }
     }
 
     /// <summary>
@@ -192,6 +238,8 @@ public sealed partial class HostMachines(
         if (machine.HeldBy is { } holder && holder != unlessBy)
             throw new RefusedException("move-under-way", $"{machine.Spec.Name} is being moved ({holder})",
                 $"wait for it ('godwit migration show {holder}'), or cancel it ('godwit migration cancel {holder}')");
+        if (machine.IsBeingSaved)
+            throw new RefusedException("save-under-way", $"{machine.Spec.Name} is being saved", "wait until it is, then resume it");
     }
 
     internal static RefusedException Stale(Machine machine, Epoch epoch) => new("epoch-stale",

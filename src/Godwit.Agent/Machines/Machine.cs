@@ -31,6 +31,11 @@ public sealed class Machine(VmHome home, OwnerRecord record)
     /// refused, and a guest that powers off or a QEMU that dies is left for the move to judge.
     /// </summary>
     public MoveId? HeldBy { get; internal set; }
+    /// <summary>
+    /// Its memory is being written to a file: the guest stands still until that is the VM, or has failed. Whatever else would set it
+    /// going is refused; what it did then would be lost.
+    /// </summary>
+    public bool IsBeingSaved { get; internal set; }
 
     internal SemaphoreSlim RecordOrder { get; } = new(1, 1);
     /// <summary>QEMU serves one client of a monitor at a time: two of ours would wait for each other.</summary>

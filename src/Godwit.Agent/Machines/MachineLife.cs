@@ -222,7 +222,7 @@ public sealed partial class MachineLife(HostMachines machines)
     /// </summary>
     internal static async Task SettleAsync(HostMachines machines, Machine machine)
     {
-        if (machine.HeldBy is not null) return;
+        if (machine.HeldBy is not null || machine.IsBeingSaved) return;
         foreach (var dead in machine.Record.Instances.Where(i => !machines.Processes.IsAlive(i.Process)).ToList())
         {
             var held = machine.Record.IsOwner && dead.Incarnation == machine.Record.Current;

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
 using Godwit.Core;
@@ -15,13 +16,58 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
 {
     private static readonly TimeSpan AcceptMax = TimeSpan.FromSeconds(30);
 
+    private readonly ConcurrentDictionary<VmId, Task<SavedVm>> underWay = new();
+
+    /// <summary>
+    /// The order may come again while it is carried out, from a server that has just begun and does not know how far it came: one
+    /// save writes, and both hear how it ended.
+    /// </summary>
     public async Task<SavedVm> RunAsync(
         Machine vm, Epoch epoch, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
+        while (true)
+        {
+            var mine = new TaskCompletionSource<SavedVm>(TaskCreationOptions.RunContinuationsAsynchronously);
+            var first = underWay.GetOrAdd(vm.Id, mine.Task);
+            if (first != mine.Task)
+            {
+                try { return await first.Joinable().WaitAsync(cancel); }
+                catch (Exception) when (!cancel.IsCancellationRequested) { continue; } // Its own caller may have left: now it is this one's turn.
+            }
+            try
+            {
+                var saved = await SaveAsync(vm, epoch, listDevices, cancel);
+                mine.SetResult(saved);
+                return saved;
+            }
+            catch (Exception failed)
+            {
+                mine.SetException(failed);
+                _ = mine.Task.Exception; // Seen: most have no second caller.
+                throw;
+            }
+            finally { underWay.TryRemove(vm.Id, out _); }
+        }
+    }
+
+    private async Task<SavedVm> SaveAsync(
+        Machine vm, Epoch epoch, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
         if (vm.Epoch != epoch) throw HostMachines.Stale(vm, epoch);
-        var qemu = vm.Current ?? throw new RefusedException("vm-not-running", $"{vm.Spec.Name} is not running", "start it first");
-        var (name, path) = FileOf(vm, layout);
-        if (vm.Record.Wanted == VmState.Saved) return await FinishAsync(vm, qemu, name, path, 0, cancel); // Repeated after a lost answer.
+        tools.Machines.HoldForSave(vm);
+        try
+        {
+            var (name, path) = FileOf(vm, layout);
+            if (vm.Record is { IsOwner: true, Wanted: VmState.Saved }) return await FinishAsync(vm, name, path, 0, cancel); // After a lost answer.
+            var qemu = vm.Current ?? throw new RefusedException("vm-not-running", $"{vm.Spec.Name} is not running", "start it first");
+            return await WriteAsync(vm, qemu, name, path, listDevices, cancel);
+        }
+        finally { await tools.Machines.ReleaseFromSaveAsync(vm); }
+    }
+
+    private async Task<SavedVm> WriteAsync(Machine vm, QemuInstance qemu, string name, string path,
+        Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    {
         var wasPaused = vm.Record.Wanted == VmState.Paused;
         using var signals = new QemuSignals(qemu.Qmp);
         var devices = await listDevices(qemu);
@@ -40,7 +86,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
             // The file is whole and durable. From here on it is the VM; this QEMU must not run again.
             var pauseMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds;
             await tools.Machines.ChangeAsync(vm, r => r with { Wanted = VmState.Saved, Note = name });
-            return await FinishAsync(vm, qemu, name, path, pauseMs, cancel);
+            return await FinishAsync(vm, name, path, pauseMs, cancel);
         }
         catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or TimeoutException)
         {
@@ -63,10 +109,10 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
     }
 
     /// <summary>Wanted is Saved, durable: a restarted agent comes here too. The QEMU goes, the file stays.</summary>
-    private async Task<SavedVm> FinishAsync(
-        Machine vm, QemuInstance qemu, string name, string path, double pauseMs, CancellationToken cancel)
+    private async Task<SavedVm> FinishAsync(Machine vm, string name, string path, double pauseMs, CancellationToken cancel)
     {
-        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
+        if (vm.Current is { } qemu)
+            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
         await using var file = await disk.OpenLargeAsync(path, cancel);
         return new SavedVm(name, file.Length, await SavedStateFile.ReadSha256Async(file, name, cancel), pauseMs);
     }

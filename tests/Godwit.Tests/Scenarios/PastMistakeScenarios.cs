@@ -235,6 +235,7 @@ public sealed class PastMistakeScenarios
     public void A_saved_state_that_was_loaded_when_the_agent_died_is_loaded_again() => World.Run(seed: 85, async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web"); // Its memory goes into a file.
         await DoAsync(world, OperationKind.Save, o => o);
         var resume = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
         await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "paused"));
@@ -244,7 +245,66 @@ public sealed class PastMistakeScenarios
         await world.SleepAsync(10);
 
         await DoAsync(world, OperationKind.Resume, o => o);
+        world.WantBack("web");
         Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    /// <summary>
+    /// Simulator, seed 1241525: a server that began anew ordered a save again while the agent was still writing it; the second order
+    /// failed and let the guest go on, the first ended well and ended it: what the guest had done between was lost.
+    /// </summary>
+    [Fact]
+    public void A_save_that_is_ordered_again_while_it_is_written_loses_nothing() => World.Run(seed: 86, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web"); // Its memory goes into a file.
+        world.Agents["host1"].Host.Disk.BeSlow(true);
+        var saving = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Save, "web", o => o, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: false });
+        world.Server.Kill();
+        await Assert.ThrowsAsync<ServerGoneException>(() => saving);
+        await world.Server.StartAsync();
+        await world.RestAsync();
+        world.Agents["host1"].Host.Disk.BeSlow(false);
+        Assert.Equal(VmState.Saved, (await world.VmAsync("web")).State);
+
+        await DoAsync(world, OperationKind.Resume, o => o);
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    /// <summary>Simulator, seed 1242562: the answer to a save was lost, and the save ordered again was refused: no QEMU was there any more.</summary>
+    [Fact]
+    public void A_save_that_is_ordered_again_after_it_was_done_is_done() => World.Run(seed: 87, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web"); // Its memory goes into a file.
+        var vm = await world.VmAsync("web");
+        await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).SaveVmAsync(vm.Spec.Id, vm.Epoch, CancellationToken.None));
+        var again = await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).SaveVmAsync(vm.Spec.Id, vm.Epoch, CancellationToken.None));
+        Assert.NotEmpty(again.Sha256);
+        await world.SleepAsync(15);
+        await DoAsync(world, OperationKind.Resume, o => o);
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    /// <summary>Simulator, seed 1241440: the disk failed as a guest's end during a move was tidied up; its tap stayed for ever.</summary>
+    [Fact]
+    public void What_is_left_of_a_guest_that_ended_during_a_move_goes_once_the_disk_works() => World.Run(seed: 88, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        var move = await world.MigrateAsync("web", to: "host2");
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.RunState == "inmigrate" && q.Host.Name == "host2"));
+        await world.SleepAsync(0.05);
+        var copy = world.Copy("web", on: "host1")!;
+        copy.GuestPowersOff();
+        await world.Loop.Until(() => copy.Process.HasExited);
+        world.Agents["host1"].Host.Disk.FailingWrites = 3;
+        await world.EndOfAsync(move);
+        await world.SleepAsync(60);
+        Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
     });
 
     /// <summary>
