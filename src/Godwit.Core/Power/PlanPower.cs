@@ -19,6 +19,8 @@ public sealed class PlanPower
     /// <summary>A host that could not be turned off, or woken, is left alone so long; less where there is no other to wake.</summary>
     private static readonly TimeSpan offAgainAfter = TimeSpan.FromHours(6), wakeAgainAfter = TimeSpan.FromMinutes(30),
         wakeLastAgainAfter = TimeSpan.FromMinutes(5);
+    /// <summary>A night off at least, or it would be woken for its certificate at once.</summary>
+    private static readonly TimeSpan renewBefore = TimeSpan.FromHours(12);
     /// <summary>Two looks: one that sees it, and one that was late.</summary>
     private static readonly TimeSpan looks = TimeSpan.FromMinutes(2);
 
@@ -172,6 +174,8 @@ public sealed class PlanPower
         if (power.Since is { } since && picture.Now - since < TimeSpan.FromMinutes(settings.MinOnMinutes))
             return $"it came on less than {settings.MinOnMinutes} min ago";
         if (FailedSince(host.Id, offAgainAfter)) return power.Problem ?? "it failed lately";
+        if (picture.RenewAt.TryGetValue(host.Id, out var renew) && renew - picture.Now < renewBefore)
+            return "its certificate is to be renewed before";
         if (picture.Held.TryGetValue(host.Id, out var held)) return held;
         if (view.Vms.FirstOrDefault(vm => vm.Heading == host.Id) is { } comes) return $"{comes.Name} is on its way to it";
         if (vms.FirstOrDefault(vm => vm.IsPinned) is { } pinned) return $"{pinned.Name} is to stay on it";

@@ -61,8 +61,7 @@ internal sealed class HostPowerStory(
             try
             {
                 var begun = await drains.BeginAsync(id, new DrainLimits(), wantsRoom: false);
-                await stores.Power.ChangeHostAsync(id, [PowerPhase.Emptying],
-                    p => p with { Drain = begun.Id, WasCordoned = begun.WasCordoned });
+                await stores.Power.ChangeHostAsync(id, [PowerPhase.Emptying], p => p with { Drain = begun.Id });
             }
             catch (RefusedException refused) { await LeaveAsync(id, $"it was not emptied: {refused.Reasons[0].Cause}"); }
             return;

@@ -98,11 +98,13 @@ public sealed class PowerKeeper(
     public async Task<bool> BeginAsync(PowerAct act, HostId host, string by, string because)
     {
         var now = time.GetUtcNow();
+        // Before its drain closes it: a server that dies in between begins another drain, which finds it closed.
+        var wasCordoned = await stores.Hosts.FindAsync(host) is { State: HostState.Cordoned };
         var begun = await (act == PowerAct.Wake
             ? stores.Power.ChangeHostAsync(host, [PowerPhase.Standby], p => p.Enter(PowerPhase.Waking, now, by, because),
                 _ => new Happening("host-waking", $"{host} is woken, for {by}: {because}", Host: host.Value))
             : stores.Power.ChangeHostAsync(host, [PowerPhase.On],
-                p => p.Enter(PowerPhase.Emptying, now, by, because) with { Drain = null, WasCordoned = false },
+                p => p.Enter(PowerPhase.Emptying, now, by, because) with { Drain = null, WasCordoned = wasCordoned },
                 _ => new Happening("host-emptying", $"{host} goes to standby, for {by}: {because}", Host: host.Value)));
         if (begun is null) return false;
         runner.Start(host);

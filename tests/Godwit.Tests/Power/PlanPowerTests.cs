@@ -33,6 +33,10 @@ public sealed class PlanPowerTests
         {
             Powers = With(p, "h2", hooked with { Problem = "it did not go off", ProblemAt = Now.AddHours(-5) }),
         });
+        AssertStays("certificate", p => p with
+        {
+            RenewAt = new Dictionary<HostId, DateTimeOffset> { [new("h2")] = Now.AddHours(11) },
+        });
         AssertStays("being recovered", p => p with { Held = new Dictionary<HostId, string> { [new("h2")] = "it is being recovered" } });
         AssertStays("a is to stay on it", p => p with
         {
