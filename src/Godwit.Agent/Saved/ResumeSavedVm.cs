@@ -90,7 +90,15 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
 
     private async Task GoAsync(QemuInstance qemu, bool stayPaused, string path)
     {
-        if (!stayPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        try
+        {
+            if (!stayPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        }
+        catch (QmpException) when (qemu.Qmp.Closed.IsCompleted)
+        {
+            disk.DeleteFile(path); // It may have run before it ended: it powered off at once, or died.
+            throw;
+        }
         disk.DeleteFile(path); // The guest runs: from now on the file is the past, and must never be resumed again.
         if (!stayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
     }

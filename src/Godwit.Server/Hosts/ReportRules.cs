@@ -24,8 +24,8 @@ public static class ReportRules
                 $"{host} and {known.Owner} both hold epoch {known.Epoch} of {known.Spec.Name}: look at both hosts",
                 known.Spec.Name, host.Value));
 
-        // A saved VM is stopped for its host: its memory lies in a file only the record points to.
-        var state = known.State == VmState.Saved && report.State == VmState.Stopped ? VmState.Saved : report.State;
+        // An owner that has not saved it, or not under this epoch, has had it back: the file was used up, or is the past.
+        var state = report.State;
         var lacksFile = state == VmState.Saved && known.SavedFile is null && SavedFile(report) is not null;
         if (host == known.Owner && state == known.State && report.Epoch == known.Epoch && !lacksFile) return new Verdict.Agrees();
 

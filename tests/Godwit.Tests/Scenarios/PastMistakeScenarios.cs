@@ -308,6 +308,25 @@ public sealed class PastMistakeScenarios
     });
 
     /// <summary>
+    /// Simulator, seed 1300252: a guest that came back from its file powered off at once; the file stayed, and was resumed a second time.
+    /// </summary>
+    [Fact]
+    public void A_guest_that_powers_off_as_it_comes_back_does_not_come_back_twice() => World.Run(seed: 89, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Save, o => o);
+        var resume = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: true });
+        world.Copy("web", on: "host1")!.GuestPowersOff();
+        await resume;
+        await world.SleepAsync(15);
+        Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
+        var again = await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        Assert.NotNull(again.Problem);
+    });
+
+    /// <summary>
     /// Simulator, seed 602375: a cold move used an epoch up although its source was not heard; the VM that ran there was stopped by
     /// the record for ever.
     /// </summary>

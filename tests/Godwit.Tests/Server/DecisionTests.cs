@@ -98,7 +98,9 @@ public sealed class DecisionTests
     public void A_saved_vm_keeps_its_file_and_learns_it_from_its_host()
     {
         var saved = Web with { State = VmState.Saved, SavedFile = "vm-web-3.saved" };
-        Assert.IsType<Verdict.Agrees>(ReportRules.Judge(saved, H1, FakeHost.Report(Web.Spec, Web.Epoch, VmState.Stopped)));
+        var poweredOff = ReportRules.Judge(saved, H1, FakeHost.Report(Web.Spec, Web.Epoch, VmState.Stopped));
+        Assert.Equal((VmState.Stopped, null), (Assert.IsType<Verdict.Changed>(poweredOff).Now.State, ((Verdict.Changed)poweredOff).Now.SavedFile));
+        Assert.IsType<Verdict.Agrees>(ReportRules.Judge(saved, H1, FakeHost.Report(Web.Spec, Web.Epoch, VmState.Saved)));
         var report = FakeHost.Report(Web.Spec, Web.Epoch, VmState.Saved) with { Note = "vm-web-3.saved" };
         Assert.Equal("vm-web-3.saved", Assert.IsType<Verdict.Changed>(ReportRules.Judge(Web, H1, report)).Now.SavedFile);
         Assert.Equal("vm-web-3.saved",
