@@ -6,7 +6,7 @@ namespace Godwit.Balance;
 /// <summary>How far our drain is from the least that can be moved, as CP-SAT proves it.</summary>
 internal static class DrainJudge
 {
-    private const double Seconds = 30, SecondsOfSmall = 20;
+    private const double Seconds = 60, SecondsOfSmall = 20;
     private const int Threads = 2;
 
     public static int Large(string generator, string hosts, string vms, string[] seeds)
