@@ -1,4 +1,3 @@
-using System.Globalization;
 using Godwit.Core.Balance.Search;
 
 namespace Godwit.Balance;
@@ -10,14 +9,12 @@ internal static class AfterOneChange
 
     public static int Run(string[] args)
     {
-        if (args.Length != 5) return 2;
+        if (args.Length != 4) return 2;
         using var programs = new OutsidePrograms(args[0]);
         var cluster = programs.Generate(args[1], args[2], args[3]);
-        var settings = new SearchSettings { Price = 0.02, MovesMax = int.Parse(args[4], CultureInfo.InvariantCulture) };
+        var settings = new SearchSettings { Price = 0.1 };
         var (model, objective) = (cluster.AsHbalSeesIt(), GeneratedCluster.HbalObjective);
         var kept = new ClusterSearch(model, objective, settings, new Threads(2)).Search().HostOf;
-        // The price that held the moves to their number: another would move many at once, for another reason than the change.
-        settings = settings with { Price = 0.1, MovesMax = int.MaxValue };
         var numbers = new Random(1);
         var (wall, cpu, moved) = (new List<double>(), new List<double>(), 0);
         for (var n = 0; n < Changes + 2; n++)

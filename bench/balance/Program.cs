@@ -17,7 +17,7 @@ static int Usage()
         godwit-balance hbal GENERATOR HOSTS VMS SEED [SCORE MOVES]   beside hbal, judged by hbal (apt: ganeti-htools, python3);
                                                                      SCORE and MOVES: hbal's, where it was run before
         godwit-balance scale GENERATOR HOSTS VMS SEED MOVES ROUNDS   large clusters: time, memory, one thread and two
-        godwit-balance replan GENERATOR HOSTS VMS SEED MOVES         planning again after one change of a planned cluster
+        godwit-balance replan GENERATOR HOSTS VMS SEED               planning again after one change of a planned cluster
         godwit-balance oracle COUNT                                  small instances beside the best of all placements
         godwit-balance drain GENERATOR HOSTS VMS SEED                one host emptied, all under 80 % CPU and 90 % memory,
                                                                      beside a bound that no plan can be under

@@ -16,7 +16,7 @@ public sealed class LeastMoved
     private const int TrialsMax = 4_000, FruitlessMax = 500;
     /// <summary>Units and hosts looked at in all: a second or two.</summary>
     private const long WorkMax = 100_000_000;
-    private const int PushesPerChain = 24, PushedHostsMax = 64;
+    private const int PushesPerChain = 60, PushedHostsMax = 64;
     private const int HostsRedoneMax = 4;
     private const double Nothing = 1e-9;
     /// <summary>Who need not move and finds no way home again is far worse than one more that stays.</summary>
@@ -66,8 +66,10 @@ public sealed class LeastMoved
             if (isStirred) Stir();
             Mend(noise: trial % 3 * 0.15f);
             var worth = Worth();
-            // As good is gone on from too; while somebody has no room, so is what costs more.
-            if (worth.Left > current.Left + Nothing || (worth.Left < Nothing && worth.Moved > current.Moved + Nothing)) continue;
+            // As good is gone on from too; while somebody has no room, so is what costs a little more.
+            var room = worth.Left > Nothing ? current.Moved / 50 : Nothing;
+            if (worth.Left > current.Left + Nothing) continue;
+            if (worth.Left > current.Left - Nothing && worth.Moved > current.Moved + room) continue;
             current = new((int[])hostOf.Clone(), worth);
             if (!current.Betters(best)) continue;
             (best, gained) = (current, trial);

@@ -12,8 +12,8 @@ public sealed record ReplanResult(int[] HostOf, IReadOnlyList<int> Changed, long
 public sealed class Replan
 {
     /// <summary>Hosts with room, and any hosts, that are looked at beside the changed ones.</summary>
-    private const int RoomyHosts = 96, OtherHosts = 32;
-    private const int RoundsMax = 6;
+    private const int RoomyHosts = 64, OtherHosts = 16;
+    private const int RoundsMax = 3;
 
     private readonly BalanceModel model;
     private readonly BalanceObjective objective;
@@ -57,7 +57,7 @@ public sealed class Replan
         var cell = new Cell(model, objective, state, MeanCapacity());
         cell.Load(0, hosts, mean);
         var search = new CellSearch(model, cell);
-        search.Descend(search.LargestGain(exchanges: false), 0.05f * (float)settings.Price);
+        search.Settle();
         // Exchanges of units that are on their way anyway; and what these open.
         for (var round = 0; round < RoundsMax && search.ExchangeAway() + search.Settle() > 0; round++) { }
         return new(state.HostOf, [.. Enumerable.Range(0, model.Units).Where(u => state.HostOf[u] != kept[u])], search.Judged);
