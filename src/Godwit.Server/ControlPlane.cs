@@ -16,6 +16,7 @@ using Godwit.Server.Migrations;
 using Godwit.Server.Operations;
 using Godwit.Server.Placing;
 using Godwit.Server.Rebuild;
+using Godwit.Server.Replaying;
 using Godwit.Server.Store;
 using Godwit.Server.Templates;
 using Godwit.Server.Vms;
@@ -69,6 +70,7 @@ public sealed class ControlPlane
         Placement = new PlacementVerbs(Stores, Desk);
         Balance = new BalanceVerbs(Stores, Loads, pace, time);
         Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
+        Replays = new ReplayVerbs(Stores, Balance, time);
         Spare = new SpareRoom(Stores, Balance);
         Vms.SpareRoom = Spare.WhyNotAsync;
         BalancerVerbs = new BalancerVerbs(Stores, Balancer, Vms, time);
@@ -115,6 +117,7 @@ public sealed class ControlPlane
     public PlacementVerbs Placement { get; }
     public BalanceVerbs Balance { get; }
     public Balancer Balancer { get; }
+    public ReplayVerbs Replays { get; }
     public SpareRoom Spare { get; }
     public BalancerVerbs BalancerVerbs { get; }
     public EventFeed Events { get; }

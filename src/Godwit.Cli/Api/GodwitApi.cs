@@ -7,6 +7,7 @@ using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
+using Godwit.Server.Replaying;
 using Godwit.Server.Draining;
 using Godwit.Server.Placing;
 
@@ -33,6 +34,9 @@ internal sealed class GodwitApi(ApiClient client)
 
     public Task<ClusterPlan> PlanBalanceAsync(BalanceWish wish, CancellationToken cancel) =>
         client.SendAsync<ClusterPlan>(HttpMethod.Post, "balance/plan", wish, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<ClusterReplay> ReplayAsync(ReplayWish wish, CancellationToken cancel) =>
+        client.SendAsync<ClusterReplay>(HttpMethod.Post, "balance/replay", wish, slowCallMax, cancel);
 
     public Task<BalancerView> BalancerAsync(CancellationToken cancel) => client.GetAsync<BalancerView>("balancer", cancel);
 

@@ -25,6 +25,7 @@ internal static class ClusterCommands
             PolicyCommands.Status(verbs), PolicyCommands.Set(verbs),
             BalanceCommands.Balance(verbs),
             BalancerCommands.Build(verbs),
+            ReplayCommand.Build(verbs),
             UpgradeCommands.Build(verbs),
             verbs.Verb("check", "Compare the store with the hosts: orphans, leaks, what is frozen.", async (session, parsed, cancel) =>
             {

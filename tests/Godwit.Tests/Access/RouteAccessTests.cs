@@ -38,6 +38,7 @@ public sealed class RouteAccessTests
         ["POST /api/v1/hosts/{host}/revoke"] = Hosters,
         ["GET /api/v1/load"] = Lookers,
         ["POST /api/v1/balance/plan"] = Lookers,
+        ["POST /api/v1/balance/replay"] = Lookers,
         ["GET /api/v1/balancer"] = Lookers,
         ["POST /api/v1/balancer"] = Hosters,
         ["POST /api/v1/balancer/vms/{vm}"] = Makers,
