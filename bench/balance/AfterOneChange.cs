@@ -2,7 +2,9 @@ using Godwit.Core.Balance.Search;
 
 namespace Godwit.Balance;
 
-/// <summary>A plan for a large cluster is there; one VM's load is changed, or one host is to be emptied: how long planning again takes.</summary>
+/// <summary>
+/// A plan for a large cluster is there; one VM's load is changed, or one host is to be emptied: how long planning again takes.
+/// </summary>
 internal static class AfterOneChange
 {
     private const int Changes = 40;

@@ -18,7 +18,8 @@ internal static class DrainBound
         var found = Measured.Of(() => LeastMoved.Find(problem.Model));
         var ((over, left), moved) = (problem.Flaws(found.Result.HostOf), problem.MovedGiB(found.Result.HostOf));
         Console.WriteLine($"{args[1]}/{args[2]} seed {args[3]}: {moved:0} GiB moved, bound {found.Result.Bound:0} GiB "
-            + $"(gap {(moved - found.Result.Bound) / found.Result.Bound:P2}); left on host 0: {left}, over a ceiling: {over}; {found.Times}");
+            + $"(gap {(moved - found.Result.Bound) / found.Result.Bound:P2}); left on host 0: {left}, over a ceiling: {over}; "
+            + found.Times);
         return 0;
     }
 }

@@ -55,7 +55,8 @@ internal static class DrainJudge
         }
         gaps.Sort();
         Console.WriteLine(FormattableString.Invariant($"{gaps.Count} drains: median gap {gaps[gaps.Count / 2]:P2}, worst {gaps[^1]:P2}, ")
-            + $"{gaps.Count(gap => gap < 1e-9)} exactly the best; {missed} that we did not find, {impossible} that nobody can, {open} not proved; "
+            + $"{gaps.Count(gap => gap < 1e-9)} exactly the best; {missed} that we did not find, {impossible} that nobody can, "
+            + $"{open} not proved; "
             + $"in {pushing} of them others have to move too");
         return 0;
     }

@@ -106,7 +106,8 @@ void *serve_control(void *unused)
         int understood = obey(order);
         int size = understood >= 0
             ? describe(answer, sizeof answer)
-            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | beats MS | cpu PERCENT | ping | panic | reboot | poweroff");
+            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | beats MS | cpu PERCENT"
+                " | ping | panic | reboot | poweroff");
         sendto(sock, answer, (size_t)size, 0, (struct sockaddr *)&asker, length);
         if (understood == 1) {
             if (order[0] == 'p' && order[1] == 'a')

@@ -34,7 +34,8 @@ internal static class ReplayCommand
     {
         screen.Show(new Sheet(headings, [.. found.Modes.Select(Row)], "Nothing was replayed."));
         screen.Line($"{Words.Counted(found.Vms, "VM")} on {Words.Counted(found.Hosts, "host")}, {found.From:yyyy-MM-dd HH:mm} to "
-            + $"{found.To:yyyy-MM-dd HH:mm} UTC, a value each {found.StepSeconds / 60:0} min; a host draws {found.IdleWatts:0} to {found.FullWatts:0} W.");
+            + $"{found.To:yyyy-MM-dd HH:mm} UTC, a value each {found.StepSeconds / 60:0} min; "
+            + $"a host draws {found.IdleWatts:0} to {found.FullWatts:0} W.");
         if (found.Unrecorded > 0)
             screen.Note($"{Words.Counted(found.Unrecorded, "VM")} left out: nothing is recorded of them in this time.");
         if (found.StepSeconds > 300)

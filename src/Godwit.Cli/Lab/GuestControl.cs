@@ -53,7 +53,7 @@ public sealed class GuestControl(LabPlan plan, LabFolder folder)
     public Task<GuestStatus> WritesAsync(string address, int perSecond, CancellationToken cancel = default) =>
         SendAsync(address, $"writes {perSecond}", cancel);
 
-    /// <param name="everyMs">1 to 1000; a fresh guest beats every millisecond, which costs an emulated one a seventh of a processor.</param>
+    /// <param name="everyMs">1 to 1000; each millisecond when fresh, which costs an emulated guest a seventh of a processor.</param>
     public Task<GuestStatus> BeatsAsync(string address, int everyMs, CancellationToken cancel = default) =>
         SendAsync(address, $"beats {everyMs}", cancel);
 

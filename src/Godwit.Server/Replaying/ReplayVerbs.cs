@@ -74,7 +74,8 @@ public sealed class ReplayVerbs(Stores stores, BalanceVerbs balance, TimeProvide
     {
         var result = ReplayRun.Of(past.Cluster, rules, past.FirstHosts, policy, stop);
         return new ReplayedMode(name, result.EnergyKwh, result.Moves, result.MovesThatHurt, result.Returns, result.RefusedMoves,
-            result.OverloadMinutes, result.LostInAll, name == ReplayedPolicy.Consolidation ? result.MeanActiveHosts : past.Cluster.Hosts.Count);
+            result.OverloadMinutes, result.LostInAll,
+            name == ReplayedPolicy.Consolidation ? result.MeanActiveHosts : past.Cluster.Hosts.Count);
     }
 
     private async Task<Past> PastAsync(ReplayWish wish)
@@ -102,7 +103,8 @@ public sealed class ReplayVerbs(Stores stores, BalanceVerbs balance, TimeProvide
         var points = (int)((slot - from) / span);
         if (points < PointsMin)
             throw new RefusedException("loads-unrecorded",
-                $"loads are recorded every {LoadStore.Slot.TotalMinutes:0} min, and there are {points} records yet, {PointsMin} at least are needed",
+                $"loads are recorded every {LoadStore.Slot.TotalMinutes:0} min, and there are {points} records yet, "
+                + $"{PointsMin} at least are needed",
                 span == LoadStore.Slot ? "try again in half an hour" : "take fewer hours");
         var cluster = new ReplayCluster(
             [.. hosts.Select(host => new ReplayHost(host.Capacity.CpuCores, host.Capacity.CpuCores, host.Capacity.MemoryBytes,
@@ -120,7 +122,9 @@ public sealed class ReplayVerbs(Stores stores, BalanceVerbs balance, TimeProvide
             new PlacementView(hosts, vms, picture.Policy), view);
     }
 
-    /// <summary>A record is known when its span has ended: a value at a moment is that of the time before it. Gaps are 0: it did not run.</summary>
+    /// <summary>
+    /// A record is known when its span has ended: a value at a moment is that of the time before it. Gaps are 0: it did not run.
+    /// </summary>
     private static double[] Load(List<LoadRow> rows, PlacementVm vm, DateTimeOffset from, TimeSpan span, int points)
     {
         var load = new double[points + 1];

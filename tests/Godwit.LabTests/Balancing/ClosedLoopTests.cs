@@ -115,8 +115,9 @@ public sealed class ClosedLoopTests(ITestOutputHelper output) : IAsyncLifetime
     {
         var load = await cluster.Api.LoadAsync(default);
         foreach (var host in load.Hosts)
-            output.WriteLine($"{host.Host}: {host.Window?.Now.CpuCores:0.00} of {host.Cpus} processors; " + string.Join(", ", load.Vms
-                .Where(vm => vm.Host == host.Host).Select(vm => $"{vm.Name} {vm.Window?.CpuToReckonWith:0.00} (waits {vm.Window?.HalfHour.WaitMean:0.00})")));
+            output.WriteLine($"{host.Host}: {host.Window?.Now.CpuCores:0.00} of {host.Cpus} processors; "
+                + string.Join(", ", load.Vms.Where(vm => vm.Host == host.Host).Select(vm =>
+                    $"{vm.Name} {vm.Window?.CpuToReckonWith:0.00} (waits {vm.Window?.HalfHour.WaitMean:0.00})")));
         output.WriteLine($"last look: {view.LastLook?.ScoreBefore:0} to {view.LastLook?.ScoreAfter:0} {view.LastLook?.Problem}");
         foreach (var advice in view.LastLook?.Advices ?? [])
             output.WriteLine($"  {advice.Move.VmName} {advice.Move.From} → {advice.Move.To}: {advice.Act}, {advice.Because}");

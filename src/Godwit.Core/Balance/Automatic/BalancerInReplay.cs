@@ -10,7 +10,8 @@ namespace Godwit.Core.Balance.Automatic;
 /// moment. Hosts and VMs are numbered as in the picture it is given. Keeps what it has to remember of its own moves.
 /// </summary>
 public sealed class BalancerInReplay(
-    BalancerSettings settings, PlacementView today, DateTimeOffset from, double stepSeconds, CancellationToken stop = default) : IReplayPolicy
+    BalancerSettings settings, PlacementView today, DateTimeOffset from, double stepSeconds, CancellationToken stop = default)
+    : IReplayPolicy
 {
     /// <summary>A plan each few minutes of a day: each one is searched less widely than one that is really carried out.</summary>
     private const int TrialsMax = 20_000;
