@@ -6,6 +6,7 @@ return args switch
     ["hbal", .. var rest] => CompareWithHbal.Run(rest),
     ["scale", .. var rest] => Scale.Run(rest),
     ["oracle", .. var rest] => SmallInstances.Run(rest),
+    ["replan", .. var rest] => AfterOneChange.Run(rest),
     ["drain", .. var rest] => DrainBound.Run(rest),
     _ => Usage(),
 };
@@ -16,6 +17,7 @@ static int Usage()
         godwit-balance hbal GENERATOR HOSTS VMS SEED [SCORE MOVES]   beside hbal, judged by hbal (apt: ganeti-htools, python3);
                                                                      SCORE and MOVES: hbal's, where it was run before
         godwit-balance scale GENERATOR HOSTS VMS SEED MOVES ROUNDS   large clusters: time, memory, one thread and two
+        godwit-balance replan GENERATOR HOSTS VMS SEED               planning again after one change of a planned cluster
         godwit-balance oracle COUNT                                  small instances beside the best of all placements
         godwit-balance drain GENERATOR HOSTS VMS SEED                one host emptied, all under 80 % CPU and 90 % memory,
                                                                      beside a bound that no plan can be under

@@ -15,7 +15,7 @@
 
 #include "guest.h"
 
-enum { LOAD_MIB_MAX = 65536, RATE_MAX = 100000, WRITES_MAX = 5000, BUTTONS_MAX = 8 };
+enum { LOAD_MIB_MAX = 65536, RATE_MAX = 100000, WRITES_MAX = 5000, BEAT_MS_MAX = 1000, BUTTONS_MAX = 8 };
 
 static int describe(char *line, size_t size)
 {
@@ -24,10 +24,10 @@ static int describe(char *line, size_t size)
         n += snprintf(line + n, size - (size_t)n, "%02x", boot_id[i]);
     return n + snprintf(line + n, size - (size_t)n,
         " counter=%llu acked=%llu mono_ns=%llu load_mib=%u ready_mib=%u mib_per_s=%u writes_per_s=%u"
-        " memory_errors=%llu write_errors=%llu",
+        " memory_errors=%llu write_errors=%llu beat_ms=%u cpu_percent=%u",
         (unsigned long long)beat_counter, (unsigned long long)acked_write, (unsigned long long)monotonic_ns(),
         load_mib, load_mib_ready, load_mib_per_s, writes_per_s,
-        (unsigned long long)memory_errors, (unsigned long long)write_errors);
+        (unsigned long long)memory_errors, (unsigned long long)write_errors, beat_ms, cpu_percent);
 }
 
 /* As any init does before it ends the kernel. Linux 6.1 breaks the queues of virtio devices at shutdown; a beat that is
@@ -75,6 +75,14 @@ static int obey(const char *order)
         atomic_store(&writes_per_s, a);
         return 0;
     }
+    if (sscanf(order, "beats %u", &a) == 1 && a >= 1 && a <= BEAT_MS_MAX) {
+        atomic_store(&beat_ms, a);
+        return 0;
+    }
+    if (sscanf(order, "cpu %u", &a) == 1 && a <= 100) {
+        atomic_store(&cpu_percent, a);
+        return 0;
+    }
     if (strncmp(order, "panic", 5) == 0 || strncmp(order, "reboot", 6) == 0 || strncmp(order, "poweroff", 8) == 0)
         return 1;
     return -1;
@@ -98,7 +106,8 @@ void *serve_control(void *unused)
         int understood = obey(order);
         int size = understood >= 0
             ? describe(answer, sizeof answer)
-            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | ping | panic | reboot | poweroff");
+            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | beats MS | cpu PERCENT"
+                " | ping | panic | reboot | poweroff");
         sendto(sock, answer, (size_t)size, 0, (struct sockaddr *)&asker, length);
         if (understood == 1) {
             if (order[0] == 'p' && order[1] == 'a')

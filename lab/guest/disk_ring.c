@@ -54,7 +54,7 @@ void *write_ring(void *unused)
                 atomic_fetch_add(&write_errors, 1); /* Same number again: numbers have no holes. */
         }
         uint64_t now = monotonic_ns();
-        next += 1000000000ull / (rate > 0 ? rate : 100);
+        next += 1000000000ull / (rate > 0 ? rate : 10);
         if (now > next)
             next = now;
         sleep_until_ns(next);

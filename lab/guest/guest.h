@@ -40,5 +40,10 @@ void stop_database(void);
 
 /* beat.c */
 extern _Atomic uint64_t beat_counter;
+extern _Atomic uint32_t beat_ms;
+
+/* busy.c */
+void *burn_cpu(void *unused);
+extern _Atomic uint32_t cpu_percent;
 
 #endif

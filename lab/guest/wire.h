@@ -12,6 +12,7 @@
 #define CONTROL_PORT 7701 /* anyone -> guest, one text command a datagram, one text line back */
 
 #define BEAT_MAGIC 0x31425747u /* "GWB1" */
+/* Unless "beats MS" asked for slower ones: then no silence shorter than that says anything. Counters mean the same. */
 #define BEAT_PERIOD_NS 1000000L
 
 struct beat {

@@ -91,7 +91,7 @@ static void dirty(uint64_t *page, uint64_t count)
 void *dirty_memory(void *unused)
 {
     (void)unused;
-    const uint64_t tick = 10000000; /* 10 ms */
+    const uint64_t tick = 10000000, idle_tick = 100000000; /* 10 ms; 100 ms while there is nothing to dirty */
     uint64_t page = 0, owed = 0, next = monotonic_ns();
     for (uint32_t size = 0;;) {
         if (atomic_load(&load_mib) != size) {
@@ -104,7 +104,7 @@ void *dirty_memory(void *unused)
             dirty(&page, owed / 100);
             owed %= 100;
         }
-        next += tick;
+        next += page_count > 0 ? tick : idle_tick;
         uint64_t now = monotonic_ns();
         if (now > next + 5 * tick)
             next = now; /* Never catch up more than 50 ms: a slow host must not turn into a burst of writes. */

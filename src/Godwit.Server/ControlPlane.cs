@@ -18,6 +18,7 @@ using Godwit.Server.Placing;
 using Godwit.Server.Power;
 using Godwit.Server.Quoting;
 using Godwit.Server.Rebuild;
+using Godwit.Server.Replaying;
 using Godwit.Server.Store;
 using Godwit.Server.Templates;
 using Godwit.Server.Vms;
@@ -75,6 +76,7 @@ public sealed class ControlPlane
         Placement = new PlacementVerbs(Stores, Desk);
         Balance = new BalanceVerbs(Stores, Loads, pace, time);
         Balancer = new Balancer(Stores, Balance, Loads, Wishes, numbers, pace, time, logs.CreateLogger<Balancer>());
+        Replays = new ReplayVerbs(Stores, Balance, time);
         Spare = new SpareRoom(Stores, Balance);
         var hooks = fencing?.Power ?? new NoPower();
         Needs = new RoomNeeds(time);
@@ -131,6 +133,7 @@ public sealed class ControlPlane
     public PlacementVerbs Placement { get; }
     public BalanceVerbs Balance { get; }
     public Balancer Balancer { get; }
+    public ReplayVerbs Replays { get; }
     public SpareRoom Spare { get; }
     public BalancerVerbs BalancerVerbs { get; }
     public RoomNeeds Needs { get; }

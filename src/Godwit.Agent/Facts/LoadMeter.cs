@@ -37,12 +37,22 @@ internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider 
         finally { one.Release(); }
     }
 
-    /// <summary>A machine that is several hosts has counters for all of them together.</summary>
-    private HostLoad OfThisHost(HostLoad load) => !machines.Layout.SharesMachine ? load : load with
+    /// <summary>
+    /// A machine that is several hosts has counters for all of them together. A VM waits there for whatever else the machine does: of
+    /// its waiting, this host's share of the machine's work is this host's.
+    /// </summary>
+    private HostLoad OfThisHost(HostLoad load)
     {
-        CpuCores = load.Vms.Sum(vm => vm.CpuCores), StealCores = 0, CpuPressure = null, MemoryPressure = null,
-        MemoryUsedBytes = load.Vms.Sum(vm => vm.MemoryTouchedBytes),
-    };
+        if (!machines.Layout.SharesMachine) return load;
+        var ours = load.Vms.Sum(vm => vm.CpuCores);
+        var share = load.CpuCores > 0 ? Math.Min(1, ours / load.CpuCores) : 1;
+        return load with
+        {
+            CpuCores = ours, StealCores = 0, CpuPressure = null, MemoryPressure = null,
+            MemoryUsedBytes = load.Vms.Sum(vm => vm.MemoryTouchedBytes),
+            Vms = [.. load.Vms.Select(vm => vm with { WaitCores = vm.WaitCores * share })],
+        };
+    }
 
     private HostLoad Compare(Reading? before, Reading now)
     {

@@ -8,6 +8,7 @@ using Godwit.Core.Power;
 using Godwit.Core.Quoting;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
+using Godwit.Server.Replaying;
 using Godwit.Server.Draining;
 using Godwit.Server.Placing;
 using Godwit.Server.Power;
@@ -45,6 +46,9 @@ internal sealed class GodwitApi(ApiClient client)
     /// <param name="answer"><c>apply</c> or <c>dismiss</c>.</param>
     public Task<HostView> AnswerPowerAsync(string id, string answer, CancellationToken cancel) => client.SendAsync<HostView>(
         HttpMethod.Post, $"power/recommendations/{Safe(id)}/{answer}", null, ApiClient.AnswerTimeMax, cancel);
+
+    public Task<ClusterReplay> ReplayAsync(ReplayWish wish, CancellationToken cancel) =>
+        client.SendAsync<ClusterReplay>(HttpMethod.Post, "balance/replay", wish, slowCallMax, cancel);
 
     public Task<BalancerView> BalancerAsync(CancellationToken cancel) => client.GetAsync<BalancerView>("balancer", cancel);
 

@@ -26,6 +26,7 @@ internal static class ClusterCommands
             BalanceCommands.Balance(verbs),
             BalancerCommands.Build(verbs),
             PowerCommands.Build(verbs),
+            ReplayCommand.Build(verbs),
             UpgradeCommands.Build(verbs),
             verbs.Verb("check", "Compare the store with the hosts: orphans, leaks, what is frozen.", async (session, parsed, cancel) =>
             {

@@ -3,9 +3,11 @@ using System.Globalization;
 namespace Godwit.Cli.Lab;
 
 /// <summary>What a guest says of itself. Counters are those of its beats.</summary>
+/// <param name="BeatMs">Between two beats: a shorter silence proves nothing.</param>
+/// <param name="CpuPercent">What it keeps its processor busy by order.</param>
 public sealed record GuestStatus(
     string BootId, long Counter, long Acked, int LoadMib, int ReadyMib, int MibPerS, int WritesPerS,
-    long MemoryErrors, long WriteErrors);
+    long MemoryErrors, long WriteErrors, int BeatMs, int CpuPercent);
 
 /// <summary>Orders to lab guests, over the guests' LAN.</summary>
 public sealed class GuestControl(LabPlan plan, LabFolder folder)
@@ -51,6 +53,14 @@ public sealed class GuestControl(LabPlan plan, LabFolder folder)
     public Task<GuestStatus> WritesAsync(string address, int perSecond, CancellationToken cancel = default) =>
         SendAsync(address, $"writes {perSecond}", cancel);
 
+    /// <param name="everyMs">1 to 1000; each millisecond when fresh, which costs an emulated guest a seventh of a processor.</param>
+    public Task<GuestStatus> BeatsAsync(string address, int everyMs, CancellationToken cancel = default) =>
+        SendAsync(address, $"beats {everyMs}", cancel);
+
+    /// <summary>Keeps its processor busy for this share of the time, as far as its host lets it.</summary>
+    public Task<GuestStatus> CpuAsync(string address, int percent, CancellationToken cancel = default) =>
+        SendAsync(address, $"cpu {percent}", cancel);
+
     /// <summary>Ends or restarts the guest from inside: <c>panic</c>, <c>reboot</c>, <c>poweroff</c>.</summary>
     public Task<GuestStatus> EndAsync(string address, string how, CancellationToken cancel = default) =>
         SendAsync(address, how, cancel);
@@ -65,6 +75,6 @@ public sealed class GuestControl(LabPlan plan, LabFolder folder)
         long Number(string name) => long.Parse(words[name], CultureInfo.InvariantCulture);
         return new GuestStatus(words["boot"], Number("counter"), Number("acked"), (int)Number("load_mib"),
             (int)Number("ready_mib"), (int)Number("mib_per_s"), (int)Number("writes_per_s"),
-            Number("memory_errors"), Number("write_errors"));
+            Number("memory_errors"), Number("write_errors"), (int)Number("beat_ms"), (int)Number("cpu_percent"));
     }
 }

@@ -26,6 +26,8 @@ public sealed record BalancePolicy
     public TimeSpan Pause { get; init; } = TimeSpan.FromMilliseconds(300);
     /// <summary>Moves out of, and moves into, one host at the same time.</summary>
     public int MovesAtOncePerHost { get; init; } = 1;
+    /// <summary>Placements tried at random in a small cluster: fewer where many plans are made, as in a replay.</summary>
+    public int TrialsMax { get; init; } = 1_000_000;
     /// <summary>Load share of a host from which its guests begin to wait.</summary>
     public double Knee { get; init; } = 0.7;
 

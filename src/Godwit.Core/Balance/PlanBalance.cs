@@ -17,7 +17,7 @@ public static class PlanBalance
     {
         var cluster = ClusterModel.Of(view, policy, now);
         var objective = policy.Objective();
-        var settings = new SearchSettings { Price = policy.MinGainRatio, MovesMax = policy.MovesMax };
+        var settings = new SearchSettings { Price = policy.MinGainRatio, MovesMax = policy.MovesMax, Trials = policy.TrialsMax };
         var found = ClusterSearch.Find(cluster.Model, objective, settings, runner, stop: stop);
         var plan = Planned(view, policy, cluster, objective, found);
         if (plan.Blocked.Count == 0) return plan;

@@ -34,7 +34,7 @@ public static class PlanDrain
         var settings = new SearchSettings { Price = policy.MinGainRatio };
         var objective = ours.Objective();
         var found = ClusterSearch.Find(model, objective, settings, runner, stop: stop);
-        if (LeftOver(model, found.HostOf).Count > 0 && MakingRoom(model, objective, settings, runner, stop) is { } roomier
+        if (LeftOver(model, found.HostOf).Count > 0 && MakingRoom(cluster, objective, settings, runner, stop) is var roomier
             && LeftOver(model, roomier.HostOf).Count < LeftOver(model, found.HostOf).Count) found = roomier;
 
         var plan = PlanBalance.Planned(draining, ours, cluster, objective, found);
@@ -48,38 +48,17 @@ public static class PlanDrain
         [.. Enumerable.Range(0, model.Units).Where(unit => model.Emptied[hostOf[unit]])];
 
     /// <summary>
-    /// Lets hosts be too full on the way and makes that dear: units push each other on until all have room, or it turns out that
-    /// they do not. Null where a host would stay too full.
+    /// Others move on where that makes room: with the fewest bytes moved, then who goes where by the score, with no bystander more.
+    /// A host that was too full before may stay as full.
     /// </summary>
-    private static SearchResult? MakingRoom(
-        BalanceModel model, BalanceObjective objective, SearchSettings settings, ICellRunner runner, CancellationToken stop)
+    private static SearchResult MakingRoom(
+        ClusterModel cluster, BalanceObjective objective, SearchSettings settings, ICellRunner runner, CancellationToken stop)
     {
-        var boundless = new double[model.Limit.Length];
-        Array.Fill(boundless, double.PositiveInfinity);
-        var open = model.With(limit: boundless);
-        // First so that leaving is worth more than any crowd, then so that no crowd is worth it.
-        var crowded = ClusterSearch.Find(open, WithCeilings(model, objective, UnitRules.Broken / 5), settings, runner, stop: stop);
-        var found = ClusterSearch.Find(open, WithCeilings(model, objective, 1e9), settings, runner, crowded.HostOf, stop);
-        var (before, after) = (new double[model.Limit.Length], new double[model.Limit.Length]);
+        var (model, before) = (cluster.Model, new double[cluster.Model.Limit.Length]);
         model.LoadsOf(model.Home, before);
-        model.LoadsOf(found.HostOf, after);
-        for (var at = 0; at < after.Length; at++)
-            if (after[at] > model.Limit[at] && after[at] > before[at]) return null;
-        return found;
-    }
-
-    private static BalanceObjective WithCeilings(BalanceModel model, BalanceObjective objective, double tooFull)
-    {
-        const double justBelow = 1 - 1e-4;
-        var (knee, steepness) = ((double[])objective.Knee.Clone(), (double[])objective.Steepness.Clone());
-        for (var k = 0; k < model.Resources; k++)
-        {
-            var lowest = double.PositiveInfinity;
-            for (var at = k; at < model.Limit.Length; at += model.Resources)
-                lowest = Math.Min(lowest, model.Limit[at] / model.Capacity[at]);
-            if (double.IsFinite(lowest)) (knee[k], steepness[k]) = (lowest * justBelow, tooFull);
-        }
-        return objective with { Knee = knee, Steepness = steepness };
+        var limits = model.With(limit: [.. model.Limit.Select((limit, at) => Math.Max(limit, before[at]))]);
+        var least = LeastMoved.Find(limits, settings.Seed, stop: stop);
+        return ClusterSearch.Find(DearerBystanders(limits), objective, settings, runner, least.HostOf, stop);
     }
 
     private static DrainPlan WithWhatStays(PlacementView view, IReadOnlyCollection<HostId> drained, BalancePlan plan)

@@ -49,6 +49,10 @@ public sealed record ReplayRules
     public bool MemoryIsHard { get; init; } = true;
     /// <summary>How long a host that slept draws its full power before the first copy to it can begin.</summary>
     public double WakeSeconds { get; init; }
+    /// <summary>False: a host without work goes on drawing its idle power, as one that nobody switches off.</summary>
+    public bool EmptyHostsSleep { get; init; } = true;
+    /// <summary>A move that made guests wait for less than this, in the replay's unit of processing, did not hurt.</summary>
+    public double HurtNoise { get; init; } = 0.02;
     /// <summary>Newest loads of a VM that the policy sees, taken at ticks.</summary>
     public int HistoryPoints { get; init; } = 30;
 }

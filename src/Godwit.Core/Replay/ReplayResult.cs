@@ -23,6 +23,11 @@ public sealed record ReplayResult
     /// <summary>A VM that went back within an hour to the host that it had left.</summary>
     public required int Returns { get; init; }
 
+    /// <summary>
+    /// Moves after which the guests of both hosts waited longer, in the half hour that followed, than if it had not been made.
+    /// </summary>
+    public required int MovesThatHurt { get; init; }
+
     /// <summary>"SLAV".</summary>
     public double Violation => OverloadShare * LostByMoves;
 

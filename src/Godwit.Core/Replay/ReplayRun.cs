@@ -13,6 +13,7 @@ public sealed class ReplayRun
 
     private readonly ReplayWorld world;
     private readonly ReplayMeter meter;
+    private readonly ReplayHurts hurts;
     private readonly List<Flight> flights = [];
     private readonly List<(int From, double At)>[] left;
     private double joules, lookedAt;
@@ -24,29 +25,33 @@ public sealed class ReplayRun
     {
         meter = new(cluster.Hosts.Count, cluster.Vms.Count);
         world = new(cluster, rules, firstHosts, meter);
+        hurts = new(world);
         left = new List<(int, double)>[cluster.Vms.Count];
         for (var v = 0; v < left.Length; v++) left[v] = [];
     }
 
     /// <param name="firstHosts">Where each VM is before the first tick.</param>
-    public static ReplayResult Of(ReplayCluster cluster, ReplayRules rules, IReadOnlyList<int> firstHosts, IReplayPolicy policy)
+    public static ReplayResult Of(
+        ReplayCluster cluster, ReplayRules rules, IReadOnlyList<int> firstHosts, IReplayPolicy policy, CancellationToken stop = default)
     {
         if (firstHosts.Count != cluster.Vms.Count || firstHosts.Any(h => h < 0 || h >= cluster.Hosts.Count))
             throw new RefusedException("replay-placement-bad", "the first placement does not name a host for every VM",
                 "give one host number for each VM, in the VMs' order");
         if (cluster.Vms.Any(vm => vm.Load.Length == 0))
             throw new RefusedException("replay-load-missing", "a VM has no recorded load", "leave out VMs without a record");
-        return new ReplayRun(cluster, rules, firstHosts).Run(policy);
+        return new ReplayRun(cluster, rules, firstHosts).Run(policy, stop);
     }
 
-    private ReplayResult Run(IReplayPolicy policy)
+    private ReplayResult Run(IReplayPolicy policy, CancellationToken stop)
     {
         var rules = world.Rules;
         var view = new ReplayView(world);
         for (var tick = rules.FirstTickSeconds; tick < rules.EndSeconds; tick += rules.TickSeconds)
         {
+            stop.ThrowIfCancellationRequested();
             LandUntil(tick);
             LookAt(tick, isTick: true);
+            hurts.Look();
             foreach (var move in policy.Decide(view)) Start(move);
         }
         LandUntil(double.PositiveInfinity);
@@ -56,6 +61,7 @@ public sealed class ReplayRun
             LostByMoves = meter.LostByMoves, LostInAll = meter.LostInAll, OverloadMinutes = meter.OverloadSeconds / 60,
             MeanActiveHosts = lookedAt > rules.FirstTickSeconds ? meter.ActiveSeconds / (lookedAt - rules.FirstTickSeconds) : 0,
             Sleeps = meter.Sleeps, VmsLeft = world.HostOf.Count(h => h >= 0), Returns = returns,
+            MovesThatHurt = hurts.Count(),
         };
     }
 
@@ -67,7 +73,11 @@ public sealed class ReplayRun
             if (ends >= moment) return;
             LookAt(ends, isTick: false);
             foreach (var flight in flights)
-                if (flight.EndsAt == ends) world.Land(flight.Move);
+                if (flight.EndsAt == ends)
+                {
+                    hurts.Watch(flight.Move, world.HostOf[flight.Move.Vm]);
+                    world.Land(flight.Move);
+                }
             flights.RemoveAll(flight => flight.EndsAt == ends);
             LookAt(ends, isTick: false);
         }
@@ -82,7 +92,7 @@ public sealed class ReplayRun
         for (var h = 0; h < world.On.Length; h++)
         {
             world.Serve(h);
-            if (seconds <= 0 || world.UsedBefore[h] == 0) continue;
+            if (seconds <= 0 || (world.UsedBefore[h] == 0 && world.Rules.EmptyHostsSleep)) continue;
             var power = world.Cluster.Hosts[h].Power;
             var (from, to) = (power.At(world.Share(world.UsedBefore[h], h)), power.At(world.Share(world.Used[h], h)));
             joules += (from + (to - from) / 2) * seconds;

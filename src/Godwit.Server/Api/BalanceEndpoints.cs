@@ -1,5 +1,6 @@
 using Godwit.Core.Access;
 using Godwit.Server.Balancing;
+using Godwit.Server.Replaying;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
 
@@ -11,6 +12,8 @@ internal static class BalanceEndpoints
     {
         api.MapPost("/balance/plan", (BalanceWish? wish, CancellationToken leave) =>
             control.Balance.PlanAsync(wish ?? new BalanceWish(), leave)).Needs(Permission.SeeCluster);
+        api.MapPost("/balance/replay", (ReplayWish? wish, CancellationToken leave) =>
+            control.Replays.RunAsync(wish ?? new ReplayWish(), leave)).Needs(Permission.SeeCluster);
         api.MapGet("/balancer", () => control.BalancerVerbs.ShowAsync()).Needs(Permission.SeeCluster);
         api.MapPost("/balancer", (BalancerWish? wish) => control.BalancerVerbs.SetAsync(wish ?? new BalancerWish()))
             .Needs(Permission.RunHosts, Traits.Recorded);

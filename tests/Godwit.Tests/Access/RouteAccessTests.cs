@@ -41,6 +41,7 @@ public sealed class RouteAccessTests
         ["GET /api/v1/links"] = Lookers,
         ["POST /api/v1/links/test"] = Hosters,
         ["POST /api/v1/balance/plan"] = Lookers,
+        ["POST /api/v1/balance/replay"] = Lookers,
         ["GET /api/v1/balancer"] = Lookers,
         ["POST /api/v1/balancer"] = Hosters,
         ["POST /api/v1/balancer/vms/{vm}"] = Makers,
