@@ -21,7 +21,7 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimePr
     public async Task<MemoryProfile?> OfAsync(Machine vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
     {
         if (Young(vm, ageMax) is { } enough || !mayLook) return Young(vm, ageMax);
-        await one.WaitAsync(cancel); // Two looks at once would measure each other.
+        await one.WaitAsync(); // Two looks at once would measure each other.
         try { return Young(vm, ageMax) ?? await LookAsync(vm, cancel); }
         finally { one.Release(); }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Godwit.Core.Migration;
 using Godwit.Core.Quoting;
 using Godwit.LabTests.Machines;
@@ -92,13 +93,19 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
     /// <summary>Of a move that stayed at home there is no receipt: its last progress tells.</summary>
     private static IReadOnlyList<SteeringStep> Steps(Migration move) => move.Receipt?.Steps ?? move.Progress?.Steps ?? [];
 
-    /// <summary>A beat a millisecond again: what QEMU took from the guest it has given back.</summary>
+    /// <summary>A second with more beats than a guest slowed by 40 % can send; on a busy machine it may take a few looks.</summary>
     private async Task RunsAtFullSpeedAsync()
     {
+        const int beatsMin = 700, looksMax = 40;
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 0, 0);
-        var before = await lab.Cluster.Guests.PingAsync(lab.Guest);
-        await Task.Delay(TimeSpan.FromSeconds(2));
-        var after = await lab.Cluster.Guests.PingAsync(lab.Guest);
-        Assert.True(after.Counter - before.Counter > 500, $"{after.Counter - before.Counter} beats in 2 s");
+        double most = 0;
+        for (var look = 0; look < looksMax && most < beatsMin; look++)
+        {
+            var (before, since) = (await lab.Cluster.Guests.PingAsync(lab.Guest), Stopwatch.StartNew());
+            await Task.Delay(TimeSpan.FromSeconds(1));
+            var after = await lab.Cluster.Guests.PingAsync(lab.Guest);
+            most = Math.Max(most, (after.Counter - before.Counter) / since.Elapsed.TotalSeconds);
+        }
+        Assert.True(most >= beatsMin, $"at most {most:0} beats in a second");
     }
 }
