@@ -43,7 +43,8 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         List<DirtyPoint> dirty = [];
         foreach (var window in WindowsMs)
         {
-            var wait = TimeSpan.FromMilliseconds(window) - time.GetElapsedTime(begun); // In the same order, so that it is each page's own window.
+            // In the same order, so that it is each page's own window.
+            var wait = TimeSpan.FromMilliseconds(window) - time.GetElapsedTime(begun);
             if (wait > TimeSpan.Zero) await Task.Delay(wait, time, cancel);
             if (vm.HeldBy is not null || vm.Current != qemu) return null;
             var (late, changed) = (time.GetElapsedTime(begun).TotalMilliseconds, 0);

@@ -12,7 +12,7 @@ internal sealed class RealMemoryFile : IMemoryFile
 {
     private readonly SafeFileHandle file;
 
-    /// <summary>The directory is the VM's own, so a link or a pipe its QEMU may have put there is neither followed nor waited for.</summary>
+    /// <summary>The directory is the VM's own: a link or a pipe its QEMU may have put there is neither followed nor waited for.</summary>
     public RealMemoryFile(string path)
     {
         var descriptor = Libc.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);

@@ -12,7 +12,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
 {
     private const string Prefix = "lt-";
     private const long BytesMax = 512L << 20;
-    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1), DrainMax = TimeSpan.FromSeconds(10), ReceiveMax = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1), DrainMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ReceiveMax = TimeSpan.FromSeconds(30);
 
     public static bool IsTest(MoveId link) => link.Value.StartsWith(Prefix, StringComparison.Ordinal);
 
@@ -74,7 +75,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
             return count;
         }
 
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => new(Read(buffer.Span));
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            new(Read(buffer.Span));
         public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
         public override bool CanRead => true;
         public override bool CanSeek => false;

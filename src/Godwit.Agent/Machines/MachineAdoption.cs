@@ -140,7 +140,8 @@ public sealed partial class MachineAdoption(HostMachines machines)
             {
                 // Launched for a start or a move that nobody remembers. It never ran, so ending it loses nothing.
                 // One that has loaded a saved state is as unrun: the file is still there, and is loaded again.
-                if (status is QmpRunStatus.Prelaunch or QmpRunStatus.InMigrate || (instance.Record.LoadsFile && status == QmpRunStatus.Paused))
+                if (status is QmpRunStatus.Prelaunch or QmpRunStatus.InMigrate
+                    || (instance.Record.LoadsFile && status == QmpRunStatus.Paused))
                     await machines.DropAsync(machine, instance);
             }
             else if (machine.Record is { IsOwner: true, Wanted: VmState.Running }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Godwit.Agent.Link;
 using Godwit.Core;
 using Godwit.Core.Migration;
@@ -66,13 +65,13 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                         givenUp.TrySetResult(giveUp);
                         return;
                     case ConvergenceAdvice.StopNow stop:
-                        Note(ram, pass, string.Create(CultureInfo.InvariantCulture, $"stopped for the rest, {stop.WouldPauseMs:0} ms: {stop.Why}"));
+                        Note(ram, pass, Say($"stopped for the rest, {stop.WouldPauseMs:0} ms: {stop.Why}"));
                         StoppedByConsent = true; // Before the order: what guards a pause must know whose wish it is.
                         await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
                         break;
                     case ConvergenceAdvice.SwitchBelow aim when aim.DowntimeLimitMs != aimMs:
                         aimMs = aim.DowntimeLimitMs;
-                        Note(ram, pass, string.Create(CultureInfo.InvariantCulture, $"aims at a pause of {aimMs + Convergence.DevicePartMs} ms"));
+                        Note(ram, pass, Say($"aims at a pause of {aimMs + Convergence.DevicePartMs} ms"));
                         await qmp.SetDowntimeLimitAsync(aimMs);
                         break;
                 }
@@ -90,13 +89,16 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
         var percent = (int)(now.CpuThrottlePercent ?? 0);
         if (percent == slowdownPercent) return;
         slowdownPercent = percent;
-        Note(ram, pass, percent == 0 ? "guest at full speed" : string.Create(CultureInfo.InvariantCulture, $"guest slowed by {percent} %"));
+        Note(ram, pass, percent == 0 ? "guest at full speed" : Say($"guest slowed by {percent} %"));
     }
+
+    private static string Say(FormattableString words) => FormattableString.Invariant(words);
 
     private void Note(QmpMigrationRam ram, int pass, string what)
     {
         if (steps.Count == StepsKept) steps.RemoveAt(0);
-        steps.Add(new SteeringStep(time.GetElapsedTime(begun).TotalMilliseconds, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what));
+        var atMs = time.GetElapsedTime(begun).TotalMilliseconds;
+        steps.Add(new SteeringStep(atMs, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what));
     }
 
     /// <summary>The newest pass that began, or null when only time passed.</summary>

@@ -236,7 +236,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
             PauseMs = wasPaused ? null : (resumeMicros - stopMicros) / 1000.0,
             PauseParts = wasPaused || running.TokenTimestampMicros == 0 ? null : Parts(stopMicros, signals.EndedTimestampMicros,
-                running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros, resumeMicros),
+                running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros,
+                resumeMicros),
             MemoryMs = time.GetElapsedTime(sending, sent).TotalMilliseconds,
             StreamBytes = streamBytes,
             Steps = memory?.Steps ?? [],
@@ -269,7 +270,11 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                 var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted && memory?.StoppedByConsent != true
                     && tools.Rules.Keeps(SafetyRule.PauseGuarded);
                 await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
-                if (pause && memory?.StoppedByConsent != true) { await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s"); return; }
+                if (pause && memory?.StoppedByConsent != true)
+                {
+                    await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s");
+                    return;
+                }
                 var stats = link.Stats;
                 if (stats.AckedBytes != seen) (seen, since) = (stats.AckedBytes, time.GetTimestamp());
                 else if (Stalled(stats, time.GetElapsedTime(since)) is { } reason)

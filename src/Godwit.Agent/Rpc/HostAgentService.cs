@@ -151,11 +151,13 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         try
         {
             return QuotingToServer.Message(await agent.RunLinkTestAsync(
-                new LinkTestReady(new MoveId(ready.Name), ready.Endpoint, ready.Ticket), new HostId(request.Target), context.CancellationToken));
+                new LinkTestReady(new MoveId(ready.Name), ready.Endpoint, ready.Ticket), new HostId(request.Target),
+                context.CancellationToken));
         }
         catch (IOException broken)
         {
-            throw new RefusedException("link-broken", broken.Message, "see that the hosts reach each other's link port ('godwit host list')");
+            throw new RefusedException("link-broken", broken.Message,
+                "see that the hosts reach each other's link port ('godwit host list')");
         }
     }
 

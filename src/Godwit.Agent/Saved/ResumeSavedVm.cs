@@ -30,7 +30,8 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
                 "name the VM the file belongs to");
 
         var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
-        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch, new IncomingWish(Wanted: wanted, FromFile: true), cancel);
+        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
+            new IncomingWish(Wanted: wanted, FromFile: true), cancel);
         var vm = tools.Machines.Get(order.Spec.Id);
         try
         {

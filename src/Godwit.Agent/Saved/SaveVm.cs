@@ -32,7 +32,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
             if (first != mine.Task)
             {
                 try { return await first.Joinable().WaitAsync(cancel); }
-                catch (Exception) when (!cancel.IsCancellationRequested) { continue; } // Its own caller may have left: now it is this one's turn.
+                catch (Exception) when (!cancel.IsCancellationRequested) { continue; } // Its caller may have left: now it is our turn.
             }
             try
             {
@@ -58,7 +58,8 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         try
         {
             var (name, path) = FileOf(vm, layout);
-            if (vm.Record is { IsOwner: true, Wanted: VmState.Saved }) return await FinishAsync(vm, name, path, 0, cancel); // After a lost answer.
+            if (vm.Record is { IsOwner: true, Wanted: VmState.Saved }) // The answer was lost.
+                return await FinishAsync(vm, name, path, 0, cancel);
             var qemu = vm.Current ?? throw new RefusedException("vm-not-running", $"{vm.Spec.Name} is not running", "start it first");
             return await WriteAsync(vm, qemu, name, path, listDevices, cancel);
         }

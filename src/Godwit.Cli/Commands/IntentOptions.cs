@@ -15,7 +15,9 @@ internal sealed class IntentOptions
     };
 
     public Option<int?> Deadline { get; } = new("--deadline")
-    { Description = "Seconds until it is over: as it is then, it stays at home, or with --may-quick is stopped for the rest.", HelpName = "SECONDS" };
+    {
+        Description = "Seconds until it is over: it stays at home then, or with --may-quick is stopped for the rest.", HelpName = "SECONDS",
+    };
 
     public Option<bool> MayQuick { get; } = new("--may-quick")
     { Description = "Where limit or deadline cannot be kept otherwise, stop the guest and let the rest cross." };

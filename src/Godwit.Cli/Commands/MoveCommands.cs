@@ -39,7 +39,8 @@ internal static class MoveCommands
                     parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
                     DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules))),
                 Wait: !parsed.GetValue(noWait))).RunAsync(cancel),
-            [names, to, mode, intent.Policy, maxPause, intent.Deadline, intent.MayQuick, intent.MaxSlowdown, bwlimit, dryRun, noWait, ignoreRules]);
+            [names, to, mode, intent.Policy, maxPause, intent.Deadline, intent.MayQuick, intent.MaxSlowdown, bwlimit, dryRun, noWait,
+                ignoreRules]);
     }
 
     public static Command Refresh(Verbs verbs)

@@ -31,7 +31,8 @@ internal static class StatsCommands
         "No move with a quote has ended yet. A quote needs the guest to be looked at: wait a minute, or ask for one with "
         + "'godwit vm migrate VM --dry-run'."));
 
-    private static string Share(double? share) => share is { } value ? (value * 100).ToString("0", CultureInfo.InvariantCulture) + " %" : "-";
+    private static string Share(double? share) =>
+        share is { } value ? (value * 100).ToString("0", CultureInfo.InvariantCulture) + " %" : "-";
 
     private static string Time(double? ms) => ms is { } value ? Amounts.Milliseconds(value) : "-";
 }

@@ -11,7 +11,8 @@ internal static class QuoteText
         screen.Show(SheetOf(quote));
         screen.Line($"  {Words.Of(quote.Chosen)}: {quote.Why}.");
         if (quote.Path is { Moves: 0, IsTested: false })
-            screen.Line("  Nothing crossed between these hosts yet: the path is assumed to carry 1 Gbit/s ('godwit link test' measures it).", Tone.Warn);
+            screen.Line("  Nothing crossed between these hosts yet: 1 Gbit/s is assumed ('godwit link test' measures it).",
+                Tone.Warn);
         foreach (var way in quote.Relaxations) screen.Line($"  It would fit with {way}.", Tone.Warn);
     }
 

@@ -25,7 +25,7 @@ public sealed record Migration
     public IReadOnlyList<string> Warnings { get; init; } = [];
     public MoveProgress? Progress { get; init; }
     public Receipt? Receipt { get; init; }
-    /// <summary>What was expected of it as it began; null where its memory could not be measured, and of other ways than live and quick.</summary>
+    /// <summary>What was expected of it as it began; null where its memory was not known, and of other ways than live and quick.</summary>
     public WayQuote? Quote { get; init; }
     /// <summary>A person asked for it to stop; durable. Saving the record never clears it (the journal keeps it once set).</summary>
     public bool CancelRequested { get; init; }
@@ -57,7 +57,7 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
     public int? DeadlineSeconds { get; init; }
     /// <summary>Consent: where the limit cannot be kept, or the deadline is there, the guest is stopped and the rest crosses.</summary>
     public bool MayQuick { get; init; }
-    /// <summary>Consent: how much of a guest's time QEMU may take from it so that memory crosses faster than it changes, in percent; 0: none.</summary>
+    /// <summary>Consent: percent of a guest's time QEMU may take so that memory crosses faster than it changes; 0: none.</summary>
     public int MaxSlowdownPercent { get; init; }
 }
 

@@ -75,7 +75,7 @@ public interface IHostAgent
     /// <summary>Starts the target QEMU (-S, incoming), journals "candidate", opens the link for this one move.</summary>
     /// <summary>Lets one link test of <paramref name="source"/> in, within 30 s.</summary>
     Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel);
-    /// <summary>Sends noise to the target for a second and tells what arrived. Throws <see cref="RefusedException"/> where it cannot.</summary>
+    /// <summary>Noise to the target for a second, and what arrived. Throws <see cref="RefusedException"/> where it cannot.</summary>
     Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel);
 
     Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, CancellationToken cancel);

@@ -55,7 +55,7 @@ public interface IDisk
     IMemoryFile OpenMemory(string path) => throw new IOException($"{path}: no guest's memory can be looked into here");
 }
 
-/// <summary>A file of a guest's memory, as it is at the moment of each look. Looking changes nothing: what is absent stays absent.</summary>
+/// <summary>A file of a guest's memory, as it is at each look. Looking changes nothing: what is absent stays absent.</summary>
 public interface IMemoryFile : IDisposable
 {
     long LengthBytes { get; }

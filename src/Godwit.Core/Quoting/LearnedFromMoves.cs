@@ -33,7 +33,8 @@ public static class LearnedFromMoves
         var moves = ended.Where(m => m is { End: MoveEnd.Done, Receipt: { MemoryMs: > 0 } } && m.Mode is MoveMode.Live or MoveMode.Quick)
             .Where(m => m.Source != m.Target).ToList();
         var here = moves.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
-        if (here.Count == 0) here = [.. moves.Where(m => m.Source == target && m.Target == source).Take(NewestMax)]; // The way back is like it.
+        // The way back is like it.
+        if (here.Count == 0) here = [.. moves.Where(m => m.Source == target && m.Target == source).Take(NewestMax)];
         var rates = here.Where(m => m.Limits.BandwidthBytesPerSecond == 0 && m.Receipt!.WireBytes >= TellingBytes)
             .Select(m => m.Receipt!).ToList();
         var around = here.Count > 0 ? here : moves.Take(NewestMax).ToList();
@@ -50,7 +51,7 @@ public static class LearnedFromMoves
     }
 
     /// <param name="ended">Of the whole cluster, newest first. Those of the same pair of hosts count; failing them, all.</param>
-    /// <param name="path">As it is known now: old moves are run on paper over it, so that a path learned since is no error of the model.</param>
+    /// <param name="path">As it is known now: old moves run on paper over it, so a path learned since is no error of the model.</param>
     public static Correction Correct(
         IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode, PathProfile path)
     {

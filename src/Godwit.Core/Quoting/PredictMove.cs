@@ -4,7 +4,7 @@ namespace Godwit.Core.Quoting;
 
 /// <summary>What the model says of one way of moving, before it is set right by what moves really cost.</summary>
 /// <param name="PauseMs">STOP to RESUME.</param>
-/// <param name="Fits">False: it would not switch over within the pause allowed, and <paramref name="PauseMs"/> is the shortest it came to.</param>
+/// <param name="Fits">False: not within the pause allowed; <paramref name="PauseMs"/> is the shortest it came to.</param>
 public sealed record Prediction(double PauseMs, double DurationMs, double WireBytes, int Passes, bool Fits);
 
 /// <summary>
@@ -40,7 +40,8 @@ public static class PredictMove
             var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
                 : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
             last = left * 1000 / rate;
-            var switches = advice is ConvergenceAdvice.StopNow || (advice is ConvergenceAdvice.SwitchBelow aim && last <= aim.DowntimeLimitMs);
+            var switches = advice is ConvergenceAdvice.StopNow
+                || (advice is ConvergenceAdvice.SwitchBelow aim && last <= aim.DowntimeLimitMs);
             if (switches || advice is ConvergenceAdvice.GiveUp)
             {
                 var pause = last + Convergence.DevicePartMs;

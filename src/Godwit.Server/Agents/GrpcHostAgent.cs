@@ -163,7 +163,8 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
 
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         AskAsync(deadlines.Question, async options => QuotingFromAgent.Record(await client.MeasureMemoryAsync(
-            new Contracts.MeasureMemoryRequest { VmId = vm.Value, AgeMaxSeconds = ageMax.TotalSeconds, MayLook = mayLook }, options)), cancel);
+            new Contracts.MeasureMemoryRequest { VmId = vm.Value, AgeMaxSeconds = ageMax.TotalSeconds, MayLook = mayLook }, options)),
+            cancel);
 
     public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) =>
         AskAsync(deadlines.Question, async options => QuotingFromAgent.Record(

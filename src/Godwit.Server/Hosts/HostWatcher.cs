@@ -14,7 +14,8 @@ namespace Godwit.Server.Hosts;
 
 /// <summary>
 /// Asks every host every 5 s what it is and what it runs, and lets the record follow. It starts, stops and kills nothing; an
-/// owner that runs a VM under an older epoch than the record's learns the newer. Writes to the store only what changed, so that an idle cluster does not wear out its disk.
+/// owner that runs a VM under an older epoch than the record's learns the newer. Writes to the store only what changed, so that
+/// an idle cluster does not wear out its disk.
 /// </summary>
 public sealed class HostWatcher(
     Stores stores, AgentDirectory agents, PoolSharing sharing, TimeProvider time, ILogger<HostWatcher> log)

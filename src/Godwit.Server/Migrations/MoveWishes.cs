@@ -154,7 +154,8 @@ public sealed class MoveWishes(
             reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second",
                 $"0 (as fast as the link goes) to {VmRules.BandwidthMax} are possible"));
         if (wish.DeadlineSeconds is < 1 or > MoveLimits.DeadlineSecondsMax)
-            reasons.Add(new("bad-deadline", $"a deadline of {wish.DeadlineSeconds} s", $"1 to {MoveLimits.DeadlineSecondsMax} s are possible"));
+            reasons.Add(new("bad-deadline", $"a deadline of {wish.DeadlineSeconds} s",
+                $"1 to {MoveLimits.DeadlineSecondsMax} s are possible"));
         if (wish.MaxSlowdownPercent is < 0 or > MoveLimits.SlowdownPercentMax)
             reasons.Add(new("bad-slowdown", $"a slowdown of at most {wish.MaxSlowdownPercent} %",
                 $"0 (none) to {MoveLimits.SlowdownPercentMax} % are possible"));

@@ -15,7 +15,8 @@ namespace Godwit.Server.Quoting;
 public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, TimeProvider time, ILogger<LinkTests> log)
 {
     private const int NeighboursMax = 4;
-    private static readonly TimeSpan Again = TimeSpan.FromHours(24), LookEvery = TimeSpan.FromMinutes(5), FirstLookAfter = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan Again = TimeSpan.FromHours(24);
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMinutes(5), FirstLookAfter = TimeSpan.FromMinutes(3);
 
     public async Task<IReadOnlyList<LinkView>> ListAsync() =>
         [.. (await stores.Links.ListAsync()).Select(l => new LinkView(l.Source, l.Target, l.Figures))];
@@ -51,7 +52,8 @@ public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, Ti
         try
         {
             if ((await stores.Moves.UnfinishedAsync()).Count > 0) return false;
-            var ready = (await stores.Hosts.ListAsync()).Where(h => h.State is HostState.Ready or HostState.Cordoned).Select(h => h.Id).ToList();
+            var ready = (await stores.Hosts.ListAsync()).Where(h => h.State is HostState.Ready or HostState.Cordoned)
+                .Select(h => h.Id).ToList();
             var known = (await stores.Links.ListAsync()).ToDictionary(l => (l.Source, l.Target), l => l.Figures.At);
             foreach (var (from, to) in Pairs(ready))
             {
@@ -75,7 +77,8 @@ public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, Ti
     internal static IEnumerable<(HostId From, HostId To)> Pairs(IReadOnlyList<HostId> hosts)
     {
         var ring = hosts.OrderBy(h => h.Value, StringComparer.Ordinal).ToList();
-        return ring.SelectMany((from, at) => Enumerable.Range(1, Math.Min(NeighboursMax, ring.Count - 1)).Select(n => (from, ring[(at + n) % ring.Count])));
+        return ring.SelectMany((from, at) => Enumerable.Range(1, Math.Min(NeighboursMax, ring.Count - 1))
+            .Select(n => (from, ring[(at + n) % ring.Count])));
     }
 
     private async Task<LinkView> TestAsync(HostId from, HostId to, CancellationToken cancel)

@@ -19,7 +19,8 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
     private static readonly TimeSpan MoveWaitsMax = TimeSpan.FromSeconds(1);
 
     /// <summary>Null where nothing can be said: a stopped VM, a refresh, a host that does not answer.</summary>
-    public Task<MoveQuote?> AskAsync(Vm vm, Migration move, CancellationToken cancel) => QuoteAsync(vm, move, FreshFor, mayLook: true, cancel);
+    public Task<MoveQuote?> AskAsync(Vm vm, Migration move, CancellationToken cancel) =>
+        QuoteAsync(vm, move, FreshFor, mayLook: true, cancel);
 
     /// <summary>For a move that is about to begin: what is known, within a second.</summary>
     public async Task<WayQuote?> OfMoveAsync(Vm vm, Migration move)

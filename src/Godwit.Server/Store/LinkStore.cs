@@ -12,7 +12,8 @@ public sealed class LinkStore(Database database)
     public Task SaveAsync(HostId source, HostId target, LinkFigures figures) => database.RunAsync(work =>
     {
         work.Execute(
-            "INSERT INTO link_tests (source, target, doc) VALUES (@source, @target, @doc) ON CONFLICT (source, target) DO UPDATE SET doc = @doc",
+            "INSERT INTO link_tests (source, target, doc) VALUES (@source, @target, @doc) "
+                + "ON CONFLICT (source, target) DO UPDATE SET doc = @doc",
             ("@source", source.Value), ("@target", target.Value), ("@doc", Fields.Doc(figures)));
     });
 

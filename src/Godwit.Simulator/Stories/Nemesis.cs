@@ -146,7 +146,8 @@ internal sealed class Nemesis(World world, RunCounts counts)
 
     private async Task CrashServerAtCommitAsync(SimRandom random, double seconds)
     {
-        if (world.Server.Process is not { HasExited: false } || world.Server.Serving is null) return; // What is down cannot die at a commit.
+        // What is down cannot die at a commit.
+        if (world.Server.Process is not { HasExited: false } || world.Server.Serving is null) return;
         if (random.Chance(0.5)) world.Server.KillAfterCommit();
         else world.Server.KillAtDiskCall(1 + random.Next(6));
         await Joining.AnyAsync(world.Server.Process!.Exited, world.SleepAsync(30));

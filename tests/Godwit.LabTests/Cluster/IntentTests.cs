@@ -87,8 +87,8 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
     }
 
     private async Task<Migration> MoveAsync(MigrateRequest wish) => await lab.FollowAsync(await lab.Cluster.Api.MigrateAsync(
-        LabFixture.VmName, wish with { To = await lab.OtherHostAsync(), MaxPauseMs = LimitMs, BandwidthBytesPerSecond = SlowBytesPerSecond },
-        default));
+        LabFixture.VmName,
+        wish with { To = await lab.OtherHostAsync(), MaxPauseMs = LimitMs, BandwidthBytesPerSecond = SlowBytesPerSecond }, default));
 
     /// <summary>Of a move that stayed at home there is no receipt: its last progress tells.</summary>
     private static IReadOnlyList<SteeringStep> Steps(Migration move) => move.Receipt?.Steps ?? move.Progress?.Steps ?? [];

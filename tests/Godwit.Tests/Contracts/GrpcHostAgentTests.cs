@@ -62,7 +62,8 @@ public sealed class GrpcHostAgentTests
         Assert.Empty(Host.Vms);
         Assert.Equal(
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
-                "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove", "AbandonIncoming", "CancelMove", "SettleOutgoing",
+                "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove",
+                "AbandonIncoming", "CancelMove", "SettleOutgoing",
                 "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
     }
 

@@ -51,7 +51,8 @@ public sealed class ConvergenceTests
     {
         var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), new MoveLimits(5000), TimeSpan.Zero);
         Assert.Equal(5000 - Convergence.DevicePartMs, Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
-        Assert.IsType<ConvergenceAdvice.GiveUp>(Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), new MoveLimits(5000), TimeSpan.Zero));
+        Assert.IsType<ConvergenceAdvice.GiveUp>(
+            Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), new MoveLimits(5000), TimeSpan.Zero));
     }
 
     [Fact]

@@ -97,7 +97,10 @@ public sealed class LearnedFromMovesTests
     {
         var model = PredictMove.Live(Memory, path, new MoveLimits());
         var move = Moved(H1, H2, 1000) with { Quote = Quote([], path) };
-        return move with { Receipt = move.Receipt! with { TotalMs = model.DurationMs, PauseMs = model.PauseMs, WireBytes = (long)model.WireBytes } };
+        return move with
+        {
+            Receipt = move.Receipt! with { TotalMs = model.DurationMs, PauseMs = model.PauseMs, WireBytes = (long)model.WireBytes },
+        };
     }
 
     private static WayQuote Quote(IReadOnlyList<Migration> ended, PathProfile path) => QuoteMove.Of(MoveMode.Live, new MoveLimits(), Memory,

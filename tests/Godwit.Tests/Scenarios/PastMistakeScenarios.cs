@@ -273,7 +273,7 @@ public sealed class PastMistakeScenarios
         Assert.True(world.Runs("web", on: "host1"));
     });
 
-    /// <summary>Simulator, seed 1242562: the answer to a save was lost, and the save ordered again was refused: no QEMU was there any more.</summary>
+    /// <summary>Simulator, seed 1242562: a save ordered again after its answer was lost was refused: no QEMU was there any more.</summary>
     [Fact]
     public void A_save_that_is_ordered_again_after_it_was_done_is_done() => World.Run(seed: 87, async world =>
     {

@@ -76,7 +76,8 @@ public sealed class QuoteScenarios
             Assert.Equal(["max-pause 100 ms"], plan.Quote!.Ways[0].Breaks);
             Assert.NotEmpty(plan.Quote.Relaxations);
 
-            var refused = await world.EndOfAsync(await world.MigrateAsync("web", "host1", wish: new MigrateRequest("host1", MaxPauseMs: 100)));
+            var refused = await world.EndOfAsync(
+                await world.MigrateAsync("web", "host1", wish: new MigrateRequest("host1", MaxPauseMs: 100)));
             Assert.Equal(MoveEnd.RolledBack, refused.End);
             Assert.StartsWith(PromiseScore.WouldHavePaused, refused.Reason, StringComparison.Ordinal);
         }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
@@ -114,10 +115,12 @@ public sealed class QuoteScenarios
 
     private static async Task DoAsync(World world, OperationKind verb, bool force = false)
     {
-        var done = await world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", o => o with { Force = force }, null, CancellationToken.None));
+        var done = await world.Server.AskAsync(
+            c => c.Vms.DoAsync(verb, "web", o => o with { Force = force }, null, CancellationToken.None));
         Assert.Null(done.Problem);
     }
 
     private static string Told(IEnumerable<Migration> moves) => string.Join("; ", moves.Select(m =>
-        $"{m.Receipt?.WireBytes} B (quoted {m.Quote?.WireBytes.Expected:0}), {m.Receipt?.PauseMs:0.0} ms (quoted {m.Quote?.PauseMs.Expected:0.0})"));
+        $"{m.Receipt?.WireBytes} B (quoted {m.Quote?.WireBytes.Expected:0}), "
+        + $"{m.Receipt?.PauseMs:0.0} ms (quoted {m.Quote?.PauseMs.Expected:0.0})"));
 }

@@ -99,7 +99,8 @@ public sealed class DecisionTests
     {
         var saved = Web with { State = VmState.Saved, SavedFile = "vm-web-3.saved" };
         var poweredOff = ReportRules.Judge(saved, H1, FakeHost.Report(Web.Spec, Web.Epoch, VmState.Stopped));
-        Assert.Equal((VmState.Stopped, null), (Assert.IsType<Verdict.Changed>(poweredOff).Now.State, ((Verdict.Changed)poweredOff).Now.SavedFile));
+        var now = Assert.IsType<Verdict.Changed>(poweredOff).Now;
+        Assert.Equal((VmState.Stopped, null), (now.State, now.SavedFile));
         Assert.IsType<Verdict.Agrees>(ReportRules.Judge(saved, H1, FakeHost.Report(Web.Spec, Web.Epoch, VmState.Saved)));
         var report = FakeHost.Report(Web.Spec, Web.Epoch, VmState.Saved) with { Note = "vm-web-3.saved" };
         Assert.Equal("vm-web-3.saved", Assert.IsType<Verdict.Changed>(ReportRules.Judge(Web, H1, report)).Now.SavedFile);

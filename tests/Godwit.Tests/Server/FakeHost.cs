@@ -155,7 +155,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<LinkFigures> RunLinkTestAsync(LinkTestReady ready, HostId target, CancellationToken cancel) =>
         DoAsync("RunLinkTest", () => new LinkFigures
         {
-            At = FakeCluster.Now, BytesPerSecond = 117_000_000, Bytes = 117_000_000, RoundTripMs = 0.2, Security = $"{ready.Ticket} to {target}",
+            At = FakeCluster.Now, BytesPerSecond = 117_000_000, Bytes = 117_000_000, RoundTripMs = 0.2,
+            Security = $"{ready.Ticket} to {target}",
         }, cancel);
 
     public Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) => DoAsync("CheckSource", () =>

@@ -6,7 +6,8 @@ namespace Godwit.Tests.Agent.Host;
 /// <summary>Looking into a real file of memory: holes are found, and stay holes.</summary>
 public sealed class RealMemoryFileTests : IDisposable
 {
-    private readonly string path = Path.Combine(Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), $"godwit-look-{Guid.NewGuid():N}");
+    private readonly string path = Path.Combine(
+        Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), $"godwit-look-{Guid.NewGuid():N}");
 
     [Fact]
     public void What_is_there_is_found_and_what_is_not_reads_as_zeros_and_stays_absent()
