@@ -61,6 +61,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
                 if (machine.HeldBy is not null) continue;
                 try
                 {
+                    DeletePastSaves(machine);
                     await SettleAsync(machine);
                     await machines.TidyAsync(machine);
                 }
@@ -71,6 +72,30 @@ public sealed partial class MachineAdoption(HostMachines machines)
                 }
             }
         }
+    }
+
+    /// <summary>
+    /// A guest that has run here under this epoch has come back from whatever it was saved to under an older one. An agent that died
+    /// between its first instruction and the deletion left that file, and nobody may resume it. Files of newer epochs are another
+    /// host's.
+    /// </summary>
+    private void DeletePastSaves(Machine machine)
+    {
+        var record = machine.Record;
+        if (!record.IsOwner || record.RanUnder != record.Epoch || record.Wanted == VmState.Saved || machine.Spec.Disks.Count == 0
+            || !machines.Layout.Pools.TryGetValue(machine.Spec.Disks[0].Pool, out var pool)) return;
+        foreach (var name in machines.Disk.List(pool.Directory))
+            if (SavedUnder(machine.Id, name) is { } saved && saved < machine.Epoch.Value)
+                machines.Disk.DeleteFile(Path.Combine(pool.Directory, name));
+    }
+
+    /// <summary>The epoch in the name of a saved state of this VM; null for any other file.</summary>
+    internal static long? SavedUnder(VmId vm, string name)
+    {
+        const string end = ".saved";
+        if (!name.StartsWith($"{vm}-", StringComparison.Ordinal) || !name.EndsWith(end, StringComparison.Ordinal)) return null;
+        var digits = name.AsSpan(vm.Value.Length + 1, name.Length - vm.Value.Length - 1 - end.Length);
+        return long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var epoch) ? epoch : null;
     }
 
     /// <summary>A disk that was full, or failed: what is left of a QEMU is tidied up when it works again. Never faults.</summary>

@@ -83,20 +83,28 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
                 await StreamAsync(vm, qemu, signals, file.Content, devices, cancel);
                 await file.CommitAsync();
             }
-
-            // The file is whole and durable. From here on it is the VM; this QEMU must not run again.
-            var pauseMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds;
-            await tools.Machines.ChangeAsync(vm, r => r with { Wanted = VmState.Saved, Note = name });
-            return await FinishAsync(vm, name, path, pauseMs, cancel);
         }
         catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or TimeoutException)
         {
-            if (qemu.Qmp.Closed.IsCompleted || vm.Record.Wanted == VmState.Saved) throw;
+            if (qemu.Qmp.Closed.IsCompleted) throw;
+            TryDelete(path); // It may have its name already, and the guest goes on: it is the past.
             await qemu.Qmp.TryMigrateCancelAsync();
             if (!wasPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
             throw new RefusedException("save-failed", $"{vm.Spec.Name} could not be saved and goes on: {e.Message}",
                 $"check the space in pool {vm.Spec.Disks[0].Pool} and try again");
         }
+
+        // The file is whole and durable. From here on it is the VM; this QEMU must not run again. There is no way back: a record whose
+        // writing failed may be on the disk all the same.
+        var pauseMs = tools.Time.GetElapsedTime(begun).TotalMilliseconds;
+        await tools.StubbornlyAsync(() => tools.Machines.ChangeAsync(vm, r => r with { Wanted = VmState.Saved, Note = name }));
+        return await FinishAsync(vm, name, path, pauseMs, cancel);
+    }
+
+    private void TryDelete(string path)
+    {
+        try { disk.DeleteFile(path); }
+        catch (IOException) { } // Nothing points to it.
     }
 
     /// <summary>

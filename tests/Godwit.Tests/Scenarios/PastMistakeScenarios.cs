@@ -307,6 +307,51 @@ public sealed class PastMistakeScenarios
         Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
     });
 
+    /// <summary>As seed 1300252, but the agent dies as well, between the guest's first instruction and the deletion of the file.</summary>
+    [Fact]
+    public void A_file_that_was_left_by_an_agent_that_died_as_the_guest_came_back_is_not_resumed() => World.Run(seed: 90, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Save, o => o);
+        var resume = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { IsRunning: true });
+        world.Agents["host1"].Kill();
+        world.Copy("web", on: "host1")!.GuestPowersOff();
+        await resume;
+        world.Agents["host1"].Start();
+        await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
+        var again = await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        Assert.NotNull(again.Problem);
+    });
+
+    /// <summary>
+    /// The record of a save could not be written, and was on the disk all the same: the guest went on, and the next agent ended it.
+    /// </summary>
+    [Fact]
+    public void A_save_whose_record_fails_goes_forward()
+    {
+        for (ulong seed = 91; seed < 97; seed++) // Whether what failed is on the disk is chance.
+            World.Run(seed, async world =>
+            {
+                await world.CreateVmAsync("web", on: "host1");
+                world.LetGo("web");
+                var saving = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Save, "web", o => o, null, CancellationToken.None));
+                await world.Loop.Until(() => world.Copy("web", on: "host1") is { HasSentAll: true });
+                world.Agents["host1"].Host.Disk.FailingWrites = 2;
+                await saving;
+                world.Agents["host1"].Host.Disk.FailingWrites = 0;
+                world.Agents["host1"].Kill();
+                world.Agents["host1"].Start();
+                await world.SleepAsync(20);
+                var vm = await world.VmAsync("web");
+                if (vm.State != VmState.Saved) return; // Its file could not be written: it goes on, as before.
+                await DoAsync(world, OperationKind.Resume, o => o);
+                world.WantBack("web");
+                Assert.True(world.Runs("web", on: "host1"));
+            });
+    }
+
     /// <summary>
     /// Simulator, seed 1300252: a guest that came back from its file powered off at once; the file stayed, and was resumed a second time.
     /// </summary>
