@@ -152,7 +152,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         else if (fresh is not null && fresh.Incarnation == vm.Record.Current)
         {
             // The owner record was already turned over: only the old process and the mark are left to do.
-            foreach (var other in vm.Instances.Where(i => i != fresh).ToList()) await DropAsync(vm, other);
+            await KillCandidatesAsync(vm);
             await MarkAsync(record, MoveMark.Released, null, board);
         }
         else if (await LookAtFreshAsync(vm, fresh, record) is var arrival && arrival == Arrival.Silent)
@@ -164,7 +164,7 @@ internal sealed class MoveAdoption(MoveTools tools)
         {
             using (await vm.EnterAsync())
                 await tools.Machines.AdoptAsOwnerAsync(vm, fresh, new Epoch(record.NewEpoch), vm.Record.Wanted);
-            if (old is not null) await DropAsync(vm, old);
+            await KillCandidatesAsync(vm); // The old one goes whether it answers or not.
             await MarkAsync(record, MoveMark.Released, null, board);
         }
         else
@@ -287,11 +287,6 @@ internal sealed class MoveAdoption(MoveTools tools)
         vm.Record.Instances.Any(i => i.Incarnation == incarnation && tools.Machines.Processes.IsAlive(i.Process));
 
     private bool IsAnyAlive(Machine vm) => vm.Record.Instances.Any(i => tools.Machines.Processes.IsAlive(i.Process));
-
-    private async Task DropAsync(Machine vm, QemuInstance qemu)
-    {
-        using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
-    }
 
     private async Task MarkAsync(MoveRecord record, MoveMark mark, string? reason, MoveBoard board)
     {

@@ -353,6 +353,26 @@ public sealed class PastMistakeScenarios
     }
 
     /// <summary>
+    /// Simulator, seed 1401484: the old QEMU of a refresh hung while the agent restarted and the new one was adopted; it stayed for ever.
+    /// </summary>
+    [Fact]
+    public void An_old_qemu_that_hangs_as_the_new_one_is_adopted_goes() => World.Run(seed: 98, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var old = world.Copy("web", on: "host1")!;
+        var move = await world.RefreshAsync("web");
+        await world.Loop.Until(() => old.HasSentAll);
+        world.Agents["host1"].Kill();
+        old.Process.Stall();
+
+        var ended = await world.EndOfAsync(move);
+        Assert.True(ended.End == MoveEnd.Done, $"{ended.End}: {ended.Reason}");
+        await world.SleepAsync(30);
+        Assert.True(old.Process.HasExited);
+        Assert.True(world.Ledger.Alive.Single().IsRunning);
+    });
+
+    /// <summary>
     /// Simulator, seed 1300252: a guest that came back from its file powered off at once; the file stayed, and was resumed a second time.
     /// </summary>
     [Fact]
