@@ -16,7 +16,6 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
     private static readonly TimeSpan ReportEvery = TimeSpan.FromMilliseconds(250);
     private readonly List<PassFacts> passes = [];
 
-    private readonly List<SteeringStep> steps = [];
     private readonly long begun = time.GetTimestamp();
     private int slowdownPercent;
 
@@ -29,8 +28,8 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
     /// <summary>True once the guest was stopped by consent: its pause has no other limit than the link.</summary>
     public bool StoppedByConsent { get; private set; }
 
-    /// <summary>What was decided, oldest first.</summary>
-    public IReadOnlyList<SteeringStep> Steps => steps;
+    /// <summary>What was decided, oldest first. Replaced as a whole: the receipt is read while this may still run.</summary>
+    public IReadOnlyList<SteeringStep> Steps { get; private set; } = [];
 
     /// <summary>Ends with the stream. Never faults.</summary>
     public async Task RunAsync(QemuSignals signals, CancellationToken watching)
@@ -96,9 +95,9 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
 
     private void Note(QmpMigrationRam ram, int pass, string what)
     {
-        if (steps.Count == StepsKept) steps.RemoveAt(0);
         var atMs = time.GetElapsedTime(begun).TotalMilliseconds;
-        steps.Add(new SteeringStep(atMs, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what));
+        var step = new SteeringStep(atMs, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what);
+        Steps = [.. Steps.TakeLast(StepsKept - 1), step];
     }
 
     /// <summary>The newest pass that began, or null when only time passed.</summary>
@@ -127,7 +126,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 BytesPerSecond = onWire,
                 DirtyBytesPerSecond = dirty,
                 SlowdownPercent = slowdownPercent,
-                Steps = [.. steps],
+                Steps = Steps,
                 ExpectedPauseMs = order.Mode == MoveMode.Quick || StoppedByConsent
                     ? Convergence.PauseMs(ram.RemainingBytes, rate)
                     : Math.Min(order.Limits.MaxPauseMs, Convergence.PauseMs(ram.RemainingBytes, rate)),

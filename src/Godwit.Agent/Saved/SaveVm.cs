@@ -37,16 +37,17 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
             try
             {
                 var saved = await SaveAsync(vm, epoch, listDevices, cancel);
+                underWay.TryRemove(vm.Id, out _); // Before anybody hears of its end: who waited may begin the next.
                 mine.SetResult(saved);
                 return saved;
             }
             catch (Exception failed)
             {
+                underWay.TryRemove(vm.Id, out _);
                 mine.SetException(failed);
                 _ = mine.Task.Exception; // Seen: most have no second caller.
                 throw;
             }
-            finally { underWay.TryRemove(vm.Id, out _); }
         }
     }
 

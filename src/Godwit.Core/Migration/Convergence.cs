@@ -51,9 +51,8 @@ public static class Convergence
             else if (++stalled >= PatiencePasses && Limit(rung, top) < top) (rung, stalled) = (rung + 1, 0);
         }
         var last = passes[^1];
-        var left = passes.Count > 1 ? last.RemainingBytes : 0; // Of the first pass nobody knows what it will leave.
         if (limits.DeadlineSeconds is { } deadline && elapsed.TotalSeconds >= deadline)
-            return End(limits, PauseMs(left, last.BytesPerSecond), $"the deadline of {deadline} s is there");
+            return End(limits, PauseMs(last.RemainingBytes, last.BytesPerSecond), $"the deadline of {deadline} s is there");
         if (Limit(rung, top) >= top && stalled >= GiveUpPasses)
             return End(limits, PauseMs(best, last.BytesPerSecond), "the guest dirties memory faster than it can be sent");
         var late = limits.DeadlineSeconds is { } by && elapsed.TotalSeconds >= by * NoMorePatienceAt;

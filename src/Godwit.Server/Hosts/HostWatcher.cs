@@ -202,8 +202,18 @@ public sealed class HostWatcher(
         switch (ReportRules.Judge(vm.Vm, host, report))
         {
             case Verdict.Changed changed: await stores.Vms.AdoptAsync(vm, changed.Now, changed.Happening); break;
-            case Verdict.Behind: await agents.Of(host).RenewEpochAsync(vm.Vm.Spec.Id, vm.Vm.Epoch, stopping); break;
+            case Verdict.Behind: await RenewAsync(vm.Vm, host, stopping); break;
             case Verdict.Alarm alarm: await TellOnceAsync(alarm.Happening); break;
+        }
+    }
+
+    /// <summary>A host that says no has changed since, or is busy with the VM: that is no silence; the next round asks again.</summary>
+    private async Task RenewAsync(Vm vm, HostId host, CancellationToken stopping)
+    {
+        try { await agents.Of(host).RenewEpochAsync(vm.Spec.Id, vm.Epoch, stopping); }
+        catch (RefusedException refused)
+        {
+            log.LogInformation("{Host} does not take epoch {Epoch}: {Why}", host, vm.Epoch, refused.Message);
         }
     }
 

@@ -14,9 +14,11 @@ namespace Godwit.Server.Quoting;
 /// </summary>
 public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, TimeProvider time, ILogger<LinkTests> log)
 {
-    private const int NeighboursMax = 4;
-    private static readonly TimeSpan Again = TimeSpan.FromHours(24);
+    private const int NeighboursMax = 4, FailedMax = 10_000;
+    private static readonly TimeSpan Again = TimeSpan.FromHours(24), FailedAgain = TimeSpan.FromHours(1);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMinutes(5), FirstLookAfter = TimeSpan.FromMinutes(3);
+
+    private readonly Dictionary<(HostId From, HostId To), long> failed = []; // The loop's own.
 
     public async Task<IReadOnlyList<LinkView>> ListAsync() =>
         [.. (await stores.Links.ListAsync()).Select(l => new LinkView(l.Source, l.Target, l.Figures))];
@@ -58,17 +60,21 @@ public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, Ti
             foreach (var (from, to) in Pairs(ready))
             {
                 if (known.TryGetValue((from, to), out var at) && time.GetUtcNow() - at < Again) continue;
+                if (failed.TryGetValue((from, to), out var tried) && time.GetElapsedTime(tried) < FailedAgain) continue;
+                if (failed.Count >= FailedMax) failed.Clear();
+                failed[(from, to)] = time.GetTimestamp(); // Until it has succeeded: one bad link must not stand before all others.
                 await TestAsync(from, to, stopping);
+                failed.Remove((from, to));
                 return true;
             }
         }
-        catch (Exception failed) when (failed is AgentUnreachableException or RefusedException)
+        catch (Exception silent) when (silent is AgentUnreachableException or RefusedException)
         {
-            log.LogInformation("A link test failed: {Why}", failed.Message);
+            log.LogInformation("A link test failed: {Why}", silent.Message);
         }
-        catch (StoreFailedException failed)
+        catch (StoreFailedException refused)
         {
-            log.LogError(failed, "A link test could not be written down");
+            log.LogError(refused, "A link test could not be written down");
         }
         return false;
     }
