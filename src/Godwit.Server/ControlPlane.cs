@@ -87,7 +87,11 @@ public sealed class ControlPlane
         Views = new ViewReader(Stores, Watcher);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
         Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
-        Watcher.Answered += Settling.HearAsync;
+        Watcher.Answered += async (hosts, stopping) =>
+        {
+            await Settling.HearAsync(hosts, stopping);
+            await Migrations.TellSourcesAsync(hosts, stopping);
+        };
         PowerJobs = new PowerRunner(Stores, new HostPowerStory(Stores, Agents, Drains, hooks, Audit, numbers, time),
             logs.CreateLogger<PowerRunner>());
         Power = new PowerKeeper(Stores, Balance, Needs, PowerJobs, hooks, pace, time, logs.CreateLogger<PowerKeeper>());

@@ -94,6 +94,7 @@ internal sealed class MoveStory(
     public async Task<Settlement> FollowAsync(CancellationToken cancelRequested)
     {
         heardOf = time.GetTimestamp();
+        long? proved = null;
         var cancelTold = false;
         while (true)
         {
@@ -129,9 +130,11 @@ internal sealed class MoveStory(
                     await AskAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
                     break;
             }
+            // From the proof on: a source that was cut off until this moment is asked for its figures, and told, like any other.
+            if (step is not RecoveryStep.WaitForSource) proved = null;
+            else if (time.GetElapsedTime(proved ??= time.GetTimestamp()) > LeftoversMax) return new Settlement.AtTarget(null);
             var silence = time.GetElapsedTime(heardOf);
-            if (step is RecoveryStep.WaitForSource && silence > LeftoversMax) return new Settlement.AtTarget(null);
-            if (silence > (Move.Repairs > 0 ? RepairMax : SilenceMax)) return new Settlement.Doubt(Silence(source, target));
+            if (proved is null && silence > (Move.Repairs > 0 ? RepairMax : SilenceMax)) return new Settlement.Doubt(Silence(source, target));
             await Task.Delay(AskEvery, time, serverStopping);
         }
     }

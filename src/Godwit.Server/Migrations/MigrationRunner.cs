@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
@@ -15,11 +16,15 @@ public sealed class MigrationRunner(
     Func<HostId, IHostAgent> agents, Stores stores, LiveMoves live, TimeProvider time, ILogger<MigrationRunner> log,
     FailPoints? failPoints = null)
 {
+    private const int ToldAtOnceMax = 16;
+
     private readonly MoveStore moves = stores.Moves;
     private readonly MigrateVm _story = new(agents, stores.Moves, time, live.Publish, failPoints);
     private readonly Lock _one = new();
     private readonly Dictionary<MoveId, Running> _running = [];
     private readonly SortedDictionary<long, Migration> _waiting = [];
+    /// <summary>Done while their sources were silent: these wait for a proof that nobody else brings them.</summary>
+    private readonly ConcurrentDictionary<MoveId, Migration> _untold = new();
     private readonly CancellationTokenSource _stopping = new();
     private long _next;
 
@@ -39,6 +44,7 @@ public sealed class MigrationRunner(
                 else Start(move);
             }
         }
+        foreach (var move in await moves.LeftUntoldAsync()) _untold[move.Id] = move;
         BeginWaiting();
     }
 
@@ -114,7 +120,19 @@ public sealed class MigrationRunner(
             try { await RepairAsync(move.Id, fenced: null); }
             catch (RefusedException refused) { log.LogInformation("{Move} is left as it is: {Why}", move.Id, refused.Message); }
         }
-        foreach (var move in await moves.LeftUntoldAsync(host)) await TellSourceAsync(move);
+    }
+
+    /// <summary>
+    /// After each round of questions: one that missed a few words, and was never silent for long enough to be given up, has not
+    /// "returned" and waits for its proof all the same.
+    /// </summary>
+    public async Task TellSourcesAsync(IReadOnlyCollection<HostId> answering, CancellationToken stopping)
+    {
+        foreach (var done in _untold.Values.Where(m => answering.Contains(m.Source)).Take(ToldAtOnceMax))
+        {
+            if (stopping.IsCancellationRequested) return;
+            await TellSourceAsync(done);
+        }
     }
 
     /// <summary>The move was done while its source was silent: the proof reaches it now, and it buries its copy.</summary>
@@ -123,9 +141,14 @@ public sealed class MigrationRunner(
         try
         {
             var source = agents(done.Source);
-            if ((await source.QueryMoveAsync(done.Id, _stopping.Token)).Standing != MoveStanding.SourceDoubt) return;
-            await source.SettleOutgoingAsync(done.Id, TargetProof.Runs, _stopping.Token);
-            await source.CleanMoveAsync(done.Id, _stopping.Token);
+            var standing = (await source.QueryMoveAsync(done.Id, _stopping.Token)).Standing;
+            if (standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) return; // Soon in doubt, or settled.
+            if (standing == MoveStanding.SourceDoubt)
+            {
+                await source.SettleOutgoingAsync(done.Id, TargetProof.Runs, _stopping.Token);
+                await source.CleanMoveAsync(done.Id, _stopping.Token);
+            }
+            _untold.TryRemove(done.Id, out _);
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
         {
@@ -178,7 +201,9 @@ public sealed class MigrationRunner(
             if ((await moves.ReadAsync(running.Move.Id)).CancelRequested) running.Cancel.Cancel();
             // Begun under a record that is not to be believed, and nothing has left: it is taken back. Later its own proofs end it.
             if (running.Move.Phase < Phase.Memory && await stores.Frozen.FindAsync(running.Move.Vm) is not null) running.Cancel.Cancel();
-            live.End(await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token));
+            var end = await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token);
+            if (MoveStore.LeavesUntold(end)) _untold[end.Id] = end;
+            live.End(end);
         }
         catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
         {

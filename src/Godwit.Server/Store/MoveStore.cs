@@ -75,9 +75,10 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         .Where(m => m.End == MoveEnd.NeedsOperator && (m.Source == host || m.Target == host)).ToList());
 
     /// <summary>Moves that are done, and whose source never said so: it may still hold its copy, in doubt.</summary>
-    public async Task<IReadOnlyList<Migration>> LeftUntoldAsync(HostId source) =>
-        [.. (await ListAsync(null, activeOnly: false, ListMax))
-            .Where(m => m is { End: MoveEnd.Done, Receipt: null, Mode: not MoveMode.Cold } && m.Source == source)];
+    public async Task<IReadOnlyList<Migration>> LeftUntoldAsync() =>
+        [.. (await ListAsync(null, activeOnly: false, ListMax)).Where(LeavesUntold)];
+
+    internal static bool LeavesUntold(Migration move) => move is { End: MoveEnd.Done, Receipt: null, Mode: not MoveMode.Cold };
 
     /// <summary>An ended move goes on: its record is as before its end. For <see cref="OperationStore.ReopenMoveAsync"/>.</summary>
     internal static Migration? Reopen(Work work, MoveId id, HostId? fenced)

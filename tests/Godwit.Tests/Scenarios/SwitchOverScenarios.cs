@@ -118,6 +118,30 @@ public sealed class SwitchOverScenarios
         Assert.True(world.Runs("web", on: "host2"));
     });
 
+    /// <summary>
+    /// Simulator, seed 4000395: the source missed a few words in the moment the target proved that it runs, and was never silent for
+    /// long enough to "return": it waited in doubt for ever, and the VM could not come back to it.
+    /// </summary>
+    [Fact]
+    public void A_source_that_misses_the_moment_of_proof_is_told_all_the_same() => World.Run(seed: 99, async world =>
+    {
+        var move = await BeginAsync(world, target: "incoming.after-intent=delay:90000");
+        await HeldAsync(world);
+        world.Net.Cut("host1", "host2");
+        await world.SleepAsync(85); // Longer than a move waits for a source that it has not heard of.
+        world.Net.Cut("server", "host1");
+        await world.Loop.Until(() => world.Runs("web", on: "host2"));
+        await world.SleepAsync(11); // One question of the rounds goes unheard, not two.
+        world.Net.Heal("server", "host1");
+        await EndsAsync(world, move, MoveEnd.Done, VmState.Running);
+
+        await world.SleepAsync(15);
+        Assert.Null(world.Copy("web", on: "host1")); // By the server's word: the link is cut still.
+        world.Net.Heal("host1", "host2");
+        await EndsAsync(world, await world.MigrateAsync("web", to: "host1"), MoveEnd.Done, VmState.Running);
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
     [Fact]
     public void A_server_cut_off_from_the_source_does_not_disturb_the_move() => World.Run(seed: 31, async world =>
     {
