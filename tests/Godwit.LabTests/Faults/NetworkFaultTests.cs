@@ -15,7 +15,8 @@ namespace Godwit.LabTests.Faults;
 [Collection(FaultCollection.Name)]
 public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : IAsyncLifetime
 {
-    private const long SlowBytesPerSecond = 6 << 20;
+    /// <summary>A fault that is to strike while memory crosses needs a memory that crosses for longer than it takes to strike.</summary>
+    private const long SlowBytesPerSecond = 6 << 20, SlowestBytesPerSecond = 1 << 20;
 
     private Wires Wires => new(lab.Cluster.Plan);
 
@@ -91,7 +92,7 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
     [InlineData(Fault.Slow, MoveEnd.Done)] // Pace and window follow.
     public Task A_link_that_fails_while_memory_crosses_leaves_the_guest_at_home(Fault fault, MoveEnd end) => WatchedAsync(async () =>
     {
-        var move = await BeginInMemoryAsync();
+        var move = await BeginInMemoryAsync(end == MoveEnd.Done ? SlowBytesPerSecond : SlowestBytesPerSecond);
 
         await StrikeAsync(move.Target.Value, Wires.Link, fault);
         await UntilStruckAsync(move.Target.Value, Wires.Link, fault);
@@ -135,9 +136,9 @@ public sealed class NetworkFaultTests(FaultLab lab, ITestOutputHelper output) : 
         await Leftovers.AreGoneAsync(lab, before);
     });
 
-    private async Task<Migration> BeginInMemoryAsync()
+    private async Task<Migration> BeginInMemoryAsync(long bytesPerSecond = SlowBytesPerSecond)
     {
-        var move = await lab.BeginMoveAsync(bytesPerSecond: SlowBytesPerSecond);
+        var move = await lab.BeginMoveAsync(bytesPerSecond: bytesPerSecond);
         return await lab.SeenAsync(move, m => m is { Phase: Phase.Memory, Progress.SentBytes: > 0 });
     }
 
