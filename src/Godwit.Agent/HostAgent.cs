@@ -16,6 +16,7 @@ using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Microsoft.Extensions.Logging;
 
@@ -44,6 +45,7 @@ public sealed class HostAgent : IHostAgent
     private readonly ResumeSavedVm resume;
     private readonly InventoryTaking inventory;
     private readonly LeakSweep sweep;
+    private readonly NotesKept notesKept;
     private readonly WatchdogKeeper watchdog;
     private readonly AgentPorts ports;
     private readonly string linkAddress;
@@ -87,7 +89,8 @@ public sealed class HostAgent : IHostAgent
         save = new SaveVm(tools, disk, layout);
         resume = new ResumeSavedVm(tools, disk, layout);
         var look = new HostLook(machines, adoption, tools.Tickets, moves);
-        inventory = new InventoryTaking(machines, life, adoption, moves, look, pools);
+        notesKept = new NotesKept(disk, layout.StateDirectory);
+        inventory = new InventoryTaking(machines, life, adoption, moves, look, pools, notesKept);
         sweep = new LeakSweep(machines, tools.Tickets, look);
     }
 
@@ -127,6 +130,7 @@ public sealed class HostAgent : IHostAgent
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => Task.FromResult(inventory.Epochs());
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>
         inventory.TakeAsync(leaksOnly, ports.Identity?.Denied ?? DenyList.Empty, cancel);
+    public Task<long> KeepNotesAsync(KeptNotes notes, CancellationToken cancel) => notesKept.KeepAsync(notes, cancel);
     public Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel) => sweep.RunAsync(leaks, cancel);
 
     public Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel) => pools.WriteNonceAsync(pool, nonce, cancel);

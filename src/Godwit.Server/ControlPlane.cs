@@ -39,7 +39,7 @@ public sealed class ControlPlane
     private readonly LeaseKeeper _leases;
     private Task _watching = Task.CompletedTask, _keeping = Task.CompletedTask, _checking = Task.CompletedTask,
         _measuring = Task.CompletedTask, _haWatching = Task.CompletedTask, _leasing = Task.CompletedTask, _balancing = Task.CompletedTask,
-        _testing = Task.CompletedTask,
+        _testing = Task.CompletedTask, _noting = Task.CompletedTask,
         _powering = Task.CompletedTask;
 
     /// <param name="identity">Null in the simulator, whose network knows every peer: there nobody joins and no certificate expires.</param>
@@ -86,6 +86,7 @@ public sealed class ControlPlane
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
+        Notes = new NotesKeeper(Stores, Agents, time, logs.CreateLogger<NotesKeeper>());
         Settling = new Settling(Stores, Agents, Migrations, time, logs.CreateLogger<Settling>());
         Watcher.Answered += async (hosts, stopping) =>
         {
@@ -149,6 +150,7 @@ public sealed class ControlPlane
     public AccessVerbs Access { get; }
     public AuditTrail Audit { get; }
     public Settling Settling { get; }
+    public NotesKeeper Notes { get; }
     public ClusterChecker Checks { get; }
     public CertificateKeeper Certificates => _certificates ?? throw NoCertificates();
     public JoinVerbs Joins => _joins ?? throw NoCertificates();
@@ -172,6 +174,7 @@ public sealed class ControlPlane
         _balancing = Balancer.RunAsync(_stopping.Token);
         _testing = LinkTests.RunAsync(_stopping.Token);
         _powering = Power.RunAsync(_stopping.Token);
+        _noting = Notes.RunAsync(_stopping.Token);
         if (_certificates is not null) _keeping = _certificates.RunAsync(_stopping.Token);
     }
 
@@ -180,8 +183,8 @@ public sealed class ControlPlane
     {
         _stopping.Cancel();
         await Task.WhenAll([
-            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, _powering, _testing, Recoveries.StopAsync(),
-            Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync(), PowerJobs.StopAsync(),
+            _watching, _haWatching, _leasing, _keeping, _checking, _measuring, _balancing, _powering, _testing, _noting,
+            Recoveries.StopAsync(), Operations.StopAsync(), Migrations.StopAsync(), Drains.StopAsync(), PowerJobs.StopAsync(),
         ]);
     }
 

@@ -14,7 +14,8 @@ namespace Godwit.Agent.Inventory;
 /// for leaks.
 /// </summary>
 internal sealed class InventoryTaking(
-    HostMachines machines, MachineLife life, MachineAdoption adoption, MoveDesk moves, HostLook look, Pools pools)
+    HostMachines machines, MachineLife life, MachineAdoption adoption, MoveDesk moves, HostLook look, Pools pools,
+    NotesKept notes)
 {
     /// <summary>With the largest records some 4 MiB, a quarter of what the server takes in one answer.</summary>
     public const int FilesMax = 20_000, MovesMax = 10_000;
@@ -37,7 +38,11 @@ internal sealed class InventoryTaking(
         var told = new List<PoolFile>();
         foreach (var (pool, file) in files.Take(FilesMax))
             if (await FileAsync(pool, file, cancel) is { } found) told.Add(found);
-        return inventory with { Moves = await moves.HoldingsAsync(MovesMax), Files = told, FilesLeftOff = files.Count > FilesMax };
+        return inventory with
+        {
+            Moves = await moves.HoldingsAsync(MovesMax), Files = told, FilesLeftOff = files.Count > FilesMax,
+            Notes = await notes.ReadAsync(cancel),
+        };
     }
 
     public IReadOnlyList<VmEpoch> Epochs() =>

@@ -1,5 +1,6 @@
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
+using Godwit.Core.Rebuild;
 using Godwit.Core;
 using Google.Protobuf;
 using Grpc.Core;
@@ -226,6 +227,11 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         await agent.InstallCertificateAsync(request.Pem, clock, context.CancellationToken);
         return new Nothing();
     }
+
+    public override async Task<Contracts.KeptVersion> KeepNotes(Contracts.KeptNotes request, ServerCallContext context) => new()
+    {
+        Version = await agent.KeepNotesAsync(new KeptNotes(request.Version, request.Document), context.CancellationToken),
+    };
 
     public override async Task<Nothing> SetDenied(Contracts.DenyList request, ServerCallContext context)
     {

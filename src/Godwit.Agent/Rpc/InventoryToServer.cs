@@ -20,6 +20,7 @@ public static class InventoryToServer
         FilesLeftOff = inventory.FilesLeftOff,
         Leaks = { inventory.Leaks.Select(Message) },
         Denied = { inventory.Denied.Select(Message) },
+        Notes = new Contracts.KeptNotes { Version = inventory.Notes.Version, Document = inventory.Notes.Document },
     };
 
     public static Contracts.Leak Message(Leak leak)

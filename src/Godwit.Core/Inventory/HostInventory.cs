@@ -1,5 +1,6 @@
 using Godwit.Core.Identity;
 using Godwit.Core.Migration;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 
 namespace Godwit.Core.Inventory;
@@ -23,6 +24,8 @@ public sealed record HostInventory
     public IReadOnlyList<Leak> Leaks { get; init; } = [];
     /// <summary>Hosts whose certificates it refuses, by the server's word.</summary>
     public IReadOnlyList<DeniedHost> Denied { get; init; } = [];
+    /// <summary>Its copy of what people have set. None where only leaks were asked for.</summary>
+    public KeptNotes Notes { get; init; } = KeptNotes.None;
 }
 
 /// <summary>One VM by one host's durable record and by what runs there.</summary>

@@ -134,7 +134,8 @@ internal sealed class MoveStory(
             if (step is not RecoveryStep.WaitForSource) proved = null;
             else if (time.GetElapsedTime(proved ??= time.GetTimestamp()) > LeftoversMax) return new Settlement.AtTarget(null);
             var silence = time.GetElapsedTime(heardOf);
-            if (proved is null && silence > (Move.Repairs > 0 ? RepairMax : SilenceMax)) return new Settlement.Doubt(Silence(source, target));
+            if (proved is null && silence > (Move.Repairs > 0 ? RepairMax : SilenceMax))
+                return new Settlement.Doubt(Silence(source, target));
             await Task.Delay(AskEvery, time, serverStopping);
         }
     }

@@ -5,6 +5,7 @@ using Godwit.Core.Inventory;
 using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Quoting;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 
 namespace Godwit.Core.Ports;
@@ -30,6 +31,9 @@ public interface IHostAgent
     Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel);
     /// <summary>Removes those of these that are still nobody's, judged anew there; never a process. The answer is what is gone.</summary>
     Task<IReadOnlyList<Leak>> SweepAsync(IReadOnlyList<Leak> leaks, CancellationToken cancel);
+    /// <summary>Keeps this copy of what people have set, where it is newer than the host's own.</summary>
+    /// <returns>The version the host has then.</returns>
+    Task<long> KeepNotesAsync(KeptNotes notes, CancellationToken cancel);
 
     /// <summary>Writes a nonce file into the pool, or reads it back; how sharing is tested instead of asked.</summary>
     Task WritePoolNonceAsync(string pool, string nonce, CancellationToken cancel);

@@ -13,6 +13,8 @@ public sealed record RebuildPlan
     public required IReadOnlyList<PlannedTemplate> Templates { get; init; }
     public required IReadOnlyList<LeftOut> LeftOut { get; init; }
     public required DenyList Denied { get; init; }
+    /// <summary>The newest copy any host has of what people had set; of version 0 where no host has one.</summary>
+    public KeptNotes Notes { get; init; } = KeptNotes.None;
 }
 
 /// <param name="Frozen">Why nothing may be ordered for it; empty: it is as usual.</param>
@@ -34,9 +36,15 @@ public static partial class RebuildRules
     [
         new("users and tokens", "make them anew: godwit user create, godwit token create (the local socket needs none)"),
         new("join tokens", "make new ones: godwit host token"),
-        new("cordons", "every host is ready again: godwit host cordon HOST where one was not"),
         new("the audit before now", "it begins anew with a row that says so; the old head is named there where it was kept"),
         new("past moves and events", "they are gone"),
+    ];
+
+    /// <summary>What hosts keep a copy of, where none had one.</summary>
+    private static readonly LeftOut[] Unnoted =
+    [
+        new("rules, policies, tags and marks", "no host had a copy: set them anew (godwit rule, cluster policy, vm set, host set)"),
+        new("cordons", "every host is ready again: godwit host cordon HOST where one was not"),
         new("names of templates without a clone", "they get a name made of their content's hash"),
     ];
 
@@ -57,10 +65,11 @@ public static partial class RebuildRules
         var vms = Distinct(planned, leftOut);
         var templates = Templates(hosts, vms);
         leftOut.AddRange(FilesOfNobody(hosts, vms));
-        if (storeIsLost) leftOut.AddRange(OnlyTheStoreKnew);
+        var notes = hosts.Select(h => h.Inventory?.Notes ?? KeptNotes.None).MaxBy(n => n.Version) ?? KeptNotes.None;
+        if (storeIsLost) leftOut.AddRange(notes.Version > 0 ? OnlyTheStoreKnew : [.. OnlyTheStoreKnew, .. Unnoted]);
         return new RebuildPlan
         {
-            Hosts = hosts, Vms = vms, Templates = templates, LeftOut = leftOut,
+            Hosts = hosts, Vms = vms, Templates = templates, LeftOut = leftOut, Notes = notes,
             Denied = new DenyList(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Denied)
                 .GroupBy(d => d.Host).Select(g => g.MaxBy(d => d.BeganUntil)!)),
         };

@@ -8,6 +8,7 @@ using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Google.Protobuf;
 using Grpc.Core;
@@ -240,6 +241,10 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.InstallCertificateAsync(
             ToAgent.Message(certificatePem, serverClock), options), cancel);
+
+    public Task<long> KeepNotesAsync(KeptNotes notes, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => (await client.KeepNotesAsync(
+            new Contracts.KeptNotes { Version = notes.Version, Document = notes.Document }, options)).Version, cancel);
 
     public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.SetDeniedAsync(ToAgent.Message(denied), options), cancel);

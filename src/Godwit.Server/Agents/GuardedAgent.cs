@@ -72,5 +72,6 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task<string> NewKeyAsync(CancellationToken cancel) => agent.NewKeyAsync(cancel);
     public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         agent.InstallCertificateAsync(certificatePem, serverClock, cancel);
+    public Task<long> KeepNotesAsync(KeptNotes notes, CancellationToken cancel) => agent.KeepNotesAsync(notes, cancel);
     public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) => agent.SetDeniedAsync(denied, cancel);
 }

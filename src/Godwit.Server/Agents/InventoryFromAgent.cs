@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Identity;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 
 namespace Godwit.Server.Agents;
@@ -24,6 +25,7 @@ public static class InventoryFromAgent
             .. inventory.Files.Select(f => new PoolFile(f.Pool, f.File, f.Bytes, f.HasVirtualBytes ? f.VirtualBytes : null)),
         ],
         FilesLeftOff = inventory.FilesLeftOff,
+        Notes = inventory.Notes is { } notes ? new KeptNotes(notes.Version, notes.Document) : KeptNotes.None,
         Leaks = [.. inventory.Leaks.Select(Record)],
         Denied =
         [

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Godwit.Core;
 using Godwit.Core.Hosts;
 using Godwit.Core.Identity;
@@ -38,7 +39,12 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
             agents.Put(host, endpoint);
         }
         var said = await Questioning.AskAsync(hosts, agents.Of, leaksOnly: false, wish.Gone, Tries, time, cancel);
-        return RebuildRules.Plan(said, old is null ? [] : await old.Vms.ListAsync(), storeIsLost: old is null, time.GetUtcNow());
+        var plan = RebuildRules.Plan(said, old is null ? [] : await old.Vms.ListAsync(), storeIsLost: old is null, time.GetUtcNow());
+        return plan.Notes.Version == 0 || Notes(plan) is not null ? plan : plan with
+        {
+            LeftOut = [.. plan.LeftOut, new LeftOut("rules, policies, tags and marks",
+                $"the hosts' copy, version {plan.Notes.Version}, cannot be read by this version of Godwit: set them anew")],
+        };
     }
 
     /// <summary>Fills <paramref name="store"/>: empty, or a copy of an older one. It is in use by nobody else.</summary>
@@ -55,6 +61,7 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
             catch (Exception silent) when (silent is AgentUnreachableException or RefusedException) { } // Proved when it answers again.
         }
         var shares = await store.Hosts.SharesAsync();
+        var notes = Notes(plan);
         await store.Database.RunAsync(work =>
         {
             OperationStore.EndAll(work, Ended(), now);
@@ -64,11 +71,12 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
                 HostStore.PutUnheard(work, host.Host, host.Endpoint, Questioning.NothingKnown(now));
                 if (!host.IsGone) FreezeStore.Await(work, host.Host, now);
             }
-            foreach (var template in plan.Templates) PutTemplate(work, template, shares, now);
+            foreach (var template in plan.Templates) PutTemplate(work, Named(template, notes), shares, now);
             foreach (var denied in plan.Denied.Hosts)
                 if (!IdentityStore.Denies(work, denied)) IdentityStore.Deny(work, denied, now + ClusterCa.LeafLife, now);
             foreach (var vm in plan.Vms)
                 if (PlanWriter.Put(work, vm, now) is { } refusal) throw new RefusedException([refusal]);
+            if (notes is not null) NotesStore.Restore(work, plan.Notes.Version, notes, [.. answered.Select(h => h.Host)]);
             // So that the watcher proves each host anew, and hears who was silent.
             work.Execute("UPDATE hosts SET reachable = 0");
             work.Execute("DELETE FROM meta WHERE name = 'rebuilt'");
@@ -82,11 +90,25 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
         { Result = AuditResult.Done, Detail = Summary(plan) + lost });
     }
 
+    /// <summary>Null where no host has a copy, or what they have is of a version we do not understand.</summary>
+    private static ClusterNotes? Notes(RebuildPlan plan)
+    {
+        if (plan.Notes.Version == 0) return null;
+        try { return Fields.Parse<ClusterNotes>(plan.Notes.Document); }
+        catch (JsonException) { return null; }
+    }
+
+    /// <summary>By the name a person gave it, where a host keeps that.</summary>
+    private static PlannedTemplate Named(PlannedTemplate found, ClusterNotes? notes) =>
+        notes?.Templates.FirstOrDefault(t => t.Pool == found.Pool && t.File == found.File) is { } note
+            ? found with { Name = note.Name } : found;
+
     private static string Summary(RebuildPlan plan) =>
         $"rebuilt from {plan.Hosts.Count(h => h.Inventory is not null)} of {plan.Hosts.Count} hosts: {plan.Vms.Count} VMs, "
         + $"{plan.Vms.Count(v => v.Frozen.Count > 0)} of them frozen, "
         + $"{plan.Vms.Sum(v => v.Moves.Count(m => m.End is null))} moves that go on, "
-        + $"{plan.Templates.Count} templates";
+        + $"{plan.Templates.Count} templates"
+        + (plan.Notes.Version > 0 ? $", what people had set as of version {plan.Notes.Version}" : "");
 
     /// <summary>Which directory it is was proved this moment; without such proof it is told by no host's share.</summary>
     private static void PutTemplate(Work work, PlannedTemplate found, IReadOnlyList<PoolShare> shares, DateTimeOffset now)

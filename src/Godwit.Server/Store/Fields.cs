@@ -14,6 +14,10 @@ internal static class Fields
         JsonSerializer.Deserialize<T>(row.GetString(column), ApiJson.Lenient)
         ?? throw new InvalidDataException($"an empty {typeof(T).Name} is in the store");
 
+    /// <exception cref="JsonException">It is no such document.</exception>
+    public static T Parse<T>(string document) =>
+        JsonSerializer.Deserialize<T>(document, ApiJson.Lenient) ?? throw new JsonException($"an empty {typeof(T).Name}");
+
     public static string Word<T>(T value) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
     public static T Word<T>(this DbDataReader row, int column) where T : struct, Enum

@@ -18,6 +18,7 @@ public sealed class Stores(Database database, TimeProvider time)
     public EventStore Events { get; } = new(database, time);
     public AccessStore Access { get; } = new(database, time);
     public AuditStore Audit { get; } = new(database, time);
+    public NotesStore Notes { get; } = new(database);
     public FreezeStore Frozen { get; } = new(database, time);
     public FenceStore Fences { get; } = new(database, time);
     public IdentityStore Identity { get; } = new(database, time);

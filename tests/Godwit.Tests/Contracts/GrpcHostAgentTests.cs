@@ -3,6 +3,7 @@ using Godwit.Core;
 using Godwit.Core.Identity;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 using Godwit.Tests.Control;
@@ -51,6 +52,8 @@ public sealed class GrpcHostAgentTests
         await far.CleanMoveAsync(move, Never);
         Assert.Equal($"{vm.Id}-3.saved", (await far.SaveVmAsync(vm.Id, epoch, Never)).File);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
+        Assert.Equal(3, await far.KeepNotesAsync(new KeptNotes(3, "{}"), Never));
+        Assert.Equal(new KeptNotes(3, "{}"), Host.Notes);
         await far.RenewEpochAsync(vm.Id, epoch.Next(), Never);
         Assert.Equal((true, epoch.Next()), (Host.Vms[vm.Id].IsOwner, Host.Vms[vm.Id].Epoch));
         await far.LeaveVmAsync(vm, epoch.Next(), Never);
@@ -64,7 +67,8 @@ public sealed class GrpcHostAgentTests
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
                 "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove",
                 "AbandonIncoming", "CancelMove", "SettleOutgoing",
-                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"], Host.Calls);
+                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "KeepNotes", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"],
+            Host.Calls);
     }
 
     [Fact]

@@ -11,6 +11,7 @@ using Godwit.Core.Loads;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server.Agents;
 
@@ -51,6 +52,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => DoAsync<IReadOnlyList<VmEpoch>>("ListEpochs", () =>
         [.. Vms.Values.Select(v => new VmEpoch(v.Spec.Id, v.Epoch, v.IsOwner))], cancel);
 
+    public KeptNotes Notes { get; set; } = KeptNotes.None;
+
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) => DoAsync("TakeInventory", () => Lies with
     {
         Vms =
@@ -61,6 +64,7 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         ],
         Files = [.. Lies.Files, .. Files.Select(f => new PoolFile(f.Value, f.Key, 1 << 20, 1 << 20))],
         Denied = Identity?.Denied.Hosts ?? [],
+        Notes = Notes,
     }, cancel);
 
     /// <summary>As an agent that finds all of them still to be leaks.</summary>
@@ -238,6 +242,12 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
 
     public async Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         await await DoAsync("InstallCertificate", () => Identity!.InstallAsync(certificatePem, serverClock, cancel), cancel);
+
+    public Task<long> KeepNotesAsync(KeptNotes notes, CancellationToken cancel) => DoAsync("KeepNotes", () =>
+    {
+        if (notes.Version > Notes.Version) Notes = notes;
+        return Notes.Version;
+    }, cancel);
 
     public async Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
         await await DoAsync("SetDenied", () => Identity!.DenyAsync(denied, cancel), cancel);

@@ -1,10 +1,14 @@
 using Godwit.Agent.Host;
 using Godwit.Core;
 using Godwit.Core.Checking;
+using Godwit.Core.Hosts;
 using Godwit.Core.Inventory;
+using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
 using Godwit.Server;
 using Godwit.Server.Api;
+using Godwit.Server.Placing;
+using Godwit.Server.Power;
 using Godwit.Server.Rebuild;
 using Xunit;
 
@@ -45,6 +49,66 @@ public sealed class RebuildTests
         Assert.Contains("the audit before ended at ", first.Entry.Detail, StringComparison.Ordinal);
         Assert.True((await server.Control.Audit.VerifyAsync()).IsWhole);
         Assert.DoesNotContain(await server.OkAsync<List<Finding>>("GET", "check"), f => f.Code == "audit-broken");
+    }
+
+    [Fact]
+    public async Task What_people_had_set_comes_back_from_the_hosts()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        await server.CreateVmAsync("web", "h1");
+        await server.OkAsync<VmView>("POST", "vms/web/settings", new { ha = true, tag = new[] { "db" }, priority = 900 });
+        await server.OkAsync<HostView>("POST", "hosts/h2/settings", new { tag = new[] { "ssd" } });
+        await server.OkAsync<HostView>("POST", "hosts/h2/cordon");
+        await server.OkAsync<RuleView>("POST", "rules", new { name = "apart", kind = "apart", vmTag = "db" });
+        await server.OkAsync<PowerView>("POST", "power", new { minHostsOn = 2 });
+        await server.Control.Notes.RoundAsync(default);
+        var (first, kept) = (server.Cluster["h1"].Notes.Version, server.Cluster["h2"].Notes);
+        await server.Control.Notes.RoundAsync(default);
+        Assert.Equal((first, first), (server.Cluster["h1"].Notes.Version, kept.Version)); // Nothing new, no new version.
+        Assert.Single(server.Cluster["h1"].Calls, c => c == "KeepNotes");
+        server.Cluster["h1"].Notes = KeptNotes.None; // One copy is enough.
+        await server.StopAsync();
+        foreach (var file in Directory.GetFiles(server.Directory, "godwit.db*")) File.Delete(file);
+
+        var outcome = await RunAsync(server);
+        Assert.DoesNotContain(outcome.Plan.LeftOut, l => l.Thing == "cordons");
+        await server.StartAgainAsync();
+        var vm = await server.OkAsync<VmView>("GET", "vms/web");
+        Assert.Equal((true, "db", 900), (vm.Ha, Assert.Single(vm.Tags), vm.Priority));
+        await server.Control.Watcher.RoundAsync(default);
+        var host = await server.OkAsync<HostView>("GET", "hosts/h2");
+        Assert.Equal((HostState.Cordoned, "ssd"), (host.State, Assert.Single(host.Tags)));
+        Assert.Equal("apart", Assert.Single(await server.OkAsync<List<RuleView>>("GET", "rules")).Rule.Name);
+        Assert.Equal(2, (await server.OkAsync<PowerView>("GET", "power")).Settings.MinHostsOn);
+        await server.Control.Notes.RoundAsync(default);
+        Assert.Equal(first + 1, server.Cluster["h2"].Notes.Version); // Newer than any copy from before.
+    }
+
+    [Fact]
+    public async Task A_copy_that_nobody_understands_is_left_out_and_said()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        await server.CreateVmAsync("web", "h1");
+        server.Cluster["h1"].Notes = new KeptNotes(4, "no json");
+        await server.StopAsync();
+        foreach (var file in Directory.GetFiles(server.Directory, "godwit.db*")) File.Delete(file);
+
+        var outcome = await RunAsync(server);
+        Assert.Contains(outcome.Plan.LeftOut, l => l.Thing == "rules, policies, tags and marks"
+            && l.Why.Contains("version 4", StringComparison.Ordinal));
+        await server.StartAgainAsync();
+        Assert.Equal("web", (await server.OkAsync<VmView>("GET", "vms/web")).Spec.Name);
+    }
+
+    [Fact]
+    public async Task A_store_that_is_older_than_what_the_hosts_keep_says_so()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        server.Cluster["h1"].Notes = new KeptNotes(7, "{}");
+        await server.OkAsync<HostView>("POST", "hosts/h1/settings", new { tag = new[] { "ssd" } });
+        await server.Control.Notes.RoundAsync(default);
+        Assert.Equal(new KeptNotes(7, "{}"), server.Cluster["h1"].Notes);
+        Assert.Contains(await server.Control.Stores.Events.LastAsync(10), e => e.Kind == "notes-behind");
     }
 
     [Fact]
