@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 
@@ -59,6 +60,20 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
     public bool MayQuick { get; init; }
     /// <summary>Consent: percent of a guest's time QEMU may take so that memory crosses faster than it changes; 0: none.</summary>
     public int MaxSlowdownPercent { get; init; }
+
+    /// <summary>In the words they are asked for by, those that are not as usual; empty where all are.</summary>
+    public string InWords()
+    {
+        var usual = new MoveLimits();
+        List<string> words = [];
+        if (MaxPauseMs != usual.MaxPauseMs) words.Add($"max-pause {MaxPauseMs} ms");
+        if (DeadlineSeconds is { } deadline) words.Add($"deadline {deadline} s");
+        if (MayQuick) words.Add("may-quick");
+        if (MaxSlowdownPercent > 0) words.Add($"max-slowdown {MaxSlowdownPercent} %");
+        if (BandwidthBytesPerSecond > 0)
+            words.Add(string.Create(CultureInfo.InvariantCulture, $"bwlimit {BandwidthBytesPerSecond / 1048576.0:0.##} MiB/s"));
+        return string.Join(", ", words);
+    }
 }
 
 /// <summary>One decision on the way, with what it was made of.</summary>

@@ -104,10 +104,7 @@ public sealed class MoveWishes(
             Source = vm.Owner,
             Target = target,
             Mode = refresh is null ? wish.Mode : MoveMode.Refresh,
-            Limits = new MoveLimits(wish.MaxPauseMs, wish.BandwidthBytesPerSecond)
-            {
-                DeadlineSeconds = wish.DeadlineSeconds, MayQuick = wish.MayQuick, MaxSlowdownPercent = wish.MaxSlowdownPercent,
-            },
+            Limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits()),
             Epoch = vm.Epoch,
             Phase = Phase.Queued,
             Refresh = refresh,
@@ -147,18 +144,7 @@ public sealed class MoveWishes(
         var reasons = new List<Refusal>();
         if (refresh is null && wish.Mode == MoveMode.Refresh)
             reasons.Add(new("bad-mode", "a refresh stays on its host", "use POST …/refresh, or 'godwit vm refresh'"));
-        if (wish.MaxPauseMs is < 1 or > VmRules.MaxPauseMsMax)
-            reasons.Add(new("bad-max-pause", $"a pause of at most {wish.MaxPauseMs} ms",
-                $"1 to {VmRules.MaxPauseMsMax} ms are possible"));
-        if (wish.BandwidthBytesPerSecond is < 0 or > VmRules.BandwidthMax)
-            reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second",
-                $"0 (as fast as the link goes) to {VmRules.BandwidthMax} are possible"));
-        if (wish.DeadlineSeconds is < 1 or > MoveLimits.DeadlineSecondsMax)
-            reasons.Add(new("bad-deadline", $"a deadline of {wish.DeadlineSeconds} s",
-                $"1 to {MoveLimits.DeadlineSecondsMax} s are possible"));
-        if (wish.MaxSlowdownPercent is < 0 or > MoveLimits.SlowdownPercentMax)
-            reasons.Add(new("bad-slowdown", $"a slowdown of at most {wish.MaxSlowdownPercent} %",
-                $"0 (none) to {MoveLimits.SlowdownPercentMax} % are possible"));
+        reasons.AddRange(wish.SaidOfLimits().Broken());
         if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));
         if (refresh?.QemuPath is { } path && !VmRules.IsPath(path))
