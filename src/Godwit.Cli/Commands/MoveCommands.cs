@@ -26,14 +26,19 @@ internal static class MoveCommands
         mode.AcceptOnlyFromAmong("live", "quick", "cold");
         var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
         var intent = new IntentOptions();
+        var rehearse = new Option<bool>("--rehearse")
+        {
+            Description = "A live move with all but its end: a throw-away target loads the guest, which goes on where it is. "
+                + "It stands still once, for about as long as in the move.",
+        };
         return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
             (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
                 [.. parsed.GetValue(names)!.Distinct()],
                 intent.Apply(parsed, new MigrateRequest(
                     parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules))),
+                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules)) { Rehearse = parsed.GetValue(rehearse) }),
                 Wait: !parsed.GetValue(noWait))).RunAsync(cancel),
-            [names, to, mode, .. intent.All, dryRun, noWait, ignoreRules]);
+            [names, to, mode, .. intent.All, rehearse, dryRun, noWait, ignoreRules]);
     }
 
     public static Command Refresh(Verbs verbs)

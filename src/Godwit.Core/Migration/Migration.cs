@@ -34,6 +34,8 @@ public sealed record Migration
     public bool? WasRunning { get; init; }
     /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
     public RefreshWish? Refresh { get; init; }
+    /// <summary>It is tried with all that belongs to it but the token: the guest goes on at the source, and the target is thrown away.</summary>
+    public bool Rehearses { get; init; }
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
     /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>
@@ -105,6 +107,11 @@ public sealed record Receipt
     public required double TotalMs { get; init; }
     /// <summary>STOP at the source to RESUME at the target by QEMU's own event times; null where the guest was not running.</summary>
     public double? PauseMs { get; init; }
+    /// <summary>
+    /// Rehearsals only: STOP to RESUME at the source, where the guest went on. <see cref="PauseMs"/> is then STOP to the moment the
+    /// target had it loaded and would have let it run. Null where it was not running.
+    /// </summary>
+    public double? OwnPauseMs { get; init; }
     /// <summary>What the pause went into; null where the guest was not running, or an agent of before did not tell.</summary>
     public PauseParts? PauseParts { get; init; }
     /// <summary>Agent to agent, packed.</summary>

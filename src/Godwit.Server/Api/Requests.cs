@@ -86,6 +86,11 @@ public sealed record MigrateRequest(
     string? To = null, MoveMode Mode = MoveMode.Live, int? MaxPauseMs = null,
     long? BandwidthBytesPerSecond = null, bool DryRun = false, bool IgnoreRules = false)
 {
+    /// <summary>
+    /// All of a live move but its end: memory crosses and a throw-away target loads it, cut off from the network, while the guest
+    /// goes on where it is. It stands still once, for about as long as in the move.
+    /// </summary>
+    public bool Rehearse { get; init; }
     /// <summary>As <see cref="LimitsWish.Policy"/>.</summary>
     public string? Policy { get; init; }
     /// <summary>As <see cref="LimitsWish.DeadlineSeconds"/>.</summary>

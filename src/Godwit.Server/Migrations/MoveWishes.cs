@@ -104,13 +104,21 @@ public sealed class MoveWishes(
             Source = vm.Owner,
             Target = target,
             Mode = refresh is null ? wish.Mode : MoveMode.Refresh,
-            Limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits()),
+            Limits = Limits(vm, wish),
+            Rehearses = wish.Rehearse,
             Epoch = vm.Epoch,
             Phase = Phase.Queued,
             Refresh = refresh,
             CreatedAt = time.GetUtcNow(),
         };
         return (vm, move, reasons, told);
+    }
+
+    /// <summary>That a guest may be stopped for the rest is consent to a move; a rehearsal is not worth it, and says what it found.</summary>
+    private static MoveLimits Limits(Vm vm, MigrateRequest wish)
+    {
+        var limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits());
+        return wish.Rehearse ? limits with { MayQuick = false } : limits;
     }
 
     /// <summary>The named host with every reason against it, or the best one. What only agents know is asked later.</summary>
@@ -144,6 +152,9 @@ public sealed class MoveWishes(
         var reasons = new List<Refusal>();
         if (refresh is null && wish.Mode == MoveMode.Refresh)
             reasons.Add(new("bad-mode", "a refresh stays on its host", "use POST …/refresh, or 'godwit vm refresh'"));
+        if (wish.Rehearse && (refresh is not null || wish.Mode != MoveMode.Live))
+            reasons.Add(new("bad-rehearsal", "only a live move can be rehearsed: of any other the guest would stand still for long",
+                "rehearse it live; --dry-run tells what the others would cost"));
         reasons.AddRange(wish.SaidOfLimits().Broken());
         if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));
