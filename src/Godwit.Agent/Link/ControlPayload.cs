@@ -122,6 +122,22 @@ internal static class ControlPayload
         return true;
     }
 
+    public static int WriteRehearsed(Span<byte> frame, StreamSummary sent)
+    {
+        var payload = frame[LinkFrame.HeaderBytes..];
+        BinaryPrimitives.WriteInt64BigEndian(payload, sent.Length);
+        BinaryPrimitives.WriteUInt128BigEndian(payload[8..], sent.Digest);
+        return Finish(frame, FrameType.Rehearsed, 24);
+    }
+
+    public static bool TryReadRehearsed(ReadOnlySpan<byte> payload, out StreamSummary sent)
+    {
+        sent = default;
+        if (payload.Length != 24) return false;
+        sent = new(BinaryPrimitives.ReadInt64BigEndian(payload), BinaryPrimitives.ReadUInt128BigEndian(payload[8..]));
+        return true;
+    }
+
     public static int WriteAborted(Span<byte> frame, Epoch epoch, string reason)
     {
         BinaryPrimitives.WriteInt64BigEndian(frame[LinkFrame.HeaderBytes..], epoch.Value);

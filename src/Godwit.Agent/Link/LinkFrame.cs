@@ -30,6 +30,10 @@ public enum FrameType : byte
     Running = 11,
     /// <summary>Target: it never ran here and never will.</summary>
     Aborted = 12,
+    /// <summary>Source: a rehearsal's stream is whole, no token will come. Nothing follows.</summary>
+    Rehearsed = 13,
+    /// <summary>Target: a rehearsal's guest was loaded, and what held it is gone.</summary>
+    Loaded = 14,
 }
 
 /// <summary>
@@ -68,7 +72,7 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         ushort hint = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         uint length = BinaryPrimitives.ReadUInt32BigEndian(source[4..]);
         bool data = type == FrameType.Data;
-        if (type is < FrameType.Hello or > FrameType.Aborted) return OperationStatus.InvalidData;
+        if (type is < FrameType.Hello or > FrameType.Loaded) return OperationStatus.InvalidData;
         if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
         if (length > (data ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 

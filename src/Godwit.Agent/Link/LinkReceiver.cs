@@ -170,6 +170,8 @@ public sealed class LinkReceiver : IAsyncDisposable
                 return null;
             case FrameType.Token when ControlPayload.TryReadToken(payload.Span, out var token):
                 return new LinkEnd.TokenReceived(token, new(_accepted, _digest.GetCurrentHashAsUInt128()));
+            case FrameType.Rehearsed when ControlPayload.TryReadRehearsed(payload.Span, out var sent):
+                return new LinkEnd.Rehearsed(sent, new(_accepted, _digest.GetCurrentHashAsUInt128()));
             case FrameType.Abort when ControlPayload.TryReadReason(payload.Span, out var reason):
                 return new LinkEnd.Aborted(reason);
             default:
@@ -177,7 +179,7 @@ public sealed class LinkReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Running or Aborted. Throws <see cref="LinkException"/> where the link is gone: the journal has the answer.</summary>
+    /// <summary>Running, Aborted or Loaded. Throws <see cref="LinkException"/> where the link is gone: the journal has the answer.</summary>
     public async Task SendAnswerAsync(LinkAnswer answer, CancellationToken cancel)
     {
         try
@@ -185,6 +187,7 @@ public sealed class LinkReceiver : IAsyncDisposable
             await _writer.ControlAsync(frame => answer switch
             {
                 LinkAnswer.Running running => ControlPayload.WriteRunning(frame, running, _version),
+                LinkAnswer.Loaded(var end, var loaded) => ControlPayload.WriteNumbers(frame, FrameType.Loaded, end, loaded),
                 LinkAnswer.Aborted(var epoch, var reason) => ControlPayload.WriteAborted(frame, epoch, reason),
                 _ => throw new ArgumentException($"{answer} is not sent, it happens"),
             }, cancel);

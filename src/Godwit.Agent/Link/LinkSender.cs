@@ -234,6 +234,10 @@ public sealed class LinkSender : IAsyncDisposable
     public Task SendTokenAsync(Token token, CancellationToken cancel) =>
         SendAsync(frame => ControlPayload.WriteToken(frame, token), cancel);
 
+    /// <summary>A rehearsal's end: the stream is whole, and no token will come. Throws <see cref="LinkException"/>.</summary>
+    public Task SendRehearsedAsync(StreamSummary sent, CancellationToken cancel) =>
+        SendAsync(frame => ControlPayload.WriteRehearsed(frame, sent), cancel);
+
     /// <summary>Tells the target that no token will come. Best effort: a broken link tells it as well.</summary>
     public async Task SendAbortAsync(string reason, CancellationToken cancel)
     {
@@ -318,6 +322,8 @@ public sealed class LinkSender : IAsyncDisposable
                 return null;
             case FrameType.Running when ControlPayload.TryReadRunning(payload, out var running):
                 return running;
+            case FrameType.Loaded when ControlPayload.TryReadNumbers(payload, out long end, out long loaded):
+                return new LinkAnswer.Loaded(end, loaded);
             case FrameType.Aborted when ControlPayload.TryReadAborted(payload, out var epoch, out var reason):
                 return new LinkAnswer.Aborted(epoch, reason);
             default:

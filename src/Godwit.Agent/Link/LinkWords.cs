@@ -21,6 +21,8 @@ public abstract record LinkAnswer
     /// <param name="LoadedTimestampMicros">Target QEMU's "completed"; as the token's.</param>
     public sealed record Running(
         Epoch Epoch, long ResumeTimestampMicros, long TokenTimestampMicros = 0, long LoadedTimestampMicros = 0) : LinkAnswer;
+    /// <summary>A rehearsal's target had the guest loaded, never ran it, and is gone. Times as <see cref="Running"/>'s.</summary>
+    public sealed record Loaded(long EndTimestampMicros, long LoadedTimestampMicros) : LinkAnswer;
     /// <summary>The target journaled a tombstone for this epoch: it never ran and never will.</summary>
     public sealed record Aborted(Epoch Epoch, string Reason) : LinkAnswer;
     /// <summary>No answer will come this way. Proves nothing about the target.</summary>
@@ -37,6 +39,9 @@ public abstract record LinkEnd
     {
         public bool Matches => Token.Length == Seen.Length && Token.Digest == Seen.Digest;
     }
+
+    /// <summary>A rehearsal's stream is whole, and no token will come.</summary>
+    public sealed record Rehearsed(StreamSummary Sent, StreamSummary Seen) : LinkEnd;
 
     /// <summary>The source says that no token will come.</summary>
     public sealed record Aborted(string Reason) : LinkEnd;

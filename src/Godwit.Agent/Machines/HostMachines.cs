@@ -305,14 +305,14 @@ public sealed partial class HostMachines(
         {
             Spec = machine.Spec, Home = machine.Home, Incarnation = incarnation, RamOf = wish.RamOf ?? incarnation,
             Incoming = incoming, QemuPath = wish.QemuPath ?? DefaultQemu(), Cpus = wish.Cpus,
-            Taps = Machines.Taps.NamesOf(machine.Spec, incarnation), LoadsFile = wish.FromFile,
+            Taps = Machines.Taps.NamesOf(machine.Spec, incarnation), LoadsFile = wish.FromFile, Isolated = wish.Isolated,
             StartsStopped = !incoming || Rules.Keeps(SafetyRule.TargetStartsStopped),
         };
         QemuInstance? instance = null;
         try
         {
             // Up from the start: a QEMU whose vCPUs stand still sends nothing, and "up" costs nothing in the pause.
-            await Taps.CreateAsync(machine.Spec, launch.Taps, up: true, cancel);
+            await Taps.CreateAsync(machine.Spec, launch.Taps, up: true, wish.Isolated, cancel);
             instance = await Launcher.LaunchAsync(launch, cancel);
             await ChangeAsync(machine, r => r with { Instances = [.. r.Instances, instance.Record] });
             Attach(machine, instance);
@@ -448,5 +448,7 @@ public sealed partial class HostMachines(
 /// <param name="Cpus">Host processors ("0-3").</param>
 /// <param name="Wanted">What the VM becomes with the token: Running or Paused.</param>
 /// <param name="FromFile">A saved state is loaded; no other host has to do with it.</param>
+/// <param name="Isolated">For a rehearsal: taps on no bridge, disks that cannot be written.</param>
 public sealed record IncomingWish(
-    int? RamOf = null, string? QemuPath = null, string? Cpus = null, VmState Wanted = VmState.Running, bool FromFile = false);
+    int? RamOf = null, string? QemuPath = null, string? Cpus = null, VmState Wanted = VmState.Running, bool FromFile = false,
+    bool Isolated = false);

@@ -48,7 +48,7 @@ public static class QemuCommandLine
             .. Monitors(launch),
             .. Console(launch),
         ];
-        for (var i = 0; i < spec.Disks.Count; i++) words.AddRange(Disk(spec, i, layout));
+        for (var i = 0; i < spec.Disks.Count; i++) words.AddRange(Disk(spec, i, layout, launch.Isolated));
         for (var i = 0; i < spec.Nics.Count; i++) words.AddRange(Nic(spec, i, launch.Taps[i]));
         if (launch.Incoming) words.AddRange(["-incoming", "defer"]);
         return new Command(launch.QemuPath, words, spec.Uid)
@@ -68,11 +68,16 @@ public static class QemuCommandLine
     {
         var spec = launch.Spec;
         string PathOf(DiskSpec disk, string file) => Path.Combine(layout.Pools[disk.Pool].Directory, file);
+        var disks = spec.Disks.Select(d => PathOf(d, d.File)).ToArray();
         return new FileView
         {
             Programs = InstalledIn(launch.QemuPath) is { } own ? [own] : [],
-            ReadOnly = [.. spec.Disks.Where(d => d.BackingFile is not null).Select(d => PathOf(d, d.BackingFile!)).Distinct()],
-            Writable = [launch.Home.Run, .. spec.Disks.Select(d => PathOf(d, d.File))],
+            ReadOnly =
+            [
+                .. spec.Disks.Where(d => d.BackingFile is not null).Select(d => PathOf(d, d.BackingFile!)).Distinct(),
+                .. launch.Isolated ? disks : [],
+            ],
+            Writable = [launch.Home.Run, .. launch.Isolated ? [] : disks],
             Devices =
             [
                 .. spec.Nics.Count > 0 ? ["/dev/net/tun"] : Array.Empty<string>(),
@@ -145,7 +150,7 @@ public static class QemuCommandLine
         "-device", Json(new() { ["driver"] = "isa-serial", ["id"] = "serial0", ["chardev"] = "console0" }),
     ];
 
-    private static IEnumerable<string> Disk(VmSpec spec, int index, HostLayout layout)
+    private static IEnumerable<string> Disk(VmSpec spec, int index, HostLayout layout, bool readOnly)
     {
         var (disk, node) = (spec.Disks[index], Text($"disk{index}"));
         var pool = layout.Pools.GetValueOrDefault(disk.Pool) ?? throw new RefusedException("pool-unknown",
@@ -161,9 +166,9 @@ public static class QemuCommandLine
             yield return Json(FormatNode($"{node}-backing", VmSpecRules.FormatOf(backing), readOnly: true));
         }
         yield return "-blockdev";
-        yield return Json(FileNode($"{node}-file", pool, disk.File, readOnly: false));
+        yield return Json(FileNode($"{node}-file", pool, disk.File, readOnly));
         yield return "-blockdev";
-        var format = FormatNode(node, disk.Format, readOnly: false);
+        var format = FormatNode(node, disk.Format, readOnly);
         if (disk.Format == "qcow2") format["backing"] = disk.BackingFile is null ? null : $"{node}-backing";
         yield return Json(format);
         yield return "-device";

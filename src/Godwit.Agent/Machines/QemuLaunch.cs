@@ -19,5 +19,7 @@ public sealed record QemuLaunch
     public string? Cpus { get; init; }
     /// <summary>What comes in is a saved state, not a move.</summary>
     public bool LoadsFile { get; init; }
+    /// <summary>It is to be thrown away: its disks are opened for reading only.</summary>
+    public bool Isolated { get; init; }
     internal bool StartsStopped { get; init; } = true;
 }

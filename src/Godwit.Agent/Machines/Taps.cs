@@ -20,7 +20,8 @@ public sealed class Taps(IProcesses processes, IDisk disk)
             $"t{spec.Id.Value.AsSpan("vm-".Length)}{i:x}{(incarnation % 2 == 0 ? 'a' : 'b')}"))];
 
     /// <summary>Creates them down, or up and ready (one <c>ip</c> process). Leftovers of the same names are replaced.</summary>
-    public async Task CreateAsync(VmSpec spec, IReadOnlyList<string> taps, bool up, CancellationToken cancel)
+    /// <param name="isolated">Down and on no bridge: what is said there nobody hears.</param>
+    public async Task CreateAsync(VmSpec spec, IReadOnlyList<string> taps, bool up, bool isolated, CancellationToken cancel)
     {
         if (taps.Count == 0) return;
         VmSpecRules.Check(spec);
@@ -38,7 +39,9 @@ public sealed class Taps(IProcesses processes, IDisk disk)
             // No IPv6 address of its own: the host must not speak through a guest's tap.
             // The bridge's MTU, or the bridge would shrink to the tap's.
             var mtu = await MtuAsync(spec.Nics[i].Bridge, cancel);
-            Line(script, $"link set dev {taps[i]} addrgenmode none mtu {mtu} master {spec.Nics[i].Bridge}");
+            Line(script, $"link set dev {taps[i]} addrgenmode none mtu {mtu}");
+            if (isolated) continue;
+            Line(script, $"link set dev {taps[i]} master {spec.Nics[i].Bridge}");
             if (up) Line(script, $"link set dev {taps[i]} up");
         }
         await RunAsync(script, cancel);

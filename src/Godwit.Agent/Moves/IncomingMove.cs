@@ -19,6 +19,7 @@ namespace Godwit.Agent.Moves;
 /// Without a token it never runs: link closed, abort, mismatch, load failure and a person's cancel all end in the same
 /// place: QEMU killed with proof, tombstone, ABORTED. <see cref="decision"/> makes intent and abandonment exclude each
 /// other; whichever is durable first stands, and a late token finds the tombstone.
+/// A rehearsal's QEMU is cut off from the network and cannot write its disks; it ends as without a token, whatever comes.
 /// </summary>
 internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
 {
@@ -32,7 +33,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     private MoveRecord record = new()
     {
         Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
-        NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused,
+        NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused, Rehearses = order.Rehearses,
     };
     private bool intentTried;
     private readonly CancellationTokenSource populating = new();
@@ -58,7 +59,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         try
         {
             qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
-                new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running), cancel);
+                new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running, Isolated: order.Rehearses), cancel);
             vm = tools.Machines.Get(order.Spec.Id);
             tools.Machines.Hold(vm, order.Move);
             record = record with { Incarnation = qemu.Incarnation };
@@ -67,7 +68,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             signals = new QemuSignals(qemu.Qmp);
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
             await tools.FailPoints.HitAsync("incoming.prepared");
-            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu));
+            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), Isolated: order.Rehearses);
             tools.Tickets.Expect(order.Move, ticket, order.Source);
             _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
         }
@@ -89,6 +90,9 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
                 cancel => tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
             var abandoned = end switch
             {
+                LinkEnd.TokenReceived when order.Rehearses => "a token came, and this is a rehearsal",
+                LinkEnd.Rehearsed rehearsed when order.Rehearses => await RehearseAsync(link, rehearsed, WallClock.Micros(tools.Time)),
+                LinkEnd.Rehearsed => "the source rehearsed, and this is no rehearsal",
                 LinkEnd.TokenReceived token when IsWhole(token) => await RunAsync(link, WallClock.Micros(tools.Time)),
                 LinkEnd.TokenReceived token => $"the stream is not what the source sent: {token.Token.Length} bytes, "
                     + $"{token.Seen.Length} arrived, epoch {token.Token.Epoch}",
@@ -114,6 +118,22 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
 
     private bool IsWhole(LinkEnd.TokenReceived token) =>
         (token.Matches || !tools.Rules.Keeps(SafetyRule.StreamChecked)) && token.Token.Epoch == order.Epoch;
+
+    /// <summary>
+    /// A rehearsal's end: what it would have run is loaded and thrown away, tombstone and all, and only then told. Null, or why it
+    /// could not have taken over.
+    /// </summary>
+    private async Task<string?> RehearseAsync(LinkReceiver link, LinkEnd.Rehearsed end, long endMicros)
+    {
+        if (end.Sent != end.Seen)
+            return $"the stream is not what the source sent: {end.Sent.Length} bytes, {end.Seen.Length} arrived";
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
+        if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
+            return "the target QEMU could not load the guest";
+        await AbandonAsync("rehearsed: it was loaded, never run, and is gone");
+        await link.SendAnswerAsync(new LinkAnswer.Loaded(endMicros, signals.EndedTimestampMicros), CancellationToken.None);
+        return null;
+    }
 
     /// <summary>Takes the candidate back for good, unless intent to run is durable. The board then says which.</summary>
     public async Task AbandonAsync(string reason)

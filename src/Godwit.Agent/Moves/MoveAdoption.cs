@@ -14,6 +14,7 @@ namespace Godwit.Agent.Moves;
 /// | source, handing over    | its stream not completed          | no token can have left: kept, goes on                  |
 /// | source, handing over    | completed (postmigrate)           | a token may have left: doubt, until the target's proof |
 /// | source, handing over    | does not answer                   | as completed: silence is no proof                      |
+/// | source, rehearsal       | any that lives                    | no token belongs to it: kept, goes on                  |
 /// | source, handing over    | gone                              | lost, or the target's: its proof decides               |
 /// | source, released        | still there                       | ended: the target runs                                 |
 /// | target, candidate       | any                               | no token came: killed, tombstone                       |
@@ -51,13 +52,17 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         if (vm is not null && qemu is null && IsAnyAlive(vm))
-            board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
+        {
+            if (record.Rehearses) await ending.KeepAsync("the source's agent restarted during the rehearsal");
+            else board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
+        }
         else if (vm is null || qemu is null || qemu.Qmp.Closed.IsCompleted)
             await ending.LoseAsync("the QEMU of the source died while its agent was away");
         else
         {
             await qemu.Qmp.TryMigrateCancelAsync(); // Its socket died with the agent; this makes the end certain.
-            if (await MayHaveSentAsync(qemu) && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
+            // A rehearsal's guest may run here by now, and no token belongs to it.
+            if (!record.Rehearses && await MayHaveSentAsync(qemu) && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
                 board.Stand(MoveStanding.SourceDoubt, "the agent restarted in the switch-over: a token may have left");
             else await ending.KeepAsync("the source's agent restarted during the move");
         }

@@ -21,6 +21,8 @@ internal sealed record MoveRecord
     public bool Paused { get; init; }
     /// <summary>The QEMU this side's half is about: the one that sends (source), or the new one.</summary>
     public int Incarnation { get; init; }
+    /// <summary>No token belongs to it: the source goes on whatever became of the target.</summary>
+    public bool Rehearses { get; init; }
     public string? Ticket { get; init; }
     public string? Reason { get; init; }
     public Receipt? Receipt { get; init; }

@@ -20,6 +20,8 @@ namespace Godwit.Agent.Moves;
 ///   6 TOKEN(epoch+1, length, digest) follows the last byte        (from here on this copy never runs without proof)
 ///   7 RUNNING comes back: this QEMU is ended and proved gone; or ABORTED: the guest goes on here
 ///
+/// A rehearsal is all of this but step 6: at 5 the guest goes on here, at once, and the target says whether it had it loaded.
+///
 /// If QEMU says failed or cancelled instead of completed, it has restarted the guest or will on <c>cont</c>: legal,
 /// because no token left. If the link dies after 6, the standing is doubt, and only the target's word ends it.
 /// (QEMU: docs/devel/migration; return-path off, see docs/adr/0004.)
@@ -32,6 +34,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private static readonly TimeSpan NothingSentMax = TimeSpan.FromSeconds(60);
     /// <summary>Word to the target that no token comes; the guest does not wait for it longer than this.</summary>
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
+    /// <summary>For the target's word on a rehearsal: longer than it may take to load (<see cref="IncomingMove"/>). No guest waits.</summary>
+    private static readonly TimeSpan RehearsedMax = TimeSpan.FromSeconds(90);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
@@ -52,7 +56,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
             NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
-            Incarnation = vm.Current!.Incarnation,
+            Incarnation = vm.Current!.Incarnation, Rehearses = order.Rehearses,
         },
         vm, vm.Current, tools,
         new MoveBoard(new MoveStatus { Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch }));
@@ -98,7 +102,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         try
         {
             var end = await StreamAsync(link, signals);
-            if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete, security);
+            if (end is StreamEnd.Complete { Summary: var sentAll } && order.Rehearses) await RehearseAsync(link, signals, sentAll, security);
+            else if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete, security);
             else await KeepAsync(link, signals, ((StreamEnd.Broken)end).Reason);
         }
         catch (Exception e) when (e is QmpException or IOException or OperationCanceledException or TimeoutException)
@@ -139,6 +144,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             watching.Cancel();
             // QEMU has flushed before it says so, and closes only after 3 to 12 ms of tidying up: all of that is pause.
             if (fromQemu is IBlockingSource source) source.EndReading();
+            if (order.Rehearses && !wasPaused) await qmp.EnsureRunningAsync(time); // No token will leave: nothing stands against it.
             // The guest stands still: the few milliseconds of stream that wait here may not take longer than any pause.
             return new StreamEnd.Complete(await pump.WaitAsync(order.Mode == MoveMode.Live ? PauseMax : StallMax, time));
         }
@@ -203,10 +209,41 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
     }
 
-    /// <summary>No token left: the guest goes on here, unless it ended by itself.</summary>
-    private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason)
+    /// <summary>The guest goes on here already; now the target's word on whether it would have gone on there.</summary>
+    private async Task RehearseAsync(LinkSender link, QemuSignals signals, StreamSummary sentAll, string security)
     {
-        await TrySendAbortAsync(link, reason);
+        var stopMicros = wasPaused ? 0 : await signals.Stopped;
+        await tools.FailPoints.HitAsync("outgoing.before-rehearsed");
+        await link.SendRehearsedAsync(sentAll, CancellationToken.None);
+        if (await Joining.AnyAsync(link.Answer, Task.Delay(RehearsedMax, time)) != link.Answer)
+        {
+            await KeepAsync(link, signals, $"the target did not say within {RehearsedMax.TotalSeconds:0} s whether it had the guest loaded");
+            return;
+        }
+        switch (await link.Answer)
+        {
+            case LinkAnswer.Loaded loaded when Volatile.Read(ref stopReason) is null:
+                var wouldRun = Math.Max(loaded.EndTimestampMicros, loaded.LoadedTimestampMicros);
+                var receipt = await ReceiptAsync(link, signals, sentAll.Length, stopMicros, new LinkAnswer.Running(
+                    order.Epoch.Next(), wouldRun, loaded.EndTimestampMicros, loaded.LoadedTimestampMicros), security);
+                await KeepAsync(link, signals, "rehearsed: the target had the guest loaded and was thrown away", receipt with
+                {
+                    OwnPauseMs = wasPaused ? null : (await signals.Resumed - stopMicros) / 1000.0,
+                });
+                break;
+            case LinkAnswer.Aborted aborted:
+                await KeepAsync(link, signals, $"the target could not take it: {aborted.Reason}");
+                break;
+            case var other:
+                await KeepAsync(link, signals, Volatile.Read(ref stopReason) ?? $"the link broke before the target's word ({other})");
+                break;
+        }
+    }
+
+    /// <summary>No token left: the guest goes on here, unless it ended by itself.</summary>
+    private async Task KeepAsync(LinkSender link, QemuSignals signals, string reason, Receipt? rehearsed = null)
+    {
+        if (rehearsed is null) await TrySendAbortAsync(link, reason);
         if (signals.Shutdown.IsCompleted)
         {
             await qemu.Qmp.TryMigrateCancelAsync(); // QEMU would send a guest that is off, too.
@@ -216,7 +253,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         else
         {
             await qemu.Qmp.TryMigrateCancelAsync();
-            await Ending.KeepAsync(reason);
+            await Ending.KeepAsync(reason, rehearsed);
         }
     }
 

@@ -45,7 +45,8 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     });
 
     /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
-    public Task KeepAsync(string reason) => OnceAsync(async () =>
+    /// <param name="rehearsed">What a rehearsal found that came to its end.</param>
+    public Task KeepAsync(string reason, Receipt? rehearsed = null) => OnceAsync(async () =>
     {
         var silent = qemu is null ? Living() : null;
         if (silent is not null) qemu = await MachineAdoption.ReconnectAsync(tools.Machines, vm!, silent);
@@ -66,7 +67,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         }
         catch (QmpException trouble) { said = $"{reason}; and the guest does not go on: {trouble.Message}"; } // The move ends all the same.
         if (qemu is null && silent is not null) said = $"{reason}; its QEMU lives and does not answer";
-        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, said);
+        await EndAsync(MoveMark.Kept, MoveStanding.SourceKept, said, rehearsed);
         if (qemu is null && silent is not null) _ = GoOnLaterAsync(silent);
         if (!Record.Paused && qemu is not null) await qemu.Qmp.TryAnnounceSelfAsync();
     });
@@ -131,10 +132,10 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     }
 
-    private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason)
+    private async Task EndAsync(MoveMark mark, MoveStanding standing, string reason, Receipt? rehearsed = null)
     {
-        await WriteAsync(Record with { Mark = mark, Reason = reason });
-        board.Stand(standing, reason);
+        await WriteAsync(Record with { Mark = mark, Reason = reason, Receipt = rehearsed });
+        board.Set(s => s with { Standing = standing, Reason = reason, Receipt = rehearsed });
     }
 
     /// <summary>In memory only once it is durable: what is settled here is never begun again.</summary>

@@ -95,7 +95,7 @@ public static class ToServer
         new() { File = saved.File, Bytes = saved.Bytes, Sha256 = saved.Sha256, PauseMs = saved.PauseMs };
 
     public static Contracts.IncomingReady Message(IncomingReady ready) =>
-        new() { Endpoint = ready.Endpoint, Ticket = ready.Ticket, Devices = { ready.Devices } };
+        new() { Endpoint = ready.Endpoint, Ticket = ready.Ticket, Devices = { ready.Devices }, Isolated = ready.Isolated };
 
     public static Contracts.SourceFacts Message(SourceFacts facts) => new()
     {
@@ -183,6 +183,7 @@ public static class ToServer
             },
         };
         if (receipt.PauseMs is { } pause) message.PauseMs = pause;
+        if (receipt.OwnPauseMs is { } own) message.OwnPauseMs = own;
         return message;
     }
 

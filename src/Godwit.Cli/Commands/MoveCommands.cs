@@ -24,23 +24,21 @@ internal static class MoveCommands
             DefaultValueFactory = _ => "live",
         };
         mode.AcceptOnlyFromAmong("live", "quick", "cold");
-        var maxPause = MaxPauseOption();
-        var bwlimit = new Option<long>("--bwlimit") { Description = "Most the link may carry; 0 is no limit.", HelpName = "MiB/s" };
-        bwlimit.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<long>() is < 0 or > 1 << 20) result.AddError("--bwlimit is between 0 and 1048576 MiB/s.");
-        });
         var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
         var intent = new IntentOptions();
+        var rehearse = new Option<bool>("--rehearse")
+        {
+            Description = "A live move with all but its end: a throw-away target loads the guest, which goes on where it is. "
+                + "It stands still once, for about as long as in the move.",
+        };
         return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
             (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
                 [.. parsed.GetValue(names)!.Distinct()],
-                intent.Apply(parsed, maxPause, bwlimit, new MigrateRequest(
+                intent.Apply(parsed, new MigrateRequest(
                     parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules))),
+                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules)) { Rehearse = parsed.GetValue(rehearse) }),
                 Wait: !parsed.GetValue(noWait))).RunAsync(cancel),
-            [names, to, mode, intent.Policy, maxPause, intent.Deadline, intent.MayQuick, intent.MaxSlowdown, bwlimit, dryRun, noWait,
-                ignoreRules]);
+            [names, to, mode, .. intent.All, rehearse, dryRun, noWait, ignoreRules]);
     }
 
     public static Command Refresh(Verbs verbs)
@@ -48,7 +46,7 @@ internal static class MoveCommands
         var name = new Argument<string>("VM");
         var cpus = new Option<string?>("--cpus") { Description = "Host processors the new process may use.", HelpName = "0-3,6" };
         var qemu = new Option<string?>("--qemu") { Description = "Another QEMU binary on the host.", HelpName = "PATH" };
-        var maxPause = MaxPauseOption();
+        var maxPause = IntentOptions.NewMaxPause();
         var (dryRun, noWait) = (DryRunOption(), NoWaitOption());
         return verbs.Verb("refresh", "Move a VM to a new QEMU process on its own host; its memory stays where it is.",
             (session, parsed, cancel) => RefreshAsync(session, parsed.GetValue(name)!, new RefreshRequest(
@@ -77,18 +75,4 @@ internal static class MoveCommands
         new("--dry-run") { Description = "Check everything, change nothing, say what stands against it." };
 
     private static Option<bool> NoWaitOption() => new("--no-wait") { Description = "Begin, print the id, do not follow." };
-
-    private static Option<int> MaxPauseOption()
-    {
-        var option = new Option<int>("--max-pause")
-        {
-            Description = "Do not switch over while the pause would be longer.", HelpName = "MS",
-            DefaultValueFactory = _ => MoveLimits.DefaultMaxPauseMs,
-        };
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() is < 1 or > 60_000) result.AddError("--max-pause is 1 to 60000 ms.");
-        });
-        return option;
-    }
 }

@@ -97,19 +97,22 @@ internal static class VmCommands
         ha.AcceptOnlyFromAmong("on", "off");
         var (tag, untag, pin, priority) =
             (PlacementOptions.Tag(), PlacementOptions.Untag(), PlacementOptions.Pin(), PlacementOptions.Priority());
+        var intent = new IntentOptions();
         var unpin = new Option<bool>("--unpin") { Description = "Let it be moved by drains and by the balancer again." };
-        var command = verbs.Verb("set", "Settings of VMs.", (session, parsed, cancel) =>
+        var command = verbs.Verb("set", "Settings of VMs, and what every move of them keeps unless it is told otherwise.", (session, parsed, cancel) =>
         {
             var wish = new VmSettingsRequest(parsed.GetValue(ha) is { } word ? word == "on" : null,
                 Tags(parsed.GetValue(tag)), Tags(parsed.GetValue(untag)),
-                parsed.GetValue(pin) ? true : parsed.GetValue(unpin) ? false : null, parsed.GetValue(priority));
+                parsed.GetValue(pin) ? true : parsed.GetValue(unpin) ? false : null, parsed.GetValue(priority),
+                intent.Said(parsed) is { SaysNothing: false } said ? said : null);
             return Verbs.ForEachAsync(session, parsed.GetValue(names)!, name => session.Api.SetVmAsync(name, wish, cancel),
                 vm => VmSheet.Settings(vm, wish));
-        }, names, ha, tag, untag, pin, unpin, priority);
+        }, [names, ha, tag, untag, pin, unpin, priority, .. intent.All]);
         command.Validators.Add(result =>
         {
-            if (new Option[] { ha, tag, untag, pin, unpin, priority }.All(option => result.GetResult(option) is null))
-                result.AddError("Give at least one of --ha, --tag, --untag, --pin, --unpin, --priority.");
+            if (new Option[] { ha, tag, untag, pin, unpin, priority }.Concat(intent.All).All(option => result.GetResult(option) is null))
+                result.AddError("Give at least one of --ha, --tag, --untag, --pin, --unpin, --priority, "
+                    + $"{string.Join(", ", intent.All.Select(option => option.Name))}.");
             if (result.GetResult(pin) is not null && result.GetResult(unpin) is not null) result.AddError("Give one of --pin and --unpin.");
         });
         return command;
@@ -150,8 +153,11 @@ internal static class VmSheet
         if (wish.Pin is not null)
             said.Add(vm.Pinned ? $"{vm.Spec.Name} stays on {vm.Owner} until a person moves it." : $"{vm.Spec.Name} is not pinned.");
         if (wish.Priority is not null) said.Add($"{vm.Spec.Name} has priority {VmPriority.Word(vm.Priority)}.");
+        if (wish.Moves is not null) said.Add($"Moves of {vm.Spec.Name} keep {Kept(vm)}.");
         return string.Join(" ", said);
     }
+
+    private static string Kept(VmView vm) => vm.MoveLimits?.InWords() ?? "the usual limits";
 
     public static IEnumerable<(string Title, string Value)> Facts(VmView vm)
     {
@@ -169,6 +175,7 @@ internal static class VmSheet
         if (vm.Tags.Count > 0) yield return ("tags", string.Join(", ", vm.Tags));
         if (vm.Pinned) yield return ("pinned", $"to {vm.Owner}, until a person moves it");
         if (vm.Priority != VmPriority.Normal) yield return ("priority", VmPriority.Word(vm.Priority));
+        if (vm.MoveLimits is not null) yield return ("moves", $"keep, unless told otherwise: {Kept(vm)}");
         if (vm.Ha) yield return ("ha", "on: started elsewhere once its host is proved to be off");
         yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
         yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");

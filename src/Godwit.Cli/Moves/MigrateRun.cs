@@ -63,14 +63,16 @@ internal sealed class MigrateRun(Session session, MigrateWish wish)
         }
     }
 
+    private string Done => wish.Order.Rehearse ? "rehearsed" : "moved";
+
     private int SumUp(IReadOnlyList<Migration> ended)
     {
-        var done = ended.Count(move => move.End == MoveEnd.Done);
+        var done = ended.Count(MoveReport.HasSucceeded);
         refused += ended.Count(MoveReport.WasRefused);
-        failed += ended.Count(move => move.End != MoveEnd.Done && !MoveReport.WasRefused(move));
+        failed += ended.Count(move => !MoveReport.HasSucceeded(move) && !MoveReport.WasRefused(move));
         if (wish.Vms.Count > 1)
-            session.Screen.Line(done == wish.Vms.Count ? $"All {done} VMs moved."
-                : $"{done} of {wish.Vms.Count} VMs moved, {refused} refused, {failed} failed.");
+            session.Screen.Line(done == wish.Vms.Count ? $"All {done} VMs {Done}."
+                : $"{done} of {wish.Vms.Count} VMs {Done}, {refused} refused, {failed} failed.");
         return ExitCode.Of(done, failed, refused);
     }
 }

@@ -12,17 +12,20 @@ internal static class MoveReport
         foreach (var move in moves)
         {
             if (session.Screen.IsJson) session.Screen.DocumentLine(move);
-            else if (move.End == MoveEnd.Done) Receipt(session.Screen, move);
+            else if (HasSucceeded(move)) Receipt(session.Screen, move);
             else foreach (var (text, tone) in ErrorText.Lines(move)) session.Screen.Line(text, tone);
         }
         return ExitCodeOf(moves);
     }
 
+    /// <summary>It ended as was wanted.</summary>
+    public static bool HasSucceeded(Migration move) => move.End is MoveEnd.Done or MoveEnd.Rehearsed;
+
     public static bool WasRefused(Migration move) => move.End == MoveEnd.RolledBack && move.Refusals.Count > 0;
 
     private static int ExitCodeOf(IReadOnlyList<Migration> moves)
     {
-        var (done, refused) = (moves.Count(move => move.End == MoveEnd.Done), moves.Count(WasRefused));
+        var (done, refused) = (moves.Count(HasSucceeded), moves.Count(WasRefused));
         return ExitCode.Of(done, moves.Count - done - refused, refused);
     }
 

@@ -11,7 +11,8 @@ internal static class MoveText
     public const string NotConverging = "not converging";
 
     /// <summary>"web1: host1 → host2, live"; a refresh has one host.</summary>
-    public static string Title(Migration move) => $"{move.VmName}: {Way(move)}, {Words.Of(move.Mode)}";
+    public static string Title(Migration move) =>
+        $"{move.VmName}: {Way(move)}, {Words.Of(move.Mode)}{(move.Rehearses ? ", rehearsal" : "")}";
 
     public static string Way(Migration move) =>
         move.Source == move.Target ? move.Source.ToString() : $"{move.Source} → {move.Target}";
@@ -29,6 +30,10 @@ internal static class MoveText
     public static string Ending(Migration move)
     {
         var end = Words.Of(move.End!.Value);
+        if (move is { End: MoveEnd.Rehearsed, Receipt: { } found })
+            return $"rehearsed in {Amounts.Milliseconds(found.TotalMs)}"
+                + (found.PauseMs is { } would ? $", would have paused {Amounts.Milliseconds(would)}" : "")
+                + (found.OwnPauseMs is { } own ? $", the guest stood still for {Amounts.Milliseconds(own)}" : "");
         if (move.End == MoveEnd.Done && move.Receipt is { } receipt)
             return receipt.PauseMs is { } pause
                 ? $"done in {Amounts.Milliseconds(receipt.TotalMs)}, paused {Amounts.Milliseconds(pause)}"
@@ -53,7 +58,7 @@ internal static class MoveText
 
     public static Tone EndTone(MoveEnd end) => end switch
     {
-        MoveEnd.Done => Tone.Good,
+        MoveEnd.Done or MoveEnd.Rehearsed => Tone.Good,
         MoveEnd.Cancelled => Tone.Warn,
         _ => Tone.Bad,
     };

@@ -34,7 +34,7 @@ internal static class MoveView
             + $"{Words.Of(move.Mode)}  {Screen.Markup(move.Id.ToString(), Tone.Dim)}";
         if (move.End is not { } end)
             return $"[yellow]▸[/] {title}  {Screen.Markup(Amounts.Age(now - move.CreatedAt), Tone.Dim)}";
-        var sign = end == MoveEnd.Done ? "✓" : "✗";
+        var sign = end is MoveEnd.Done or MoveEnd.Rehearsed ? "✓" : "✗";
         return $"{Screen.Markup(sign, MoveText.EndTone(end))} {title}  "
             + Screen.Markup(MoveText.Ending(move), MoveText.EndTone(end));
     }

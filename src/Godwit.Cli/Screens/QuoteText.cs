@@ -25,12 +25,15 @@ internal static class QuoteText
     [
         .. quote.Ways.Select(way => (IReadOnlyList<Cell>)
         [
-            way.Mode == quote.Chosen ? "→" : "", new Cell(Words.Of(way.Mode), ToneOf(way)),
+            way.Mode == quote.Chosen && way.SlowdownNotAllowedPercent == 0 ? "→" : "", new Cell(NameOf(way), ToneOf(way)),
             Between(way.PauseMs, Amounts.Milliseconds), Between(way.DurationMs, Amounts.Milliseconds),
             Between(way.WireBytes, bytes => Amounts.Bytes((long)bytes)),
             new Cell(way.Breaks.Count == 0 ? "nothing" : string.Join(", ", way.Breaks), ToneOf(way)),
         ]),
     ], "");
+
+    private static string NameOf(WayQuote way) =>
+        way.SlowdownNotAllowedPercent == 0 ? Words.Of(way.Mode) : $"{Words.Of(way.Mode)}, slowed by up to {way.SlowdownNotAllowedPercent} %";
 
     private static Tone ToneOf(WayQuote way) => way.Breaks.Count > 0 ? Tone.Warn : Tone.Plain;
 

@@ -12,10 +12,11 @@ internal static class ReceiptText
         var lines = new List<(string, string)>
         {
             ("time", Amounts.Milliseconds(receipt.TotalMs)),
-            ("pause", receipt.PauseMs is { } pause
-                ? $"{Amounts.Milliseconds(pause)} STOP → RESUME{Limit(move)}"
+            ("pause", receipt.PauseMs is { } pause ? move.Rehearses ? $"{Amounts.Milliseconds(pause)} STOP → loaded{Limit(move)}"
+                : $"{Amounts.Milliseconds(pause)} STOP → RESUME{Limit(move)}"
                 : "none: the guest was not running"),
         };
+        if (receipt.OwnPauseMs is { } own) lines.Add(("stood still", $"{Amounts.Milliseconds(own)} on {move.Source}, where it went on"));
         if (receipt.PauseParts is { } parts)
             lines.Add(("", $"last pass {Amounts.Milliseconds(parts.LastPassMs)} · drain {Amounts.Milliseconds(parts.DrainMs)} · "
                 + $"load {Amounts.Milliseconds(parts.LoadMs)} · start {Amounts.Milliseconds(parts.StartMs)}"));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 
@@ -33,6 +34,8 @@ public sealed record Migration
     public bool? WasRunning { get; init; }
     /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
     public RefreshWish? Refresh { get; init; }
+    /// <summary>It is tried with all that belongs to it but the token: the guest goes on at the source, and the target is thrown away.</summary>
+    public bool Rehearses { get; init; }
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
     /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>
@@ -59,6 +62,20 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
     public bool MayQuick { get; init; }
     /// <summary>Consent: percent of a guest's time QEMU may take so that memory crosses faster than it changes; 0: none.</summary>
     public int MaxSlowdownPercent { get; init; }
+
+    /// <summary>In the words they are asked for by, those that are not as usual; empty where all are.</summary>
+    public string InWords()
+    {
+        var usual = new MoveLimits();
+        List<string> words = [];
+        if (MaxPauseMs != usual.MaxPauseMs) words.Add($"max-pause {MaxPauseMs} ms");
+        if (DeadlineSeconds is { } deadline) words.Add($"deadline {deadline} s");
+        if (MayQuick) words.Add("may-quick");
+        if (MaxSlowdownPercent > 0) words.Add($"max-slowdown {MaxSlowdownPercent} %");
+        if (BandwidthBytesPerSecond > 0)
+            words.Add(string.Create(CultureInfo.InvariantCulture, $"bwlimit {BandwidthBytesPerSecond / 1048576.0:0.##} MiB/s"));
+        return string.Join(", ", words);
+    }
 }
 
 /// <summary>One decision on the way, with what it was made of.</summary>
@@ -90,6 +107,11 @@ public sealed record Receipt
     public required double TotalMs { get; init; }
     /// <summary>STOP at the source to RESUME at the target by QEMU's own event times; null where the guest was not running.</summary>
     public double? PauseMs { get; init; }
+    /// <summary>
+    /// Rehearsals only: STOP to RESUME at the source, where the guest went on. <see cref="PauseMs"/> is then STOP to the moment the
+    /// target had it loaded and would have let it run. Null where it was not running.
+    /// </summary>
+    public double? OwnPauseMs { get; init; }
     /// <summary>What the pause went into; null where the guest was not running, or an agent of before did not tell.</summary>
     public PauseParts? PauseParts { get; init; }
     /// <summary>Agent to agent, packed.</summary>

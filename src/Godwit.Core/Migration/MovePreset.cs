@@ -5,6 +5,8 @@ public static class MovePreset
 {
     public static readonly IReadOnlyDictionary<string, MoveLimits> All = new Dictionary<string, MoveLimits>
     {
+        // As if nothing had been said or kept.
+        ["usual"] = new(),
         // It stays at home rather than pause for longer than a packet's retransmission.
         ["minimal-pause"] = new(MaxPauseMs: 100),
         // It ends within ten minutes: slowed at first, stopped for the rest at last.

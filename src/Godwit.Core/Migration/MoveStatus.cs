@@ -9,7 +9,10 @@ public sealed record MoveStatus
     /// <summary>Why it stands so, for people.</summary>
     public string? Reason { get; init; }
     public MoveProgress? Progress { get; init; }
-    /// <summary>Set by the source once settled as <see cref="MoveStanding.SourceReleased"/>.</summary>
+    /// <summary>
+    /// Set by the source once settled as <see cref="MoveStanding.SourceReleased"/>; of a rehearsal that came to its end, as
+    /// <see cref="MoveStanding.SourceKept"/>.
+    /// </summary>
     public Receipt? Receipt { get; init; }
 }
 

@@ -75,7 +75,9 @@ internal sealed class MoveStory(
         var vm = await journal.ReadVmAsync(Move.Vm);
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
-            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused), cancel);
+            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses), cancel);
+        if (Move.Rehearses && !ready.Isolated)
+            throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no rehearsals", "upgrade it, then try again");
         if (Compatibility.CheckDevices(source.Devices, ready.Devices) is { } different)
             throw new RefusedException([different]);
         return ready;
@@ -85,7 +87,7 @@ internal sealed class MoveStory(
         ? Source.StartRefreshAsync(
             new RefreshOrder(Move.Id, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
         : Source.StartOutgoingAsync(
-            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!), cancel);
+            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
 
     /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
     public void Note(Exception reason) => noted = reason.Message;
@@ -197,6 +199,8 @@ internal sealed class MoveStory(
         var ended = where switch
         {
             Settlement.AtTarget home => Move with { End = MoveEnd.Done, Receipt = WithPhases(home.Receipt) },
+            Settlement.AtSource { Rehearsed: { } found } s when Move.Rehearses =>
+                Move with { End = MoveEnd.Rehearsed, Reason = s.Reason, Receipt = WithPhases(found) },
             Settlement.AtSource s when Move.CancelRequested || (await journal.ReadAsync(Move.Id)).CancelRequested =>
                 Move with { End = MoveEnd.Cancelled, Reason = s.Reason },
             Settlement.AtSource s => Move with { End = MoveEnd.RolledBack, Reason = noted is null ? s.Reason : $"{s.Reason} ({noted})" },

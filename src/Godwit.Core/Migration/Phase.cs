@@ -35,6 +35,8 @@ public enum MoveEnd
     RolledBack,
     /// <summary>As rolled back, because a person asked.</summary>
     Cancelled,
+    /// <summary>The guest is at the source as before, as was wanted: a target loaded it whole, was never run, and is gone.</summary>
+    Rehearsed,
     /// <summary>Nobody can prove who owns the guest, or both copies are gone: a person must look. Nothing is guessed.</summary>
     NeedsOperator,
 }

@@ -25,7 +25,7 @@ public static class Recovery
         // The guest never left, or ended at home. The target is undone before the move ends.
         (MoveStanding.SourceKept or MoveStanding.SourceStopped, MoveStanding.TargetCandidate) =>
             new RecoveryStep.AbandonTarget(),
-        (MoveStanding.SourceKept, _) => new RecoveryStep.Settled(new Settlement.AtSource(source!.Reason ?? "rolled back")),
+        (MoveStanding.SourceKept, _) => new RecoveryStep.Settled(new Settlement.AtSource(source!.Reason ?? "rolled back", source.Receipt)),
         (MoveStanding.SourceStopped, _) => new RecoveryStep.Settled(new Settlement.GuestStopped()),
 
         // The order to start never reached the source (or it lost its journal, which it says by refusing).
@@ -61,7 +61,8 @@ public abstract record Settlement
     private Settlement() { }
 
     public sealed record AtTarget(Receipt? Receipt) : Settlement;
-    public sealed record AtSource(string Reason) : Settlement;
+    /// <param name="Rehearsed">What a rehearsal found that came to its end; null of all else.</param>
+    public sealed record AtSource(string Reason, Receipt? Rehearsed = null) : Settlement;
     /// <summary>The guest powered itself off during the move: stopped, at the source.</summary>
     public sealed record GuestStopped : Settlement;
     /// <summary>No copy of its memory is left. The disk is as a power cut leaves it.</summary>

@@ -145,15 +145,19 @@ public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null)
 
 public sealed record SavedVm(string File, long Bytes, string Sha256, double PauseMs);
 
-public sealed record IncomingOrder(MoveId Move, VmSpec Spec, Epoch Epoch, HostId Source, bool StayPaused);
+/// <param name="Rehearses">The QEMU is to be thrown away: cut off from the network, disks read-only, never run whatever comes.</param>
+public sealed record IncomingOrder(
+    MoveId Move, VmSpec Spec, Epoch Epoch, HostId Source, bool StayPaused, bool Rehearses = false);
 
 /// <param name="Endpoint"><c>address:port</c> of the target's link.</param>
 /// <param name="Ticket">One-use secret for this move, hex; presented inside TLS.</param>
-public sealed record IncomingReady(string Endpoint, string Ticket, IReadOnlyList<string> Devices);
+/// <param name="Isolated">It will not run, whatever comes: as a rehearsal was ordered.</param>
+public sealed record IncomingReady(string Endpoint, string Ticket, IReadOnlyList<string> Devices, bool Isolated = false);
 
 /// <param name="Epoch">The owner's epoch now; the token will carry the next one.</param>
+/// <param name="Rehearses">No token leaves: the guest goes on here as soon as its last byte is out.</param>
 public sealed record OutgoingOrder(
-    MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready);
+    MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready, bool Rehearses = false);
 
 public sealed record RefreshOrder(MoveId Move, VmId Vm, Epoch Epoch, MoveLimits Limits, RefreshWish Wish);
 

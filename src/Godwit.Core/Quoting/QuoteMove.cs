@@ -9,18 +9,29 @@ namespace Godwit.Core.Quoting;
 /// </summary>
 public static class QuoteMove
 {
+    /// <summary>By how much a guest is slowed in the line for whoever did not allow it: as must-finish does.</summary>
+    private static readonly int slowdownOffered = MovePreset.All["must-finish"].MaxSlowdownPercent;
+
     public static MoveQuote Of(
         MoveMode asked, MoveLimits limits, MemoryProfile memory, PathProfile path, Func<MoveMode, Correction> learned, DateTimeOffset at)
     {
         var (live, quick) = (Way(MoveMode.Live), Way(MoveMode.Quick));
+        var slowed = live.Breaks.Count > 0 && limits.MaxSlowdownPercent == 0 ? Slowed() : null;
         var chosen = asked == MoveMode.Quick ? quick : live;
         return new MoveQuote
         {
-            Ways = [live, quick], Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, limits), Path = path,
+            Ways = slowed is null ? [live, quick] : [live, quick, slowed], Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, slowed, limits), Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
+
+        WayQuote Slowed()
+        {
+            var allowed = limits with { MaxSlowdownPercent = slowdownOffered };
+            var way = Of(MoveMode.Live, memory, PredictMove.Of(MoveMode.Live, memory, path, allowed), learned(MoveMode.Live), allowed, at);
+            return way with { SlowdownNotAllowedPercent = slowdownOffered, Breaks = [.. way.Breaks, "max-slowdown 0 %"] };
+        }
     }
 
     /// <summary>A quick move, and a live one that may stop the guest, are asked for with their pause: no limit of it is broken.</summary>
@@ -55,12 +66,15 @@ public static class QuoteMove
             : $"{race}: what is left fits after pass {chosen.Passes - 1}";
     }
 
-    private static IReadOnlyList<string> Relaxations(WayQuote live, WayQuote quick, MoveLimits limits)
+    private static IReadOnlyList<string> Relaxations(WayQuote live, WayQuote quick, WayQuote? slowed, MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
         var needed = Math.Ceiling(live.PauseMs.High / 10) * 10;
         if (needed > limits.MaxPauseMs && needed <= Vms.VmRules.MaxPauseMsMax)
             ways.Add((live.PauseMs.Expected, $"--max-pause {Whole(needed)} (live, expected {Whole(live.PauseMs.Expected)} ms)"));
+        if (slowed is { Breaks.Count: 1 })
+            ways.Add((slowed.PauseMs.Expected,
+                $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));
         if (!limits.MayQuick) ways.Add((live.PauseMs.Expected + 1, "--may-quick (stopped for the rest where it must be)"));
         ways.Add((quick.PauseMs.Expected, $"--mode quick (expected pause {Whole(quick.PauseMs.Expected)} ms)"));
         return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text)];

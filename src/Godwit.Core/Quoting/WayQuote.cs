@@ -6,6 +6,11 @@ namespace Godwit.Core.Quoting;
 public sealed record WayQuote
 {
     public required MoveMode Mode { get; init; }
+    /// <summary>
+    /// Not 0: a live move that would slow the guest by up to this much, for which there is no consent. It is shown where the move as
+    /// it was asked for does not fit.
+    /// </summary>
+    public int SlowdownNotAllowedPercent { get; init; }
     /// <summary>STOP to RESUME in ms. Of a way that does not fit: the shortest pause it came to.</summary>
     public required Estimate PauseMs { get; init; }
     public required Estimate DurationMs { get; init; }

@@ -1,3 +1,5 @@
+using Godwit.Core.Migration;
+
 namespace Godwit.Core.Vms;
 
 /// <summary>
@@ -56,6 +58,8 @@ public sealed record Vm
     public bool IsPinned { get; init; }
     /// <summary>0 to 1000: the higher is brought back first where a host is lost.</summary>
     public int Priority { get; init; } = VmPriority.Normal;
+    /// <summary>What every move of it keeps unless its order says otherwise; null: the defaults.</summary>
+    public MoveLimits? MoveLimits { get; init; }
 }
 
 public enum VmState

@@ -76,7 +76,7 @@ public static class FromAgent
     public static SavedVm Record(Contracts.SavedVm saved) => new(saved.File, saved.Bytes, saved.Sha256, saved.PauseMs);
 
     public static IncomingReady Record(Contracts.IncomingReady ready) =>
-        new(ready.Endpoint, ready.Ticket, [.. ready.Devices]);
+        new(ready.Endpoint, ready.Ticket, [.. ready.Devices], ready.Isolated);
 
     public static SourceFacts Record(Contracts.SourceFacts facts) => new()
     {
@@ -135,6 +135,7 @@ public static class FromAgent
         {
             TotalMs = receipt.TotalMs,
             PauseMs = receipt.HasPauseMs ? receipt.PauseMs : null,
+            OwnPauseMs = receipt.HasOwnPauseMs ? receipt.OwnPauseMs : null,
             WireBytes = receipt.WireBytes,
             Passes = receipt.Passes,
             NormalPages = receipt.NormalPages,

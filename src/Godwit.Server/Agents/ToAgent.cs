@@ -57,6 +57,7 @@ public static class ToAgent
         Epoch = order.Epoch.Value,
         Source = order.Source.Value,
         StayPaused = order.StayPaused,
+        Rehearses = order.Rehearses,
     };
 
     public static Contracts.OutgoingOrder Message(OutgoingOrder order) => new()
@@ -72,7 +73,9 @@ public static class ToAgent
             Endpoint = order.Ready.Endpoint,
             Ticket = order.Ready.Ticket,
             Devices = { order.Ready.Devices },
+            Isolated = order.Ready.Isolated,
         },
+        Rehearses = order.Rehearses,
     };
 
     public static Contracts.RefreshOrder Message(RefreshOrder order)

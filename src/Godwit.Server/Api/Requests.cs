@@ -30,8 +30,10 @@ public sealed record RecoverHostRequest(bool Fenced = false, string? Confirm = n
 /// <param name="Untag">Taken off.</param>
 /// <param name="Pin">Leave it on its host until a person moves it.</param>
 /// <param name="Priority">0 to 1000: the higher is brought back first where a host is lost.</param>
+/// <param name="Moves">What every move of it keeps unless its order says otherwise, over what is kept already.</param>
 public sealed record VmSettingsRequest(
-    bool? Ha = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null, bool? Pin = null, int? Priority = null);
+    bool? Ha = null, IReadOnlyList<string>? Tag = null, IReadOnlyList<string>? Untag = null, bool? Pin = null, int? Priority = null,
+    LimitsWish? Moves = null);
 
 /// <summary>POST /api/v1/vms: a blank disk, or a linked clone where <see cref="Template"/> is given.</summary>
 public sealed record CreateVmRequest(string Name)
@@ -76,20 +78,33 @@ public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = fal
 
 /// <summary>POST /api/v1/vms/{vm}/migrate.</summary>
 /// <param name="To">A host's name; null or <c>auto</c> lets the server choose.</param>
-/// <param name="MaxPauseMs">1 to 60 000; the move does not switch over above it.</param>
+/// <param name="MaxPauseMs">1 to 60 000; the move does not switch over above it. This and all limits: null is as kept with the VM.</param>
 /// <param name="BandwidthBytesPerSecond">0 is as fast as the link goes.</param>
 /// <param name="DryRun">Answer 200 with a <see cref="MovePlan"/> instead of beginning (202).</param>
 /// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
 public sealed record MigrateRequest(
-    string? To = null, MoveMode Mode = MoveMode.Live, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs,
-    long BandwidthBytesPerSecond = 0, bool DryRun = false, bool IgnoreRules = false)
+    string? To = null, MoveMode Mode = MoveMode.Live, int? MaxPauseMs = null,
+    long? BandwidthBytesPerSecond = null, bool DryRun = false, bool IgnoreRules = false)
 {
-    /// <summary>Seconds from the first byte to the end of patience; null: as long as passes shrink.</summary>
+    /// <summary>
+    /// All of a live move but its end: memory crosses and a throw-away target loads it, cut off from the network, while the guest
+    /// goes on where it is. It stands still once, for about as long as in the move.
+    /// </summary>
+    public bool Rehearse { get; init; }
+    /// <summary>As <see cref="LimitsWish.Policy"/>.</summary>
+    public string? Policy { get; init; }
+    /// <summary>As <see cref="LimitsWish.DeadlineSeconds"/>.</summary>
     public int? DeadlineSeconds { get; init; }
-    /// <summary>Consent: stop the guest for the rest where limit or deadline cannot be kept otherwise.</summary>
-    public bool MayQuick { get; init; }
-    /// <summary>Consent: slow the guest by up to this many percent so that its memory crosses faster than it changes.</summary>
-    public int MaxSlowdownPercent { get; init; }
+    /// <summary>As <see cref="LimitsWish.MayQuick"/>.</summary>
+    public bool? MayQuick { get; init; }
+    /// <summary>As <see cref="LimitsWish.MaxSlowdownPercent"/>.</summary>
+    public int? MaxSlowdownPercent { get; init; }
+
+    public LimitsWish SaidOfLimits() => new()
+    {
+        Policy = Policy, MaxPauseMs = MaxPauseMs, BandwidthBytesPerSecond = BandwidthBytesPerSecond, DeadlineSeconds = DeadlineSeconds,
+        MayQuick = MayQuick, MaxSlowdownPercent = MaxSlowdownPercent,
+    };
 }
 
 /// <summary>POST /api/v1/links/test: noise from one host to another for a second.</summary>
@@ -99,7 +114,7 @@ public sealed record LinkTestRequest(string? Source = null, string? Target = nul
 /// <param name="QemuPath">Another QEMU binary of that host; null keeps the present one.</param>
 /// <param name="Cpus">Host processors, <c>0-3,6</c>; null keeps them.</param>
 public sealed record RefreshRequest(
-    string? QemuPath = null, string? Cpus = null, int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, bool DryRun = false);
+    string? QemuPath = null, string? Cpus = null, int? MaxPauseMs = null, bool DryRun = false);
 
 /// <summary>POST /api/v1/migrations/{move}/repair: ask both hosts of a move in doubt again.</summary>
 /// <param name="Fenced">A side that is off, by the caller's word; its copy then counts as lost. Null: both are asked.</param>

@@ -51,6 +51,8 @@ public sealed record VmView(
     public bool Pinned { get; init; }
     /// <summary>0 to 1000: the higher is brought back first where a host is lost.</summary>
     public int Priority { get; init; } = VmPriority.Normal;
+    /// <summary>What every move of it keeps unless its order says otherwise; null: the usual.</summary>
+    public MoveLimits? MoveLimits { get; init; }
     /// <summary>In the answer to create, start, resume: what speaks against its host, but did not forbid it.</summary>
     public IReadOnlyList<Refusal>? Told { get; init; }
 }

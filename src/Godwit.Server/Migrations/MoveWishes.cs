@@ -104,16 +104,21 @@ public sealed class MoveWishes(
             Source = vm.Owner,
             Target = target,
             Mode = refresh is null ? wish.Mode : MoveMode.Refresh,
-            Limits = new MoveLimits(wish.MaxPauseMs, wish.BandwidthBytesPerSecond)
-            {
-                DeadlineSeconds = wish.DeadlineSeconds, MayQuick = wish.MayQuick, MaxSlowdownPercent = wish.MaxSlowdownPercent,
-            },
+            Limits = Limits(vm, wish),
+            Rehearses = wish.Rehearse,
             Epoch = vm.Epoch,
             Phase = Phase.Queued,
             Refresh = refresh,
             CreatedAt = time.GetUtcNow(),
         };
         return (vm, move, reasons, told);
+    }
+
+    /// <summary>That a guest may be stopped for the rest is consent to a move; a rehearsal is not worth it, and says what it found.</summary>
+    private static MoveLimits Limits(Vm vm, MigrateRequest wish)
+    {
+        var limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits());
+        return wish.Rehearse ? limits with { MayQuick = false } : limits;
     }
 
     /// <summary>The named host with every reason against it, or the best one. What only agents know is asked later.</summary>
@@ -147,18 +152,10 @@ public sealed class MoveWishes(
         var reasons = new List<Refusal>();
         if (refresh is null && wish.Mode == MoveMode.Refresh)
             reasons.Add(new("bad-mode", "a refresh stays on its host", "use POST …/refresh, or 'godwit vm refresh'"));
-        if (wish.MaxPauseMs is < 1 or > VmRules.MaxPauseMsMax)
-            reasons.Add(new("bad-max-pause", $"a pause of at most {wish.MaxPauseMs} ms",
-                $"1 to {VmRules.MaxPauseMsMax} ms are possible"));
-        if (wish.BandwidthBytesPerSecond is < 0 or > VmRules.BandwidthMax)
-            reasons.Add(new("bad-bandwidth", $"{wish.BandwidthBytesPerSecond} bytes a second",
-                $"0 (as fast as the link goes) to {VmRules.BandwidthMax} are possible"));
-        if (wish.DeadlineSeconds is < 1 or > MoveLimits.DeadlineSecondsMax)
-            reasons.Add(new("bad-deadline", $"a deadline of {wish.DeadlineSeconds} s",
-                $"1 to {MoveLimits.DeadlineSecondsMax} s are possible"));
-        if (wish.MaxSlowdownPercent is < 0 or > MoveLimits.SlowdownPercentMax)
-            reasons.Add(new("bad-slowdown", $"a slowdown of at most {wish.MaxSlowdownPercent} %",
-                $"0 (none) to {MoveLimits.SlowdownPercentMax} % are possible"));
+        if (wish.Rehearse && (refresh is not null || wish.Mode != MoveMode.Live))
+            reasons.Add(new("bad-rehearsal", "only a live move can be rehearsed: of any other the guest would stand still for long",
+                "rehearse it live; --dry-run tells what the others would cost"));
+        reasons.AddRange(wish.SaidOfLimits().Broken());
         if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));
         if (refresh?.QemuPath is { } path && !VmRules.IsPath(path))

@@ -15,13 +15,16 @@ public sealed class PlacementVerbs(Stores stores, PlacementDesk desk)
 
     public async Task SetVmAsync(VmId id, VmSettingsRequest wish)
     {
-        if (wish is { Ha: null, Tag: null, Untag: null, Pin: null, Priority: null }) throw Nothing();
+        if (wish is { Ha: null, Tag: null, Untag: null, Pin: null, Priority: null, Moves: null or { SaysNothing: true } })
+            throw Nothing();
         if (wish.Priority is { } priority && VmPriority.WhyNot(priority) is { } refusal) throw new RefusedException([refusal]);
+        if (wish.Moves?.Broken().ToList() is { Count: > 0 } wrong) throw new RefusedException(wrong);
         _ = await stores.Vms.SetPlacementAsync(id, vm => vm with
         {
             Tags = PlacementTags.Changed(vm.Tags, wish.Tag, wish.Untag), IsPinned = wish.Pin ?? vm.IsPinned,
             Priority = wish.Priority ?? vm.Priority,
         }) ?? throw new RefusedException("vm-not-found", $"there is no VM {id}", "see 'godwit vm list'");
+        if (wish.Moves is { } moves) await stores.Vms.SetMoveLimitsAsync(id, kept => moves.Over(kept));
     }
 
     public async Task SetHostAsync(HostId id, HostSettingsRequest wish)

@@ -172,10 +172,11 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         move.End switch
         {
             MoveEnd.Done => $"{move.VmName} is on {move.Target} now{Pause(move)}",
+            MoveEnd.Rehearsed => $"{move.VmName} stays on {move.Source}: its move to {move.Target} was rehearsed{Pause(move)}",
             MoveEnd.NeedsOperator => $"{move.VmName}: needs a person: {move.Reason}",
             _ => $"{move.VmName} stays on {move.Source}: {move.Reason}",
         }, move.VmName, move.Source.Value, move.Id.Value);
 
     private static string Pause(Migration move) => move.Receipt?.PauseMs is { } pause
-        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $", paused for {pause:0.#} ms") : "";
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $", {(move.Rehearses ? "would have paused" : "paused")} for {pause:0.#} ms") : "";
 }

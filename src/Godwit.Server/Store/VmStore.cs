@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Godwit.Core;
+using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 
 namespace Godwit.Server.Store;
@@ -43,6 +44,19 @@ public sealed class VmStore(Database database, TimeProvider time)
                 + (after.IsPinned ? $"pinned to {after.Owner}" : "not pinned") + $", priority {VmPriority.Word(after.Priority)}, "
                 + (after.Tags.Count == 0 ? "no tags" : $"tagged {string.Join(", ", after.Tags)}"), after.Spec.Name), time.GetUtcNow());
         return after;
+    });
+
+    /// <summary>What every move of it keeps from now on; of a VM that is gone nothing is kept.</summary>
+    public Task SetMoveLimitsAsync(VmId id, Func<MoveLimits, MoveLimits> change) => database.RunAsync(work =>
+    {
+        if (Find(work, id) is not { } vm) return;
+        var (before, after) = (vm.MoveLimits ?? new MoveLimits(), change(vm.MoveLimits ?? new MoveLimits()));
+        if (before == after) return;
+        var words = after.InWords();
+        work.Execute("UPDATE vms SET move_limits = @limits, rev = rev + 1 WHERE id = @id",
+            ("@limits", words.Length == 0 ? null : Fields.Doc(after)), ("@id", id.Value));
+        EventStore.Append(work, new Happening("vm-limits", words.Length == 0 ? $"moves of {vm.Spec.Name} keep the usual limits"
+            : $"moves of {vm.Spec.Name} keep, unless told otherwise: {words}", vm.Spec.Name), time.GetUtcNow());
     });
 
     /// <summary>By name, or by id.</summary>
@@ -146,14 +160,14 @@ public sealed class VmStore(Database database, TimeProvider time)
         """,
         ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
 
-    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha, tags, pinned, priority";
+    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha, tags, pinned, priority, move_limits";
 
     private const string SelectKnown =
         $"""
         SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0) FROM vms
         """;
 
-    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(10), row.GetInt64(11) != 0);
+    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(11), row.GetInt64(12) != 0);
 
     private static Vm Read(DbDataReader row) => new()
     {
@@ -167,6 +181,7 @@ public sealed class VmStore(Database database, TimeProvider time)
         Tags = row.Tags(7),
         IsPinned = row.GetInt64(8) != 0,
         Priority = (int)row.GetInt64(9),
+        MoveLimits = row.IsDBNull(10) ? null : row.Doc<MoveLimits>(10),
     };
 }
 

@@ -19,6 +19,9 @@ public sealed class SimDevices(SimDisk disk)
 
     public bool IsUp(string device) => _devices.TryGetValue(device, out var found) && found.IsUp;
 
+    /// <summary>What is said on it others hear.</summary>
+    public bool IsOnBridge(string device) => _devices.TryGetValue(device, out var found) && found.Master is not null;
+
     public void AddBridge(string name)
     {
         _devices[name] = new Device { IsUp = true };

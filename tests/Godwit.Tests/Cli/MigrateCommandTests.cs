@@ -63,6 +63,19 @@ public sealed class MigrateCommandTests
         Assert.Equal(100L << 20, sent.GetProperty("bandwidthBytesPerSecond").GetInt64());
     }
 
+    [Theory]
+    [InlineData("--may-quick web1", true)]
+    [InlineData("web1 --may-quick false", false)]
+    [InlineData("web1", null)]
+    public async Task What_is_not_said_is_left_to_the_vm(string words, bool? mayQuick)
+    {
+        await using var server = Following();
+        await GodwitRun.OfAsync(server, $"vm migrate {words} --to host2 --rehearse --no-wait");
+        var sent = JsonSerializer.Deserialize<MigrateRequest>(server.Heard[0].Body, ApiJson.Lenient)!;
+        Assert.Equal(new LimitsWish { MayQuick = mayQuick }, sent.SaidOfLimits());
+        Assert.True(sent.Rehearse);
+    }
+
     [Fact]
     public async Task A_move_refused_by_its_checks_shows_every_reason_with_its_fix()
     {

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Godwit.Cli;
 using Godwit.Core;
+using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
@@ -32,7 +33,22 @@ public sealed class PlacementCommandTests
         Assert.Equal((true, 750), (sent.RootElement.GetProperty("pin").GetBoolean(), sent.RootElement.GetProperty("priority").GetInt32()));
     }
 
+    [Fact]
+    public async Task What_its_moves_keep_is_sent_and_told()
+    {
+        await using var server = new ScriptedServer().On($"POST {Api}/vms/web1/settings", Json(Examples.Vm("web1") with
+        {
+            MoveLimits = new MoveLimits(100) { MayQuick = true },
+        }));
+        var run = await GodwitRun.OfAsync(server, "vm set web1 --policy minimal-pause --may-quick --bwlimit 0");
+        Assert.Equal((ExitCode.All, "Moves of web1 keep max-pause 100 ms, may-quick.\n"), (run.ExitCode, run.Output));
+        var sent = JsonSerializer.Deserialize<VmSettingsRequest>(server.Heard[0].Body, ApiJson.Lenient)!;
+        Assert.Equal(new LimitsWish { Policy = "minimal-pause", MayQuick = true, BandwidthBytesPerSecond = 0 }, sent.Moves);
+    }
+
     [Theory]
+    [InlineData("vm set web1 --policy hasty")]
+    [InlineData("vm set web1 --max-pause 0")]
     [InlineData("vm set web1")]
     [InlineData("vm set web1 --pin --unpin")]
     [InlineData("vm set web1 --priority urgent")]

@@ -55,17 +55,17 @@ internal static class Gens
         Gen.Select(Gen.Int, Gen.Long).Select(l => new MoveLimits(l.Item1, l.Item2));
 
     public static readonly Gen<IncomingReady> Ready =
-        Gen.Select(Text, Text, Texts).Select(r => new IncomingReady(r.Item1, r.Item2, r.Item3));
+        Gen.Select(Text, Text, Texts, Gen.Bool).Select(r => new IncomingReady(r.Item1, r.Item2, r.Item3, r.Item4));
 
     public static readonly Gen<StartVm> Start =
         Gen.Select(Spec, Epochs, TextOrNull).Select(s => new StartVm(s.Item1, s.Item2, s.Item3));
 
-    public static readonly Gen<IncomingOrder> Incoming = Gen.Select(Moves, Spec, Epochs, HostIds, Gen.Bool)
-        .Select(o => new IncomingOrder(o.Item1, o.Item2, o.Item3, o.Item4, o.Item5));
+    public static readonly Gen<IncomingOrder> Incoming = Gen.Select(Moves, Spec, Epochs, HostIds, Gen.Bool, Gen.Bool)
+        .Select(o => new IncomingOrder(o.Item1, o.Item2, o.Item3, o.Item4, o.Item5, o.Item6));
 
     public static readonly Gen<OutgoingOrder> Outgoing =
-        Gen.Select(Moves, VmIds, Epochs, HostIds, Gen.Enum<MoveMode>(), Limits, Ready)
-            .Select(o => new OutgoingOrder(o.Item1, o.Item2, o.Item3, o.Item4, o.Item5, o.Item6, o.Item7));
+        Gen.Select(Moves, VmIds, Epochs, HostIds, Gen.Enum<MoveMode>(), Limits, Ready, Gen.Bool)
+            .Select(o => new OutgoingOrder(o.Item1, o.Item2, o.Item3, o.Item4, o.Item5, o.Item6, o.Item7, o.Item8));
 
     public static readonly Gen<RefreshOrder> Refresh = Gen.Select(Moves, VmIds, Epochs, Limits, TextOrNull, TextOrNull)
         .Select(o => new RefreshOrder(o.Item1, o.Item2, o.Item3, o.Item4, new RefreshWish(o.Item5, o.Item6)));
@@ -195,6 +195,7 @@ internal static class Gens
         {
             TotalMs = times.Item1,
             PauseMs = times.Item2,
+            OwnPauseMs = times.Item2,
             WireBytes = counts.Item1,
             Passes = counts.Item2,
             NormalPages = counts.Item3,

@@ -100,6 +100,23 @@ public sealed class LinkTests
     }
 
     [Fact]
+    public async Task A_rehearsals_end_is_no_token_and_its_answer_tells_when_the_guest_was_loaded()
+    {
+        await using var link = await OpenLink.CreateAsync();
+        var arriving = ReadAllAsync(link.TargetQemu);
+        var received = link.Receiver.PumpAsync(link.TargetQemuSocket, CancellationToken.None);
+        var sending = link.Sender.PumpAsync(link.SourceQemuSocket, new(), CancellationToken.None);
+        await WriteInPiecesAsync(link.SourceQemu, Pattern(1000));
+        await link.Sender.SendRehearsedAsync(await sending, CancellationToken.None);
+
+        var end = Assert.IsType<LinkEnd.Rehearsed>(await received);
+        Assert.Equal(end.Sent, end.Seen);
+        await arriving;
+        await link.Receiver.SendAnswerAsync(new LinkAnswer.Loaded(12, 34), CancellationToken.None);
+        Assert.Equal(new LinkAnswer.Loaded(12, 34), await link.Sender.Answer);
+    }
+
+    [Fact]
     public async Task A_source_that_closes_without_a_token_is_closed_not_aborted()
     {
         await using var link = await OpenLink.CreateAsync();

@@ -38,6 +38,25 @@ public sealed class QuoteMoveTests
         Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: wider), busy).Ways[0].Breaks);
     }
 
+    [Fact]
+    public void Where_slowing_the_guest_would_help_and_is_not_allowed_it_is_a_line_and_a_way_out()
+    {
+        var busy = PredictMoveTests.Memory(900, 1, (100, 10), (1000, 105), (3000, 315));
+        var limits = new MoveLimits(MaxPauseMs: 200);
+        var quote = Quote(MoveMode.Live, limits, busy);
+        Assert.Equal(["max-pause 200 ms"], quote.Ways[0].Breaks);
+        Assert.Equal(0, quote.Ways[0].SlowdownNotAllowedPercent);
+        var slowed = quote.Ways[2];
+        Assert.Equal((MoveMode.Live, 50), (slowed.Mode, slowed.SlowdownNotAllowedPercent));
+        Assert.Equal(["max-slowdown 0 %"], slowed.Breaks);
+        Assert.Contains(quote.Relaxations, way => way.StartsWith("--max-slowdown 50", StringComparison.Ordinal));
+
+        var allowed = Quote(MoveMode.Live, limits with { MaxSlowdownPercent = 50 }, busy);
+        Assert.Equal(2, allowed.Ways.Count); // It is the move itself, now.
+        Assert.Equal(slowed.PauseMs, allowed.Ways[0].PauseMs);
+        Assert.Empty(allowed.Ways[0].Breaks);
+    }
+
     private static MoveQuote Quote(MoveMode mode, MoveLimits limits, MemoryProfile memory) =>
         QuoteMove.Of(mode, limits, memory, PredictMoveTests.Path(100), _ => Correction.None, DateTimeOffset.UnixEpoch);
 }

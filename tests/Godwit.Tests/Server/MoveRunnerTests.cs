@@ -150,6 +150,18 @@ public sealed class MoveRunnerTests
         await server.EndOfAsync(move.Id);
     }
 
+    /// <summary>An agent of before this word takes the order for a move's: nothing is sent to it.</summary>
+    [Fact]
+    public async Task A_target_that_does_not_confirm_a_rehearsal_gets_no_stream()
+    {
+        await using var server = await TwoHostsAsync("web");
+        var rehearsal = await server.OkAsync<Migration>("POST", "vms/web/migrate", new { to = "h2", rehearse = true });
+        var end = await server.EndOfAsync(rehearsal.Id);
+        Assert.Equal((MoveEnd.RolledBack, "agent-too-old"), (end.End!.Value, end.Refusals.Single().Code));
+        Assert.Equal(0, server.Cluster["h1"].Count("StartOutgoing"));
+        Assert.Equal(1, server.Cluster["h2"].Count("AbandonIncoming"));
+    }
+
     [Fact]
     public async Task A_refresh_stays_on_its_host_and_auto_finds_the_other()
     {
