@@ -1,4 +1,5 @@
 using Godwit.Core.Balance.Automatic;
+using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Power;
 
@@ -37,6 +38,8 @@ public sealed record VmNote(VmId Vm)
     public IReadOnlyList<string> Tags { get; init; } = [];
     public bool IsPinned { get; init; }
     public int Priority { get; init; }
+    /// <summary>Null: the defaults.</summary>
+    public MoveLimits? MoveLimits { get; init; }
 }
 
 public sealed record TemplateNote(string Pool, string File, string Name);

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
+using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Power;
 using Godwit.Core.Rebuild;
@@ -42,7 +43,9 @@ public sealed class NotesStore(Database database)
         Put(work, "power", notes.Power);
         foreach (var host in notes.Hosts) Restore(work, host, answering.Contains(host.Host));
         foreach (var vm in notes.Vms)
-            work.Execute("UPDATE vms SET ha = @ha, tags = @tags, pinned = @pinned, priority = @priority WHERE id = @id",
+            work.Execute("UPDATE vms SET ha = @ha, tags = @tags, pinned = @pinned, priority = @priority, move_limits = @limits "
+                + "WHERE id = @id",
+                ("@limits", vm.MoveLimits is null ? null : Fields.Doc(vm.MoveLimits)),
                 ("@ha", vm.Ha ? 1 : 0), ("@tags", Fields.Tags(vm.Tags)), ("@pinned", vm.IsPinned ? 1 : 0),
                 ("@priority", vm.Priority), ("@id", vm.Vm.Value));
         Note(work, version, "restored"); // The next look makes a version of its own of it.
@@ -72,8 +75,9 @@ public sealed class NotesStore(Database database)
             Power = One<PowerSettings>(work, "power"),
             Hosts = [.. work.Query("SELECT id, cordoned, fence, tags, power FROM hosts ORDER BY id", ReadHost).Where(host =>
                 host.IsCordoned || host.Fence is not null || host.Tags.Count > 0 || host.Power is not null)],
-            Vms = [.. work.Query("SELECT id, ha, tags, pinned, priority FROM vms ORDER BY id", ReadVm).Where(vm =>
-                vm.Ha || vm.Tags.Count > 0 || vm.IsPinned || vm.Priority != VmPriority.Normal)],
+            Vms = [.. work.Query("SELECT id, ha, tags, pinned, priority, move_limits FROM vms ORDER BY id", ReadVm).Where(vm =>
+                vm.Ha || vm.Tags.Count > 0 || vm.IsPinned || vm.Priority != VmPriority.Normal
+                || vm.MoveLimits is not null)],
             Templates = work.Query("SELECT pool, file, name FROM templates ORDER BY name",
                 row => new TemplateNote(row.GetString(0), row.GetString(1), row.GetString(2))),
         };
@@ -88,6 +92,7 @@ public sealed class NotesStore(Database database)
     private static VmNote ReadVm(DbDataReader row) => new(new VmId(row.GetString(0)))
     {
         Ha = row.GetInt64(1) != 0, Tags = row.Tags(2), IsPinned = row.GetInt64(3) != 0, Priority = (int)row.GetInt64(4),
+        MoveLimits = row.IsDBNull(5) ? null : row.Doc<MoveLimits>(5),
     };
 
     private static (long Version, string Hash) Noted(Work work) =>

@@ -56,7 +56,7 @@ public sealed class RebuildTests
     {
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         await server.CreateVmAsync("web", "h1");
-        await server.OkAsync<VmView>("POST", "vms/web/settings", new { ha = true, tag = new[] { "db" }, priority = 900 });
+        await server.OkAsync<VmView>("POST", "vms/web/settings", new { ha = true, tag = new[] { "db" }, priority = 900, moves = new { maxPauseMs = 80 } });
         await server.OkAsync<HostView>("POST", "hosts/h2/settings", new { tag = new[] { "ssd" } });
         await server.OkAsync<HostView>("POST", "hosts/h2/cordon");
         await server.OkAsync<RuleView>("POST", "rules", new { name = "apart", kind = "apart", vmTag = "db" });
@@ -74,7 +74,7 @@ public sealed class RebuildTests
         Assert.DoesNotContain(outcome.Plan.LeftOut, l => l.Thing == "cordons");
         await server.StartAgainAsync();
         var vm = await server.OkAsync<VmView>("GET", "vms/web");
-        Assert.Equal((true, "db", 900), (vm.Ha, Assert.Single(vm.Tags), vm.Priority));
+        Assert.Equal((true, "db", 900, 80), (vm.Ha, Assert.Single(vm.Tags), vm.Priority, vm.MoveLimits?.MaxPauseMs));
         await server.Control.Watcher.RoundAsync(default);
         var host = await server.OkAsync<HostView>("GET", "hosts/h2");
         Assert.Equal((HostState.Cordoned, "ssd"), (host.State, Assert.Single(host.Tags)));
