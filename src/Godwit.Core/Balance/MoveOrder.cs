@@ -7,7 +7,7 @@ public readonly record struct OrderedMove(int Unit, int From, int To, int Wave, 
 
 /// <summary>
 /// Puts moves in an order in which every one has room when it starts: a VM on its way takes its memory on both hosts until its
-/// wave has ended. What helps most goes first. Moves that wait for each other's room for ever are left out. Pure.
+/// wave has ended. What helps most goes first; what would hurt by itself waits for what it belongs to. Moves that wait for each other's room for ever are left out. Pure.
 /// </summary>
 public sealed class MoveOrder
 {
@@ -47,6 +47,8 @@ public sealed class MoveOrder
             foreach (var (u, gain) in waiting.Select(u => (u, gain: gains.Gain(u, hostOf[u], target[u], hostOf)))
                          .OrderByDescending(pair => pair.gain).ThenBy(pair => pair.u))
             {
+                // By itself it would hurt: it pays once those before it are through, or it only makes room for them.
+                if (gain < 0 && started.Count > 0) break;
                 var (from, to) = (hostOf[u], target[u]);
                 if (leaving[from] >= movesAtOncePerHost || coming[to] >= movesAtOncePerHost || !HasRoom(u, to)) continue;
                 if (MayNot(u, to, arrived)) continue;

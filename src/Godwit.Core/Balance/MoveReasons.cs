@@ -43,6 +43,7 @@ internal sealed class MoveReasons
     private MoveGoal GoalOf(OrderedMove move) =>
         model.Emptied[move.From] ? MoveGoal.Drain
         : model.Rules.Has(move.Unit) && model.Rules.StayingCost(move.Unit, move.From, hostOf) >= UnitRules.Broken / 2 ? MoveGoal.Repair
+        : move.Gain < 0 ? MoveGoal.MakeRoom
         : Hottest(move.From).Share > policy.Knee ? MoveGoal.Relieve
         : move.Gain < policy.MinGainRatio * model.Price[move.Unit] && model.Emptied.AsSpan().Contains(true) ? MoveGoal.MakeRoom
         : MoveGoal.Level;
@@ -65,7 +66,7 @@ internal sealed class MoveReasons
             MoveGoal.Repair => string.Join("; ", cluster.Vms(move.Unit)
                 .SelectMany(vm => PlacementCheck.Judge(view, vm, from).Reasons).Select(reason => reason.Why.Cause).Distinct()),
             MoveGoal.Relieve => $"guests of {from.Id} wait: {figures}; {worth}",
-            MoveGoal.MakeRoom => $"makes room on {from.Id} for a VM that has to move",
+            MoveGoal.MakeRoom => $"makes room on {from.Id} for a VM that is to come",
             _ => $"{figures}; {worth}",
         };
     }
