@@ -4,6 +4,7 @@ using Godwit.Agent.Host;
 using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
+using Godwit.WebConsole;
 using Godwit.Core;
 using Godwit.Core.Identity;
 using Godwit.Server;
@@ -59,6 +60,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     public static ServerPorts Ports() => new(new RealDisk(), new RealRandomness(), TimeProvider.System)
     {
         Programs = (new RealProcesses(), new ProgramFiles()),
+        Console = new WebConsoleApp(),
     };
 
     /// <summary>What lies in it is for its owner, what passes through it for the VMs' uids.</summary>

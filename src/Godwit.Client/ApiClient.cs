@@ -2,37 +2,33 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Net.ServerSentEvents;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Godwit.Core;
 
-namespace Godwit.Cli.Api;
+namespace Godwit.Client;
 
 /// <summary>
-/// HTTP over the server's unix socket, or over TLS to a server elsewhere. Every failure comes out as an
+/// HTTP to one server, whichever way leads there. Every failure comes out as an
 /// <see cref="ApiException"/>: what the server said (problem+json), or one sentence about why nothing was heard from it.
 /// </summary>
-internal sealed class ApiClient : IDisposable
+public sealed class ApiClient : IDisposable
 {
     public const string Root = "/api/v1/";
+    /// <summary>What goes to the server is strict there; what comes from a newer one may have more members.</summary>
+    private static readonly JsonSerializerOptions Wire = Server.Api.ApiJson.Lenient;
     private const int BodyBytesMax = 16 << 20;
 
-    private readonly ServerAddress address;
-    private readonly Func<HttpMessageHandler> handler;
+    private readonly IServerWay way;
     private readonly HttpClient http;
-    private ServerTrust? trust;
 
-    /// <param name="remote">Needed for a server elsewhere only.</param>
-    public ApiClient(ServerAddress address, RemoteSettings? remote = null, TimeProvider? time = null)
+    public ApiClient(IServerWay way)
     {
-        this.address = address;
-        handler = address.Url is null ? OverSocket
-            : () => trust = new ServerTrust(address, remote ?? RemoteSettings.Of(_ => null), time ?? TimeProvider.System);
+        this.way = way;
         // Imports and event streams last as long as they last; short calls get their own deadline below.
-        http = new HttpClient(handler())
+        http = new HttpClient(way.NewHandler())
         {
-            BaseAddress = new Uri(address.Url ?? new Uri("http://godwit"), Root), Timeout = Timeout.InfiniteTimeSpan,
+            BaseAddress = new Uri(way.Base, Root), Timeout = Timeout.InfiniteTimeSpan,
             MaxResponseContentBufferSize = BodyBytesMax,
         };
     }
@@ -42,6 +38,13 @@ internal sealed class ApiClient : IDisposable
 
     public Task<T> GetAsync<T>(string path, CancellationToken cancel) =>
         ReadAsync<T>(HttpMethod.Get, path, null, AnswerTimeMax, cancel);
+
+    /// <summary>Where the same address is a stream for whoever does not ask for JSON.</summary>
+    public async Task<IReadOnlyList<T>> GetListAsync<T>(string path, CancellationToken cancel)
+    {
+        using var answer = await AskAsync(HttpMethod.Get, path, null, AnswerTimeMax, cancel, accept: "application/json");
+        return await HeardAsync(() => answer.Content.ReadFromJsonAsync<IReadOnlyList<T>>(Wire, cancel)) ?? [];
+    }
 
     /// <param name="timeMax">A stop waits for the guest, a save for the disk; null waits without end.</param>
     public Task<T> SendAsync<T>(HttpMethod method, string path, object? body, TimeSpan? timeMax, CancellationToken cancel) =>
@@ -76,7 +79,7 @@ internal sealed class ApiClient : IDisposable
         using var answer = await HeardAsync(() => http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel));
         await ThrowIfErrorAsync(answer, cancel);
         await using var stream = await answer.Content.ReadAsStreamAsync(cancel);
-        var parser = SseParser.Create(stream, (_, data) => JsonSerializer.Deserialize<T>(data, ApiJson.Wire));
+        var parser = SseParser.Create(stream, (_, data) => JsonSerializer.Deserialize<T>(data, Wire));
 
         await using var events = parser.EnumerateAsync(cancel).GetAsyncEnumerator(cancel);
         while (await HeardAsync(async () => await events.MoveNextAsync()))
@@ -86,32 +89,33 @@ internal sealed class ApiClient : IDisposable
     }
 
     /// <summary>A connection of its own, for a protocol that is not plain HTTP (the console's WebSocket).</summary>
-    public HttpMessageInvoker NewConnection() => new(handler());
+    public HttpMessageInvoker NewConnection() => new(way.NewHandler());
 
     public Uri WebSocketOf(string path) =>
-        new UriBuilder(new Uri(http.BaseAddress!, path)) { Scheme = address.Url is null ? "ws" : "wss" }.Uri;
+        new UriBuilder(new Uri(http.BaseAddress!, path)) { Scheme = way.Base.Scheme == Uri.UriSchemeHttp ? "ws" : "wss" }.Uri;
 
     public void Dispose() => http.Dispose();
 
     private static JsonContent? Content(object? body) =>
-        body is null ? null : JsonContent.Create(body, body.GetType(), options: ApiJson.Wire);
+        body is null ? null : JsonContent.Create(body, body.GetType(), options: Wire);
 
     private async Task<T> ReadAsync<T>(
         HttpMethod method, string path, HttpContent? body, TimeSpan? timeMax, CancellationToken cancel)
     {
         using var answer = await AskAsync(method, path, body, timeMax, cancel);
-        return await HeardAsync(() => answer.Content.ReadFromJsonAsync<T>(ApiJson.Wire, cancel))
+        return await HeardAsync(() => answer.Content.ReadFromJsonAsync<T>(Wire, cancel))
             ?? throw Garbled($"{method} {Root}{path} was answered with nothing", null);
     }
 
     private async Task<HttpResponseMessage> AskAsync(
-        HttpMethod method, string path, HttpContent? body, TimeSpan? timeMax, CancellationToken cancel)
+        HttpMethod method, string path, HttpContent? body, TimeSpan? timeMax, CancellationToken cancel, string? accept = null)
     {
         using var deadline = new CancellationTokenSource(timeMax ?? Timeout.InfiniteTimeSpan);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancel);
         try
         {
             using var request = new HttpRequestMessage(method, path) { Content = body };
+            if (accept is not null) request.Headers.Accept.ParseAdd(accept);
             var answer = await HeardAsync(() => http.SendAsync(request, either.Token));
             await ThrowIfErrorAsync(answer, either.Token);
             return answer;
@@ -145,7 +149,7 @@ internal sealed class ApiClient : IDisposable
             return null;
         try
         {
-            var problem = await answer.Content.ReadFromJsonAsync<Problem>(ApiJson.Wire, cancel);
+            var problem = await answer.Content.ReadFromJsonAsync<Problem>(Wire, cancel);
             var cause = problem?.Cause ?? problem?.Detail ?? problem?.Title;
             return problem is null || cause is null ? null : new ApiError(problem.Code ?? "server-error", cause)
             {
@@ -162,7 +166,7 @@ internal sealed class ApiClient : IDisposable
     /// <summary>Turns what the transport throws into an error that names the server and what to do.</summary>
     private async Task<T> HeardAsync<T>(Func<Task<T>> ask)
     {
-        if (address.Unusable is { } unusable) throw new ApiException(unusable);
+        if (way.Unusable is { } unusable) throw new ApiException(unusable);
         try
         {
             return await ask();
@@ -170,15 +174,11 @@ internal sealed class ApiClient : IDisposable
         catch (HttpRequestException reason) when (reason.HttpRequestError
             is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError)
         {
-            throw new ApiException(address.NobodyListens(reason.InnerException?.Message ?? reason.Message), reason);
+            throw new ApiException(way.NobodyListens(reason.InnerException?.Message ?? reason.Message), reason);
         }
         catch (HttpRequestException reason) when (reason.HttpRequestError == HttpRequestError.SecureConnectionError)
         {
-            var why = trust?.Distrust ?? reason.InnerException?.Message ?? reason.Message;
-            throw new ApiException(new ApiError("server-not-trusted", $"what answers at {address.Place} is not the server: {why}")
-            {
-                Next = $"compare with 'godwit ca' on the server's machine; {RemoteSettings.CaVariable} says which CA is trusted",
-            }, reason);
+            throw new ApiException(way.NotTrusted(reason.InnerException?.Message ?? reason.Message), reason);
         }
         catch (Exception reason) when (reason is HttpRequestException or IOException)
         {
@@ -191,33 +191,10 @@ internal sealed class ApiClient : IDisposable
     }
 
     private ApiException Garbled(string what, Exception? reason) =>
-        new(new ApiError("server-answer-broken", $"{what} ({address.Place})")
+        new(new ApiError("server-answer-broken", $"{what} ({way.Place})")
         {
             Next = "see whether the server runs and is of the same version: its log says more",
         }, reason);
-
-    private SocketsHttpHandler OverSocket() => new()
-    {
-        ConnectCallback = ConnectAsync,
-        UseProxy = false,
-        AllowAutoRedirect = false,
-        PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
-    };
-
-    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
-    {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(address.SocketPath), cancel);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
 
     /// <summary>The server's ApiProblem, of which a proxy's or an older server's answer may lack any member.</summary>
     private sealed record Problem(

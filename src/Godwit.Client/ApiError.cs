@@ -1,6 +1,6 @@
 using Godwit.Core;
 
-namespace Godwit.Cli.Api;
+namespace Godwit.Client;
 
 /// <summary>
 /// Why the server said no, as it said it (problem+json). All but <paramref name="Code"/> and <paramref name="Cause"/>
@@ -9,7 +9,7 @@ namespace Godwit.Cli.Api;
 /// <param name="Side"><c>source</c>, <c>target</c> or <c>server</c>.</param>
 /// <param name="Next">The command or step that helps.</param>
 /// <param name="Reasons">All reasons at once, each with its fix; not empty where checks refused a plan.</param>
-internal sealed record ApiError(string Code, string Cause)
+public sealed record ApiError(string Code, string Cause)
 {
     public string? Phase { get; init; }
     public string? Side { get; init; }
@@ -23,7 +23,7 @@ internal sealed record ApiError(string Code, string Cause)
     public bool IsRefusal => Reasons.Count > 0;
 }
 
-internal sealed class ApiException(ApiError error, Exception? inner = null) : Exception(error.Cause, inner)
+public sealed class ApiException(ApiError error, Exception? inner = null) : Exception(error.Cause, inner)
 {
     public ApiError Error { get; } = error;
 }

@@ -1,12 +1,12 @@
 using Godwit.Core.Migration;
 
-namespace Godwit.Cli.Screens;
+namespace Godwit.Client;
 
 /// <summary>
 /// A move in words. Pure: the same record and time give the same text. Never a percentage: passes send memory again,
 /// so a share of "all" would run backward or lie.
 /// </summary>
-internal static class MoveText
+public static class MoveText
 {
     public const string NotConverging = "not converging";
 

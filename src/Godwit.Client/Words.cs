@@ -1,10 +1,10 @@
 using System.Text;
 using Godwit.Core.Vms;
 
-namespace Godwit.Cli.Screens;
+namespace Godwit.Client;
 
 /// <summary>The words of the code as the API, the CLI and the metrics say them: RolledBack is "rolled-back".</summary>
-internal static class Words
+public static class Words
 {
     public static string Of<TEnum>(TEnum value) where TEnum : struct, Enum
     {

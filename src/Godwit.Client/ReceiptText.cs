@@ -1,9 +1,9 @@
 using Godwit.Core.Migration;
 
-namespace Godwit.Cli.Screens;
+namespace Godwit.Client;
 
 /// <summary>What a finished move cost, as lines of name and value. Pure.</summary>
-internal static class ReceiptText
+public static class ReceiptText
 {
     /// <param name="seen">What was measured from outside, shown beside the agents' own figures; null outside the lab.</param>
     public static IReadOnlyList<(string Name, string Value)> Lines(Migration move, SeenFromOutside? seen = null)
@@ -20,7 +20,7 @@ internal static class ReceiptText
             lines.Add(("", $"last pass {Amounts.Milliseconds(parts.LastPassMs)} · drain {Amounts.Milliseconds(parts.DrainMs)} · "
                 + $"load {Amounts.Milliseconds(parts.LoadMs)} · start {Amounts.Milliseconds(parts.StartMs)}"));
         if (seen is not null) lines.AddRange(seen.Lines());
-        if (move.Quote is { } quote) lines.Add(("quoted", QuoteText.Sentence(quote)));
+        if (move.Quote is { } quote) lines.Add(("quoted", Estimates.Sentence(quote)));
         lines.Add(("sent", $"{Amounts.Bytes(receipt.WireBytes)} in {Words.Counted(receipt.Passes, "pass", "passes")}"));
         lines.AddRange(receipt.Steps.Select((step, n) => (n == 0 ? "steered" : "",
             $"{Amounts.Milliseconds(step.AtMs)}, pass {step.Pass}: {step.What} "
@@ -47,7 +47,7 @@ internal static class ReceiptText
 /// <param name="PauseMs">Longest silence between two beats, less the beat's own distance.</param>
 /// <param name="BeatsLost">Beats that never arrived, of those the guest counted.</param>
 /// <param name="CounterWentOn">The guest's own counter has no gap and never went back.</param>
-internal sealed record SeenFromOutside(
+public sealed record SeenFromOutside(
     double PauseMs, long BeatsLost, bool SameBootId, bool CounterWentOn)
 {
     /// <summary>Pages of the guest's working set that did not hold what it had written there.</summary>

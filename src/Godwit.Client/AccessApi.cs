@@ -2,10 +2,10 @@ using System.Text;
 using Godwit.Server.Api;
 using Godwit.Server.Audit;
 
-namespace Godwit.Cli.Api;
+namespace Godwit.Client;
 
 /// <summary>The part of the REST API that is about who may use it and who did.</summary>
-internal sealed class AccessApi(ApiClient client)
+public sealed class AccessApi(ApiClient client)
 {
     public const int AuditPageRows = 1_000;
     /// <summary>A long log is read as a whole.</summary>

@@ -1,9 +1,9 @@
 using System.Globalization;
 
-namespace Godwit.Cli.Screens;
+namespace Godwit.Client;
 
 /// <summary>Numbers as people read them: at most three significant digits, binary units, never a bare number.</summary>
-internal static class Amounts
+public static class Amounts
 {
     private static readonly string[] ByteUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 

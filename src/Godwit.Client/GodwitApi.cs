@@ -14,10 +14,10 @@ using Godwit.Server.Placing;
 using Godwit.Server.Power;
 using System.Runtime.CompilerServices;
 
-namespace Godwit.Cli.Api;
+namespace Godwit.Client;
 
 /// <summary>The REST API, one method a call.</summary>
-internal sealed class GodwitApi(ApiClient client)
+public sealed class GodwitApi(ApiClient client)
 {
     /// <summary>A stop asks the guest and waits for it; a save waits for the disk.</summary>
     private static readonly TimeSpan slowCallMax = TimeSpan.FromMinutes(10);
@@ -178,8 +178,10 @@ internal sealed class GodwitApi(ApiClient client)
     public Task<Migration> RefreshAsync(string vm, RefreshRequest wish, CancellationToken cancel) =>
         client.SendAsync<Migration>(HttpMethod.Post, $"vms/{Safe(vm)}/refresh", wish, slowCallMax, cancel);
 
-    public Task<IReadOnlyList<Migration>> MovesAsync(CancellationToken cancel) =>
-        client.GetAsync<IReadOnlyList<Migration>>("migrations", cancel);
+    /// <param name="limit">The newest so many; null: the server's own number.</param>
+    public Task<IReadOnlyList<Migration>> MovesAsync(CancellationToken cancel, bool active = false, int? limit = null) =>
+        client.GetAsync<IReadOnlyList<Migration>>(
+            $"migrations?active={(active ? "true" : "false")}" + (limit is null ? "" : $"&limit={limit}"), cancel);
 
     public Task<Migration> MoveAsync(string id, CancellationToken cancel) =>
         client.GetAsync<Migration>($"migrations/{Safe(id)}", cancel);
@@ -208,6 +210,10 @@ internal sealed class GodwitApi(ApiClient client)
         await foreach (var (_, _, happened) in client.EventsAsync<EventView>("events", after, cancel))
             yield return happened;
     }
+
+    /// <summary>The newest, oldest of them first.</summary>
+    public Task<IReadOnlyList<EventView>> LastEventsAsync(int limit, CancellationToken cancel) =>
+        client.GetListAsync<EventView>($"events?limit={limit}", cancel);
 
     public Task<IReadOnlyList<Finding>> CheckAsync(bool repair, CancellationToken cancel) => repair
         ? client.SendAsync<IReadOnlyList<Finding>>(HttpMethod.Post, "check", new CheckRequest(Repair: true), slowCallMax, cancel)
