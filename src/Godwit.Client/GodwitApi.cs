@@ -6,6 +6,7 @@ using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Power;
 using Godwit.Core.Quoting;
+using Godwit.Server.Access;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
 using Godwit.Server.Replaying;
@@ -83,6 +84,16 @@ public sealed class GodwitApi(ApiClient client)
         client.GetAsync<IReadOnlyList<HostRating>>($"vms/{Safe(vm)}/placement", cancel);
 
     public Task<ClusterLoadView> LoadAsync(CancellationToken cancel) => client.GetAsync<ClusterLoadView>("load", cancel);
+
+    public Task<LoadView> LoadOfVmAsync(string vm, int hours, CancellationToken cancel) =>
+        client.GetAsync<LoadView>($"vms/{Safe(vm)}/load?hours={hours}", cancel);
+
+    public Task<LoadView> LoadOfHostAsync(string host, int hours, CancellationToken cancel) =>
+        client.GetAsync<LoadView>($"hosts/{Safe(host)}/load?hours={hours}", cancel);
+
+    /// <summary>Opens this VM's console once, within its short life, where no token can be shown.</summary>
+    public Task<ConsoleTicketView> ConsoleTicketAsync(string vm, CancellationToken cancel) =>
+        client.SendAsync<ConsoleTicketView>(HttpMethod.Post, $"vms/{Safe(vm)}/console/ticket", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task<Drain> DrainAsync(string host, CancellationToken cancel) =>
         client.GetAsync<Drain>($"hosts/{Safe(host)}/drain", cancel);

@@ -27,7 +27,7 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
         http.Response.Headers[GateHeaders.Request] = request;
 
         var isPage = needs?.Traits.HasFlag(Traits.Page) is true;
-        var (actor, unknown) = await WhoAsync(http, isPage);
+        var (actor, unknown) = await WhoAsync(http, isPage, needs?.Traits.HasFlag(Traits.Ticket) is true);
         if (!Policy.Allows(actor?.Role, permission))
         {
             if (isPage && PageRequests.SendToLogIn(http)) return;
@@ -45,8 +45,18 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
     public static Actor ActorOf(HttpContext http) =>
         http.Features.Get<Actor>() ?? throw new InvariantBrokenException("an endpoint asks for its caller, who is nobody");
 
-    private async Task<(Actor? Actor, Refusal? Unknown)> WhoAsync(HttpContext http, bool isPage)
+    private async Task<(Actor? Actor, Refusal? Unknown)> WhoAsync(HttpContext http, bool isPage, bool takesTicket)
     {
+        if (takesTicket && http.Request.Query["ticket"] is [{ Length: > 0 } ticket])
+        {
+            // Whose token was taken back since the ticket was made is nobody, too.
+            if (control.ConsoleTickets.Take(ticket) is { } taken && await control.Access.IsStillAsync(taken.Actor))
+            {
+                http.Features.Set(taken);
+                return (taken.Actor, null);
+            }
+            return (null, new Refusal("ticket-invalid", "the ticket is unknown, used or too old", "ask for a new one: it opens one console, once"));
+        }
         var source = AuditNotes.SourceOf(http);
         var token = BearerOf(http) ?? (isPage ? ports.Console?.TokenOf(http) : null);
         if (token is not null)

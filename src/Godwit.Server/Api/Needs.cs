@@ -22,6 +22,8 @@ public enum Traits
     /// record: what a person does there is, as any call of the API.
     /// </summary>
     Page = 8,
+    /// <summary>Who calls may be told by a one-use ticket instead of a token, where a browser cannot send one.</summary>
+    Ticket = 16,
 }
 
 /// <summary>The one permission an endpoint needs. An endpoint without is a bug: the server does not start with it.</summary>

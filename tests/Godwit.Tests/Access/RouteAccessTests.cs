@@ -91,6 +91,7 @@ public sealed class RouteAccessTests
         ["POST /api/v1/vms/{vm}/migrate"] = Movers,
         ["POST /api/v1/vms/{vm}/refresh"] = Movers,
         ["GET /api/v1/vms/{vm}/console"] = "console operator vm-admin admin",
+        ["POST /api/v1/vms/{vm}/console/ticket"] = "console operator vm-admin admin",
         ["GET /api/v1/migrations"] = Lookers,
         ["GET /api/v1/migrations/{move}"] = Lookers,
         ["GET /api/v1/migrations/{move}/events"] = Lookers,
