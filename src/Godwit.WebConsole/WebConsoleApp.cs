@@ -50,6 +50,8 @@ public sealed class WebConsoleApp : IWebConsole
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton<SessionCookie>();
         services.AddSingleton(new ServerSocket(options.Socket));
+        services.AddSingleton(new LogInWays(HasIssuer: options.Oidc is not null));
+        services.AddSingleton<IssuerLogIn>();
         services.AddScoped<Person>();
         services.AddScoped<PersonsApi>();
         services.AddScoped<LiveFeed>();
@@ -69,6 +71,10 @@ public sealed class WebConsoleApp : IWebConsole
     {
         new PageAssets().MapTo(web);
         web.MapPost("/logout", LogOut.RunAsync).Needs(Permission.OwnAccount, Traits.Page).ExcludeFromDescription();
+        web.MapGet(IssuerLogIn.BeginPath, (HttpContext http, IssuerLogIn issuer) => issuer.BeginAsync(http))
+            .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
+        web.MapGet(IssuerLogIn.AnswerPath, (HttpContext http, IssuerLogIn issuer) => issuer.AnswerAsync(http))
+            .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
         web.MapRazorComponents<App>().AddInteractiveServerRenderMode(mode => mode.ContentSecurityFrameAncestorsPolicy = null).Add(endpoint =>
         {
             var page = endpoint.Metadata.OfType<ComponentTypeMetadata>().FirstOrDefault()?.Type;
@@ -79,3 +85,6 @@ public sealed class WebConsoleApp : IWebConsole
 
     public string? TokenOf(HttpContext http) => _cookie?.Read(http);
 }
+
+/// <param name="HasIssuer">People may log in at an issuer, too.</param>
+public sealed record LogInWays(bool HasIssuer);

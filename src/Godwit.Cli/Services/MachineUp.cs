@@ -47,6 +47,8 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
         {
             await AddSelfAsync(here.Api, agent, cancel);
             session.Screen.Line($"{name} is up. In another window: godwit host list. Ctrl-C ends server and agent; VMs go on.");
+            if (control.Listening is { } at)
+                session.Screen.Line($"Console: https://{at}/ (a user to log in with: godwit user add NAME --role admin).");
             await Task.WhenAny(agent, Task.Delay(Timeout.Infinite, cancel));
         }
         finally

@@ -112,6 +112,22 @@ public sealed class RouteAccessTests
         ["GET /api/v1/audit/verify"] = "auditor admin",
     };
 
+    /// <summary>Of the console, each asked for and posted to. Strangers get no circuit: what they may open is plain HTML and files.</summary>
+    private static readonly string[] pages =
+    [
+        "/", "/moves", "/moves/{Id}", "/templates", "/balance", "/hosts", "/events", "/not-found",
+    ];
+
+    private static readonly Dictionary<string, string> ofPages = new()
+    {
+        ["GET /login"] = Anyone,
+        ["POST /login"] = Anyone,
+        ["POST /logout"] = Everyone,
+        ["GET /login/issuer"] = Anyone,
+        ["GET /login/issuer/answer"] = Anyone,
+        ["GET /assets/{version}/{name}"] = Anyone,
+    };
+
     private static readonly string[] notLetIn = ["token-missing", "token-invalid", "role-lacks-permission"];
 
     [Fact]
