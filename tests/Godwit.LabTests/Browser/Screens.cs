@@ -7,11 +7,12 @@ namespace Godwit.LabTests.Browser;
 /// </summary>
 internal static class Screens
 {
-    private static readonly string[] shown = ["cluster", "check-panel", "move", "receipt"];
+    private static readonly string[] shown = ["cluster", "check-panel", "move", "receipt", "vm", "console", "drain", "balance"];
 
-    public static async Task KeepAsync(IPage page, string name)
+    /// <param name="full">The whole page, not only what is in sight.</param>
+    public static async Task KeepAsync(IPage page, string name, bool full = false)
     {
-        var picture = await page.ScreenshotAsync(new PageScreenshotOptions { Animations = ScreenshotAnimations.Disabled });
+        var picture = await page.ScreenshotAsync(new PageScreenshotOptions { Animations = ScreenshotAnimations.Disabled, FullPage = full });
         foreach (var directory in Places(name))
         {
             Directory.CreateDirectory(directory);

@@ -115,7 +115,8 @@ public sealed class RouteAccessTests
     /// <summary>Of the console, each asked for and posted to. Strangers get no circuit: what they may open is plain HTML and files.</summary>
     private static readonly string[] pages =
     [
-        "/", "/moves", "/moves/{Id}", "/templates", "/balance", "/hosts", "/events", "/not-found",
+        "/", "/moves", "/moves/{Id}", "/vms/{Name}", "/templates", "/balance", "/hosts", "/hosts/{Name}", "/hosts/{Name}/drain", "/events",
+        "/not-found",
     ];
 
     private static readonly Dictionary<string, string> ofPages = new()
@@ -126,6 +127,9 @@ public sealed class RouteAccessTests
         ["GET /login/issuer"] = Anyone,
         ["GET /login/issuer/answer"] = Anyone,
         ["GET /assets/{version}/{name}"] = Anyone,
+        ["GET /console/{vm}"] = "console operator vm-admin admin",
+        ["POST /console/{vm}/ticket"] = "console operator vm-admin admin",
+        ["PUT /upload/templates/{template}"] = Makers,
     };
 
     private static readonly string[] notLetIn = ["token-missing", "token-invalid", "role-lacks-permission"];
