@@ -11,8 +11,8 @@ lab_packages=(
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
 # What the lab tests need beside them: the model checker of docs/design/handover.pml, the client of the guest's database,
-# and clocks that jump.
-test_packages=(spin postgresql-client e2fsprogs libfaketime)
+# clocks that jump, and the browser that looks at the console.
+test_packages=(spin postgresql-client e2fsprogs libfaketime chromium)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2

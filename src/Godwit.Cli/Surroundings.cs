@@ -43,7 +43,7 @@ internal sealed record Surroundings
 /// <summary>One run of one command: its screen, and the server it talks to.</summary>
 internal sealed class Session(Surroundings around, bool json) : IDisposable
 {
-    private readonly Lazy<ApiClient> client = new(() => new ApiClient(around.Server, around.Remote, around.Time));
+    private readonly Lazy<ApiClient> client = new(() => ServerWay.Client(around.Server, around.Remote, around.Time));
 
     public Screen Screen { get; } = new(around.Output, around.Error, around.IsTerminal, around.Width, json);
     public TimeProvider Time => around.Time;

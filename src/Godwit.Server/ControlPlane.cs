@@ -83,6 +83,7 @@ public sealed class ControlPlane
         Desk.Homeless = Needs.Note;
         Vms.SpareRoom = Spare.WhyNotAsync;
         BalancerVerbs = new BalancerVerbs(Stores, Balancer, Vms, time);
+        ConsoleTickets = new ConsoleTickets(randomness, time);
         Events = new EventFeed(Stores);
         Views = new ViewReader(Stores, Watcher);
         Audit = new AuditTrail(Stores.Audit, time, logs.CreateLogger<AuditTrail>());
@@ -145,6 +146,7 @@ public sealed class ControlPlane
     public PowerRunner PowerJobs { get; }
     public PowerKeeper Power { get; }
     public PowerVerbs PowerVerbs { get; }
+    public ConsoleTickets ConsoleTickets { get; }
     public EventFeed Events { get; }
     public ViewReader Views { get; }
     public AccessVerbs Access { get; }

@@ -54,6 +54,8 @@ public sealed record ServerPorts(IDisk Disk, IRandomness Randomness, TimeProvide
 {
     /// <summary>What runs hooks, and says which may be run; null: this server has none.</summary>
     public (IProcesses Processes, IProgramFiles Files)? Programs { get; init; }
+    /// <summary>Pages for people; null: there is the API only.</summary>
+    public IWebConsole? Console { get; init; }
 }
 
 /// <summary>The server process, put together: store, CA, control plane, and the REST API in front.</summary>
@@ -115,7 +117,7 @@ public sealed class ServerApp : IAsyncDisposable
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
-            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time));
+            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time, ports.Console));
             ((IEndpointRouteBuilder)web).DataSources.SelectMany(source => source.Endpoints).CheckNeeds();
             await control.StartAsync();
             await web.StartAsync(stopping);
@@ -204,6 +206,7 @@ public sealed class ServerApp : IAsyncDisposable
         builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
         builder.Services.AddOpenApi("v1");
         ServerAppListeners.Add(builder, options, ca, ports.Time);
+        ports.Console?.AddTo(builder, options);
         return builder;
     }
 
@@ -215,6 +218,8 @@ public sealed class ServerApp : IAsyncDisposable
         web.UseMiddleware<Gate>(control, gate);
         web.UseMiddleware<RequestKeys>(control.Stores.Operations);
         web.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30) });
+        gate.Console?.Use(web);
+        gate.Console?.MapTo(web);
         web.MapOpenApi("/openapi/{documentName}.json").Needs(Permission.OwnAccount);
         web.MapCa(ca);
         var api = web.MapGroup("/api/v1");

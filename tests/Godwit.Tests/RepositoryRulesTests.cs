@@ -14,7 +14,9 @@ public sealed class RepositoryRulesTests
         ["Godwit.Core"] = [],
         ["Godwit.Agent"] = ["Godwit.Core", "Godwit.Qmp", "Godwit.Wire", "Godwit.Contracts"],
         ["Godwit.Server"] = ["Godwit.Core", "Godwit.Contracts"],
-        ["Godwit.Cli"] = ["Godwit.Agent", "Godwit.Server", "Godwit.Contracts"],
+        ["Godwit.Client"] = ["Godwit.Server", "Godwit.Core"],
+        ["Godwit.WebConsole"] = ["Godwit.Client", "Godwit.Server", "Godwit.Core"],
+        ["Godwit.Cli"] = ["Godwit.Agent", "Godwit.Server", "Godwit.Client", "Godwit.WebConsole", "Godwit.Contracts"],
         ["Godwit.Simulator"] =
             ["Godwit.Agent", "Godwit.Server", "Godwit.Core", "Godwit.Qmp", "Godwit.Wire", "Godwit.Contracts"],
     };

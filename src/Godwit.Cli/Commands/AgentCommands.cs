@@ -84,7 +84,7 @@ internal sealed class AgentCommands(Verbs verbs)
             throw new RefusedException("identity-there", $"{options.IdentityFile} is there: this machine has joined already",
                 "start it: godwit agent; or, to join anew, remove that file first");
         // The token's CA and no other: nothing of this machine's own settings goes to that server.
-        using var client = new ApiClient(place, new RemoteSettings(null, "", token.CaFingerprint), session.Time);
+        using var client = ServerWay.Client(place, new RemoteSettings(null, "", token.CaFingerprint), session.Time);
         var joined = await JoinRun.RunAsync(
             client, token, name, address ?? Reachable(options.Listen), options.IdentityFile, session.Time, cancel);
         session.Screen.Line($"Joined cluster {joined.Cluster} as {joined.Host}; the identity is in {options.IdentityFile}. "

@@ -6,7 +6,7 @@ using Godwit.Cli.Screens;
 using Godwit.Core.Balance;
 using Godwit.Core.Migration;
 using Godwit.Core.Placement;
-using Amounts = Godwit.Cli.Screens.Amounts;
+using Amounts = Godwit.Client.Amounts;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
 

@@ -1,15 +1,18 @@
 using System.CommandLine;
+using System.Security.Cryptography;
 using Godwit.Cli.Api;
 using Godwit.Cli.Demo;
 using Godwit.Cli.Lab;
 using Godwit.Cli.Screens;
+using Godwit.Core.Access;
+using Godwit.Server.Api;
 
 namespace Godwit.Cli.Commands;
 
 /// <summary>`godwit lab` and `godwit demo`: whole clusters on one machine.</summary>
 internal static class LabCommands
 {
-    private const string Tag = "lab";
+    private const string Tag = "lab", PersonName = "player";
 
     public static Command Demo(Verbs verbs) => verbs.Verb("demo",
         "Show it: two lab hosts, one real VM, live, quick and same-host moves with receipts; cleans up.",
@@ -36,14 +39,19 @@ internal static class LabCommands
 
     private static async Task<int> UpAsync(Session session, int hostCount, CancellationToken cancel)
     {
-        var plan = LabPlan.Of(Tag, hostCount);
+        var plan = LabPlan.Of(Tag, hostCount) with { HasLegForPeople = true };
         if (await AnswersAsync(session.At(new ServerAddress(plan.ServerSocket, IsChosen: true)), cancel))
             throw new ApiException(new ApiError("lab-is-up", "a lab runs on this machine already")
             { Next = "use it, or remove it with its VMs: godwit lab down" });
 
         await using var lab = await new Steps(session.Screen, session.Time).RunAsync("Looking for what a former lab left",
-            next => LabCluster.StartAsync(plan, new LabOptions { Tell = next }, cancel));
+            next => LabCluster.StartAsync(plan, new LabOptions
+            {
+                Tell = next, ServerArguments = ["--listen", $"{LabPlan.ServerAddress}:{ServerAddress.Port}"],
+            }, cancel));
         lab.Keep();
+        var password = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        await lab.Access.AddUserAsync(new AddUserRequest(PersonName, Role.Admin, password), cancel);
         session.Screen.Line("");
         session.Screen.Line($"The lab is up: {Words.Counted(hostCount, "host")}, template {LabCluster.TemplateName}. Try:");
         foreach (var line in (string[])
@@ -51,6 +59,9 @@ internal static class LabCommands
                 "host list", $"vm create web1 --template {LabCluster.TemplateName} --host host1 --start",
                 "vm migrate web1", "vm console web1", "lab down",
             ]) session.Screen.Line($"  godwit {line}", Tone.Strong);
+        session.Screen.Line("");
+        session.Screen.Line($"Console: https://{LabPlan.ServerAddress}:{ServerAddress.Port}/", Tone.Strong);
+        session.Screen.Line($"  Log in as {PersonName} with {password}. The browser does not know the lab's CA yet (godwit ca): go on all the same.");
         return ExitCode.All;
     }
 

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using Godwit.Cli.Screens;
 using Godwit.Core.Placement;
-using Amounts = Godwit.Cli.Screens.Amounts;
+using Amounts = Godwit.Client.Amounts;
 using Godwit.Server.Placing;
 
 namespace Godwit.Cli.Commands;

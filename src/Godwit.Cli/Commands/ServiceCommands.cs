@@ -13,6 +13,8 @@ namespace Godwit.Cli.Commands;
 /// <summary>`godwit server` and `godwit up`: the processes themselves, in the foreground.</summary>
 internal static class ServiceCommands
 {
+    private const string Nowhere = "none";
+
     public static Command Server(Verbs verbs)
     {
         var state = Directory("--state", "Store, certificate authority and keys.", ServiceDefaults.ServerState);
@@ -61,7 +63,7 @@ internal static class ServiceCommands
             DefaultValueFactory = _ => IPAddress.Loopback,
         };
         var pools = Pools();
-        var listen = ApiEndpoint();
+        var listen = ApiEndpoint($"{IPAddress.Loopback}:{ServerAddress.Port}");
         var oidc = new OidcOptions();
         return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
             new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
@@ -104,17 +106,19 @@ internal static class ServiceCommands
         return option;
     }
 
-    /// <summary>Off unless asked for: then everybody with a token may come from elsewhere.</summary>
-    private static Option<string?> ApiEndpoint()
+    /// <param name="standard">Null: off unless asked for; then everybody with a token may come from elsewhere.</param>
+    private static Option<string?> ApiEndpoint(string? standard = null)
     {
         var option = new Option<string?>("--listen")
         {
-            Description = "Offer the API to people elsewhere too, over TLS; they need a token: godwit token create.",
+            Description = "Offer API and web console to people elsewhere too, over TLS; they log in, or have a token: godwit token create."
+                + (standard is null ? "" : $" By default on this machine only ({standard}); {Nowhere}: not at all."),
             HelpName = "ADDRESS:PORT",
         };
+        if (standard is not null) option.DefaultValueFactory = _ => standard;
         option.Validators.Add(result =>
         {
-            if (result.Tokens.Count == 1 && EndPoint(result.Tokens[0].Value) is null)
+            if (result.Tokens.Count == 1 && EndPoint(result.Tokens[0].Value) is null && (standard is null || result.Tokens[0].Value != Nowhere))
                 result.AddError($"'{result.Tokens[0].Value}' is not an ADDRESS:PORT such as 0.0.0.0:{ServerAddress.Port}.");
         });
         return option;

@@ -44,7 +44,7 @@ public sealed class LabCluster : IAsyncDisposable
     private LabCluster(LabPlan plan, LabFolder folder, LabOptions options)
     {
         (Plan, Folder, _options) = (plan, folder, options);
-        _client = new ApiClient(new ServerAddress(plan.ServerSocket, IsChosen: true));
+        _client = ServerWay.Client(new ServerAddress(plan.ServerSocket, IsChosen: true));
         Network = new LabNetwork(plan);
         Guests = new GuestControl(plan, folder);
         Server = new LabService("server", plan.ServerNamespace,

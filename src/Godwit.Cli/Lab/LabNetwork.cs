@@ -6,7 +6,7 @@ namespace Godwit.Cli.Lab;
 /// <summary>
 /// Hosts as network namespaces of one kernel, three networks between them: the LAN of the guests, the migration
 /// network (shaped), the management network. The bridges live in a namespace of their own, so nothing appears in the
-/// machine's own one; people reach the lab's server by its unix socket.
+/// machine's own one but, where people play, one cable to the console; else they reach the lab's server by its unix socket.
 /// <code>
 ///   hostN:  br0 (lan0 + taps), mig0 10.78.0.N, mgmt0 10.79.0.N      server: mgmt0 10.79.0.254
 ///   lan:    bridges lan (10.77.255.254: the prober), mig, mgmt
@@ -35,6 +35,15 @@ public sealed class LabNetwork(LabPlan plan)
             addr add {LabPlan.ServerAddress}/24 dev mgmt0
             link set mgmt0 up
             """, cancel);
+        if (plan.HasLegForPeople) await ReachFromMachineAsync(cancel);
+    }
+
+    /// <summary>A cable from the machine's own namespace to the management network: for the browser of whoever plays with the lab.</summary>
+    private async Task ReachFromMachineAsync(CancellationToken cancel)
+    {
+        await Ip(null, $"link add {plan.PeoplesLink} type veth peer name people-mgmt netns {plan.LanNamespace}", cancel);
+        await Ip(plan.LanNamespace, "link set people-mgmt master mgmt up", cancel);
+        await Ip(null, $"addr add {LabPlan.PeoplesAddress}/24 dev {plan.PeoplesLink}\nlink set {plan.PeoplesLink} up", cancel);
     }
 
     /// <summary>
@@ -46,6 +55,7 @@ public sealed class LabNetwork(LabPlan plan)
         var prefix = $"gw{plan.Tag}-";
         var existing = (await NamespacesAsync()).Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).ToList();
         foreach (var name in existing) await KillAllInAsync(name);
+        await LabShell.TryAsync(["ip", "link", "del", plan.PeoplesLink]); // Mostly there is none.
         foreach (var name in existing) await LabShell.TryAsync(["ip", "netns", "del", name]);
     }
 

@@ -16,12 +16,17 @@ public sealed partial record LabPlan(string Tag, int HostCount, string? Migratio
     public const string ProberAddress = "10.77.255.254";
     /// <summary>Address of the server on the management network.</summary>
     public const string ServerAddress = "10.79.0.254";
+    /// <summary>Of the machine itself on the management network, where <see cref="HasLegForPeople"/>.</summary>
+    public const string PeoplesAddress = "10.79.0.253";
     /// <summary>The bridge on every host that VMs are plugged into.</summary>
     public const string Bridge = "br0";
 
     /// <summary>Holds the three bridges and the prober.</summary>
     public string LanNamespace => $"gw{Tag}-lan";
     public string ServerNamespace => $"gw{Tag}-server";
+    /// <summary>A browser on this machine reaches the lab's console. One lab at a time: addresses are the same in all.</summary>
+    public bool HasLegForPeople { get; init; }
+    internal string PeoplesLink => $"gw{Tag}-web";
     public IEnumerable<LabHost> Hosts => Enumerable.Range(1, HostCount).Select(n => new LabHost(this, n));
     public IEnumerable<string> Namespaces => [LanNamespace, ServerNamespace, .. Hosts.Select(h => h.Namespace)];
 

@@ -1,8 +1,5 @@
 namespace Godwit.Cli.Screens;
 
-/// <summary>What a text means to the reader; the screen picks the colour, and drops it where there is none.</summary>
-internal enum Tone { Plain, Strong, Dim, Good, Warn, Bad }
-
 internal readonly record struct Cell(string Text, Tone Tone = Tone.Plain)
 {
     public static implicit operator Cell(string text) => new(text);

@@ -16,18 +16,13 @@ internal static class QuoteText
         foreach (var way in quote.Relaxations) screen.Line($"  It would fit with {way}.", Tone.Warn);
     }
 
-    /// <summary>For a receipt: what was expected of the way that was taken.</summary>
-    public static string Sentence(WayQuote quote) =>
-        $"pause {Between(quote.PauseMs, Amounts.Milliseconds)}, time {Between(quote.DurationMs, Amounts.Milliseconds)}, "
-        + $"{Between(quote.WireBytes, bytes => Amounts.Bytes((long)bytes))}";
-
     private static Sheet SheetOf(MoveQuote quote) => new(["", "WAY", "PAUSE", "TIME", "SENT", "BREAKS"],
     [
         .. quote.Ways.Select(way => (IReadOnlyList<Cell>)
         [
             way.Mode == quote.Chosen && way.SlowdownNotAllowedPercent == 0 ? "→" : "", new Cell(NameOf(way), ToneOf(way)),
-            Between(way.PauseMs, Amounts.Milliseconds), Between(way.DurationMs, Amounts.Milliseconds),
-            Between(way.WireBytes, bytes => Amounts.Bytes((long)bytes)),
+            Estimates.Between(way.PauseMs, Amounts.Milliseconds), Estimates.Between(way.DurationMs, Amounts.Milliseconds),
+            Estimates.Between(way.WireBytes, bytes => Amounts.Bytes((long)bytes)),
             new Cell(way.Breaks.Count == 0 ? "nothing" : string.Join(", ", way.Breaks), ToneOf(way)),
         ]),
     ], "");
@@ -36,7 +31,4 @@ internal static class QuoteText
         + (way.SlowdownNotAllowedPercent == 0 ? "" : $", slowed by up to {way.SlowdownNotAllowedPercent} %");
 
     private static Tone ToneOf(WayQuote way) => way.Breaks.Count > 0 ? Tone.Warn : Tone.Plain;
-
-    private static string Between(Estimate figure, Func<double, string> word) =>
-        $"{word(figure.Expected)} ({word(figure.Low)} to {word(figure.High)})";
 }

@@ -4,6 +4,7 @@ using Godwit.Agent.Host;
 using Godwit.Agent.Identity;
 using Godwit.Agent.Machines;
 using Godwit.Cli.Api;
+using Godwit.WebConsole;
 using Godwit.Core;
 using Godwit.Core.Identity;
 using Godwit.Server;
@@ -46,6 +47,8 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
         {
             await AddSelfAsync(here.Api, agent, cancel);
             session.Screen.Line($"{name} is up. In another window: godwit host list. Ctrl-C ends server and agent; VMs go on.");
+            if (control.Listening is { } at)
+                session.Screen.Line($"Console: https://{at}/ (a user to log in with: godwit user add NAME --role admin).");
             await Task.WhenAny(agent, Task.Delay(Timeout.Infinite, cancel));
         }
         finally
@@ -59,6 +62,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     public static ServerPorts Ports() => new(new RealDisk(), new RealRandomness(), TimeProvider.System)
     {
         Programs = (new RealProcesses(), new ProgramFiles()),
+        Console = new WebConsoleApp(),
     };
 
     /// <summary>What lies in it is for its owner, what passes through it for the VMs' uids.</summary>

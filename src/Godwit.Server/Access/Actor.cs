@@ -19,7 +19,11 @@ public sealed record Actor(string Name, Role Role, string Source, string? Token 
 /// can look like it.
 /// </summary>
 /// <param name="Uid">Of the process at the other end, as the kernel says it.</param>
-public sealed record LocalPeer(int Uid, int Pid);
+public sealed record LocalPeer(int Uid, int Pid)
+{
+    /// <summary>This very process: its console.</summary>
+    public bool IsOurselves => Pid == Environment.ProcessId;
+}
 
 /// <summary>A token as it is kept: never its text.</summary>
 /// <param name="Id"><c>tk-</c> and 12 lower-case hex digits: what lists, logs and the audit name it by.</param>

@@ -11,7 +11,7 @@ namespace Godwit.Server.Api;
 /// <summary>What the audit says of a request. Everything a client sent is cut to a length and escaped.</summary>
 internal static class AuditNotes
 {
-    private const int ObjectCharsMax = 300, DetailCharsMax = 2_000;
+    private const int ObjectCharsMax = 300, DetailCharsMax = 2_000, SourceCharsMax = 60;
     private const string Root = "/api/v1/";
 
     /// <summary>Looking is none; sitting down at a guest's console is.</summary>
@@ -22,8 +22,8 @@ internal static class AuditNotes
         request, actor?.Name ?? "-", actor is null ? null : Fields.Word(actor.Role), SourceOf(http), actor?.Token,
         ActionOf(http), ObjectOf(http));
 
-    public static string SourceOf(HttpContext http) =>
-        http.Features.Get<LocalPeer>() is { } local ? $"local, pid {local.Pid}"
+    public static string SourceOf(HttpContext http) => PageRequests.PersonAtOf(http) is { } person ? Cut(person, SourceCharsMax)
+        : http.Features.Get<LocalPeer>() is { } local ? $"local, pid {local.Pid}"
         : http.Connection.RemoteIpAddress is { } address ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
         : "unknown";
 

@@ -1,6 +1,7 @@
 using System.Net.WebSockets;
 using Godwit.Core;
 using Godwit.Core.Access;
+using Godwit.Server.Access;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -12,19 +13,25 @@ internal static class ConsoleEndpoint
 {
     private const int MessageBytesMax = 64 * 1024;
 
-    public static void MapConsole(this IEndpointRouteBuilder api, ControlPlane control, Streams streams, CancellationToken stopping) =>
+    public static void MapConsole(this IEndpointRouteBuilder api, ControlPlane control, Streams streams, CancellationToken stopping)
+    {
+        api.MapPost("/vms/{vm}/console/ticket", async (string vm, HttpContext http) =>
+            control.ConsoleTickets.Issue(Gate.ActorOf(http), (await control.Vms.FindAsync(vm)).Spec.Id)).Needs(Permission.UseConsoles);
         api.MapGet("/vms/{vm}/console", async (string vm, HttpContext http) =>
         {
             if (!http.WebSockets.IsWebSocketRequest)
                 throw new RefusedException("bad-upgrade", "the console is a WebSocket",
                     "connect to it with 'godwit vm console' or a WebSocket client");
             var record = await control.Vms.FindAsync(vm);
+            if (http.Features.Get<ConsoleTicket>() is { } ticket && ticket.Vm != record.Spec.Id)
+                throw new RefusedException("ticket-invalid", "the ticket is for another VM", "ask for one for this VM");
             using var place = streams.Enter();
             using var leave = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, stopping);
             await using var console = await control.Agents.Of(record.Owner).OpenConsoleAsync(record.Spec.Id, leave.Token);
             using var socket = await http.WebSockets.AcceptWebSocketAsync();
             await RelayAsync(socket, console, leave);
-        }).ExcludeFromDescription().Needs(Permission.UseConsoles);
+        }).ExcludeFromDescription().Needs(Permission.UseConsoles, Traits.Ticket);
+    }
 
     private static async Task RelayAsync(WebSocket socket, Stream console, CancellationTokenSource leave)
     {

@@ -26,15 +26,17 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
         var request = $"rq-{ports.Randomness.NextHex(6)}";
         http.Response.Headers[GateHeaders.Request] = request;
 
-        var (actor, unknown) = await WhoAsync(http);
+        var isPage = needs?.Traits.HasFlag(Traits.Page) is true;
+        var (actor, unknown) = await WhoAsync(http, isPage, needs?.Traits.HasFlag(Traits.Ticket) is true);
         if (!Policy.Allows(actor?.Role, permission))
         {
+            if (isPage && PageRequests.SendToLogIn(http)) return;
             await control.Audit.RefusedAsync(AuditNotes.Entry(http, request, actor));
             throw Refused(http, actor, permission, unknown);
         }
         http.Features.Set(actor);
         using var watch = actor?.Token is null ? null : Watch(http, actor);
-        if (needs is null || !AuditNotes.IsAction(http, permission)) await next(http);
+        if (needs is null || isPage || !AuditNotes.IsAction(http, permission)) await next(http);
         else if (permission == Permission.Anyone) await RecordedOnceProvedAsync(http, AuditNotes.Entry(http, request, actor));
         else await RecordedAsync(http, AuditNotes.Entry(http, request, actor), needs.Traits);
     }
@@ -43,21 +45,39 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
     public static Actor ActorOf(HttpContext http) =>
         http.Features.Get<Actor>() ?? throw new InvariantBrokenException("an endpoint asks for its caller, who is nobody");
 
-    private async Task<(Actor? Actor, Refusal? Unknown)> WhoAsync(HttpContext http)
+    private async Task<(Actor? Actor, Refusal? Unknown)> WhoAsync(HttpContext http, bool isPage, bool takesTicket)
     {
-        var source = AuditNotes.SourceOf(http);
-        if (http.Request.Headers.Authorization.Count > 0)
+        if (takesTicket && http.Request.Query["ticket"] is [{ Length: > 0 } ticket])
         {
-            var header = http.Request.Headers.Authorization.ToString();
-            const string scheme = "Bearer ";
-            var actor = header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase)
-                ? await control.Access.IdentifyAsync(header[scheme.Length..].Trim(), source) : null;
+            // Whose token was taken back since the ticket was made is nobody, too.
+            if (control.ConsoleTickets.Take(ticket) is { } taken && await control.Access.IsStillAsync(taken.Actor))
+            {
+                http.Features.Set(taken);
+                return (taken.Actor, null);
+            }
+            return (null, new Refusal("ticket-invalid", "the ticket is unknown, used or too old", "ask for a new one: it opens one console, once"));
+        }
+        var source = AuditNotes.SourceOf(http);
+        var token = BearerOf(http) ?? (isPage ? ports.Console?.TokenOf(http) : null);
+        if (token is not null)
+        {
+            var actor = await control.Access.IdentifyAsync(token, source);
             return actor is not null ? (actor, null) : (null, new Refusal("token-invalid",
                 "the token is unknown, revoked or expired", "log in again (godwit login NAME), or ask an admin for a token"));
         }
-        if (http.Features.Get<LocalPeer>() is { } local) return (new Actor($"uid {local.Uid}", Role.Admin, source), null);
+        var isOwn = !isPage && PageRequests.PersonAtOf(http) is null;
+        if (isOwn && http.Features.Get<LocalPeer>() is { } local) return (new Actor($"uid {local.Uid}", Role.Admin, source), null);
         return (null, new Refusal("token-missing", "this server wants to know who asks",
             "log in: godwit login NAME; or set GODWIT_TOKEN to a token an admin made: godwit token create NAME --role ROLE"));
+    }
+
+    /// <summary>Null: the request names no token. Empty: it names something else.</summary>
+    private static string? BearerOf(HttpContext http)
+    {
+        if (http.Request.Headers.Authorization.Count == 0) return null;
+        var header = http.Request.Headers.Authorization.ToString();
+        const string scheme = "Bearer ";
+        return header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase) ? header[scheme.Length..].Trim() : "";
     }
 
     private static RefusedException Refused(HttpContext http, Actor? actor, Permission permission, Refusal? unknown)
@@ -140,7 +160,8 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
 internal sealed record Proved(Func<Task> BeginAsync);
 
 /// <param name="Randomness">For ids of requests.</param>
-public sealed record GatePorts(Core.Ports.IRandomness Randomness, TimeProvider Time);
+/// <param name="Console">Reads cookies of pages; null: there are no pages.</param>
+public sealed record GatePorts(Core.Ports.IRandomness Randomness, TimeProvider Time, IWebConsole? Console = null);
 
 public static class GateHeaders
 {

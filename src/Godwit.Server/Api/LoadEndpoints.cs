@@ -1,6 +1,7 @@
 using Godwit.Core;
 using Godwit.Core.Access;
 using Godwit.Core.Hosts;
+using Godwit.Core.Loads;
 using Godwit.Core.Vms;
 using Godwit.Server.Hosts;
 using Godwit.Server.Loads;
@@ -20,12 +21,12 @@ internal static class LoadEndpoints
         {
             var id = new HostId(host);
             if (await control.Stores.Hosts.FindAsync(id) is null) throw HostVerbs.NotFound(id);
-            return new LoadView(control.Loads.Of(id), await HistoryAsync($"host/{id}", hours));
+            return new LoadView(control.Loads.Of(id), await HistoryAsync($"host/{id}", hours), control.Loads.PointsOf(id));
         }).Needs(Permission.SeeCluster);
         api.MapGet("/vms/{vm}/load", async (string vm, int? hours) =>
         {
             var id = (await control.Vms.FindAsync(vm)).Spec.Id;
-            return new LoadView(control.Loads.Of(id), await HistoryAsync($"vm/{id}", hours));
+            return new LoadView(control.Loads.Of(id), await HistoryAsync($"vm/{id}", hours), control.Loads.PointsOf(id));
         }).Needs(Permission.SeeCluster);
 
         api.MapGet("/load", async () => new ClusterLoadView(
@@ -44,9 +45,10 @@ internal static class LoadEndpoints
 }
 
 /// <summary>GET …/load.</summary>
-/// <param name="Window">The last half hour by 10 s points; null where nothing was heard in it.</param>
+/// <param name="Window">The last half hour summed up; null where nothing was heard in it.</param>
 /// <param name="History">Oldest first: 5 min a row up to a day back, an hour a row beyond.</param>
-public sealed record LoadView(LoadWindow? Window, IReadOnlyList<LoadRow> History);
+/// <param name="Points">The last half hour itself, oldest first: 10 s a point.</param>
+public sealed record LoadView(LoadWindow? Window, IReadOnlyList<LoadRow> History, IReadOnlyList<LoadPoint> Points);
 
 /// <summary>GET /load: everything that runs, with its last half hour.</summary>
 public sealed record ClusterLoadView(IReadOnlyList<HostLoadView> Hosts, IReadOnlyList<VmLoadView> Vms);

@@ -17,6 +17,13 @@ public enum Traits
     Safety = 2,
     /// <summary>Its body holds a password.</summary>
     Secret = 4,
+    /// <summary>
+    /// Of the console: who calls is told by a cookie too, and never by the socket. It does nothing by itself, so nothing of it is on
+    /// record: what a person does there is, as any call of the API.
+    /// </summary>
+    Page = 8,
+    /// <summary>Who calls may be told by a one-use ticket instead of a token, where a browser cannot send one.</summary>
+    Ticket = 16,
 }
 
 /// <summary>The one permission an endpoint needs. An endpoint without is a bug: the server does not start with it.</summary>

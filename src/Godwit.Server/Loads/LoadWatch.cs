@@ -58,6 +58,11 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
 
     public LoadWindow? Of(VmId vm) => _vms.GetValueOrDefault(vm)?.Look(time.GetUtcNow() - pace.Window);
 
+    /// <summary>The last half hour, oldest first: for drawing.</summary>
+    public IReadOnlyList<LoadPoint> PointsOf(HostId host) => _hosts.GetValueOrDefault(host)?.Since(time.GetUtcNow() - pace.Window) ?? [];
+
+    public IReadOnlyList<LoadPoint> PointsOf(VmId vm) => _vms.GetValueOrDefault(vm)?.Since(time.GetUtcNow() - pace.Window) ?? [];
+
     /// <summary>How many were taken of it in the last half hour.</summary>
     public int Samples(VmId vm) => Of(vm)?.HalfHour.Points ?? 0;
 
@@ -132,6 +137,11 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
                         _said?.StealCores, _said?.CpuPressure, _said?.MemoryPressure)
                     : null;
             }
+        }
+
+        public IReadOnlyList<LoadPoint> Since(DateTimeOffset from)
+        {
+            lock (_one) return [.. _series.Since(from)];
         }
 
         public LoadSummary? Summary(DateTimeOffset from, DateTimeOffset to)

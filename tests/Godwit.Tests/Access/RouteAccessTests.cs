@@ -91,6 +91,7 @@ public sealed class RouteAccessTests
         ["POST /api/v1/vms/{vm}/migrate"] = Movers,
         ["POST /api/v1/vms/{vm}/refresh"] = Movers,
         ["GET /api/v1/vms/{vm}/console"] = "console operator vm-admin admin",
+        ["POST /api/v1/vms/{vm}/console/ticket"] = "console operator vm-admin admin",
         ["GET /api/v1/migrations"] = Lookers,
         ["GET /api/v1/migrations/{move}"] = Lookers,
         ["GET /api/v1/migrations/{move}/events"] = Lookers,
@@ -109,6 +110,26 @@ public sealed class RouteAccessTests
         ["POST /api/v1/users/{user}/password"] = "admin",
         ["GET /api/v1/audit"] = "auditor admin",
         ["GET /api/v1/audit/verify"] = "auditor admin",
+    };
+
+    /// <summary>Of the console, each asked for and posted to. Strangers get no circuit: what they may open is plain HTML and files.</summary>
+    private static readonly string[] pages =
+    [
+        "/", "/moves", "/moves/{Id}", "/vms/{Name}", "/templates", "/balance", "/hosts", "/hosts/{Name}", "/hosts/{Name}/drain", "/events",
+        "/not-found",
+    ];
+
+    private static readonly Dictionary<string, string> ofPages = new()
+    {
+        ["GET /login"] = Anyone,
+        ["POST /login"] = Anyone,
+        ["POST /logout"] = Everyone,
+        ["GET /login/issuer"] = Anyone,
+        ["GET /login/issuer/answer"] = Anyone,
+        ["GET /assets/{version}/{name}"] = Anyone,
+        ["GET /console/{vm}"] = "console operator vm-admin admin",
+        ["POST /console/{vm}/ticket"] = "console operator vm-admin admin",
+        ["PUT /upload/templates/{template}"] = Makers,
     };
 
     private static readonly string[] notLetIn = ["token-missing", "token-invalid", "role-lacks-permission"];

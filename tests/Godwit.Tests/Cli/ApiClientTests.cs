@@ -75,12 +75,12 @@ public sealed class ApiClientTests
     [Fact]
     public async Task A_socket_nobody_listens_at_is_told_from_one_that_is_not_there()
     {
-        using var missing = new ApiClient(new ServerAddress("/nowhere/godwit.sock", IsChosen: true));
+        using var missing = ServerWay.Client(new ServerAddress("/nowhere/godwit.sock", IsChosen: true));
         var error = await Assert.ThrowsAsync<ApiException>(() => missing.GetAsync<string>("thing", default));
         Assert.Contains("there is no socket /nowhere/godwit.sock", error.Error.Cause);
 
         var dead = Path.GetTempFileName();
-        using var refused = new ApiClient(new ServerAddress(dead, IsChosen: true));
+        using var refused = ServerWay.Client(new ServerAddress(dead, IsChosen: true));
         error = await Assert.ThrowsAsync<ApiException>(() => refused.GetAsync<string>("thing", default));
         Assert.Contains($"nobody listens at {dead}", error.Error.Cause);
         File.Delete(dead);
@@ -99,7 +99,7 @@ public sealed class ApiClientTests
 
     private static async Task<ApiError> FailAsync(ScriptedServer server)
     {
-        using var client = new ApiClient(new ServerAddress(server.SocketPath, IsChosen: true));
+        using var client = ServerWay.Client(new ServerAddress(server.SocketPath, IsChosen: true));
         return (await Assert.ThrowsAsync<ApiException>(() => client.GetAsync<Dictionary<string, string>>("thing", default))).Error;
     }
 }

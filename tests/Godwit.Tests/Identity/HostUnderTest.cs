@@ -54,7 +54,7 @@ internal sealed class HostUnderTest : IAsyncDisposable
     public async Task<JoinedView> JoinAsync(ServerUnderTest server, JoinToken token, string? name = null, IPEndPoint? at = null)
     {
         var settings = new RemoteSettings(null, "", token.CaFingerprint);
-        using var client = new ApiClient(ServerAddress.Find($"https://{at ?? server.Listening}", _ => false), settings, _time);
+        using var client = ServerWay.Client(ServerAddress.Find($"https://{at ?? server.Listening}", _ => false), settings, _time);
         return await JoinRun.RunAsync(client, token, name ?? Fake.Id.Value, Endpoint, IdentityFile, _time, CancellationToken.None);
     }
 

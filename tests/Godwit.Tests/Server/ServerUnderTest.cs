@@ -93,6 +93,7 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         var ports = new ServerPorts(new RealDisk(), new RealRandomness(), _time, _dials ? null : Cluster)
         {
             Programs = (new RealProcesses(), new ProgramFiles()),
+            Console = _listen is null ? null : new Godwit.WebConsole.WebConsoleApp(),
         };
         var options = new ServerOptions(_directory, Listen: _listen) { Oidc = _oidc, FenceHooks = FenceHooks, PowerHooks = PowerHooks };
         _app = await ServerApp.StartAsync(options, ports, CancellationToken.None);
