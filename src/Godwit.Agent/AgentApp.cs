@@ -36,7 +36,11 @@ public static class AgentApp
         builder.Logging.ClearProviders().AddSimpleConsole(o =>
             { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
-        builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.Interceptors.Add<TraceInterceptor>();
+            grpc.Interceptors.Add<RefusalInterceptor>();
+        });
         builder.WebHost.ConfigureKestrel(kestrel =>
             AgentListener.Listen(kestrel, IPEndPoint.Parse(options.Listen), () => identity.Current, TimeProvider.System,
                 kestrel.ApplicationServices.GetRequiredService<ILogger<HostIdentity>>()));

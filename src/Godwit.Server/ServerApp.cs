@@ -10,6 +10,7 @@ using Godwit.Server.Api;
 using Godwit.Server.Audit;
 using Godwit.Server.Fencing;
 using Godwit.Server.Identity;
+using Godwit.Server.Observing;
 using Godwit.Server.Power;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Builder;
@@ -90,7 +91,7 @@ public sealed class ServerApp : IAsyncDisposable
     {
         Directory.CreateDirectory(options.StateDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var alone = Alone(options.StateDirectory);
-        Database? database = null;
+        SqliteDatabase? database = null;
         AgentChannels? channels = null;
         ControlPlane? control = null;
         try
@@ -114,8 +115,10 @@ public sealed class ServerApp : IAsyncDisposable
                 options.BalancerPace);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
+            var metrics = new ServerMetrics(control);
+            database.Measured = (ports.Time, metrics.Wrote);
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
-            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time));
+            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time), metrics);
             ((IEndpointRouteBuilder)web).DataSources.SelectMany(source => source.Endpoints).CheckNeeds();
             await control.StartAsync();
             await web.StartAsync(stopping);
@@ -207,16 +210,19 @@ public sealed class ServerApp : IAsyncDisposable
         return builder;
     }
 
-    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, OidcLogIn? oidc, GatePorts gate)
+    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, OidcLogIn? oidc, GatePorts gate,
+        ServerMetrics metrics)
     {
         var stopping = web.Lifetime.ApplicationStopping;
         var streams = new Streams();
+        web.Use(metrics.CountAsync); // Outside all that turns failures into answers: it counts what was answered.
         web.UseMiddleware<ApiErrors>();
         web.UseMiddleware<Gate>(control, gate);
         web.UseMiddleware<RequestKeys>(control.Stores.Operations);
         web.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30) });
         web.MapOpenApi("/openapi/{documentName}.json").Needs(Permission.OwnAccount);
         web.MapCa(ca);
+        web.MapMetrics(metrics);
         var api = web.MapGroup("/api/v1");
         api.MapHosts(control);
         api.MapDrains(control, gate.Time);

@@ -46,6 +46,7 @@ internal sealed class AgentCommands(Verbs verbs)
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
+            using var tracing = Tracing.Start("godwit-agent");
             await AgentApp.RunAsync(Options(parsed), cancel);
             return ExitCode.All;
         }, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);
@@ -71,6 +72,7 @@ internal sealed class AgentCommands(Verbs verbs)
                 var options = Options(parsed);
                 var place = parsed.GetValue(server) is { } chosen ? ServerAddress.Find(chosen, File.Exists) : session.Server;
                 await JoinAsync(session, options, parsed.GetValue(token)!, place, parsed.GetValue(name)!, parsed.GetValue(address), cancel);
+                using var tracing = Tracing.Start("godwit-agent");
                 await AgentApp.RunAsync(options, cancel);
                 return ExitCode.All;
             }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);

@@ -32,6 +32,7 @@ internal static class CommandTree
         root.Subcommands.Add(ServiceCommands.Up(verbs));
         root.Subcommands.Add(ServiceCommands.Server(verbs));
         root.Subcommands.Add(AgentCommands.Build(verbs));
+        root.Subcommands.Add(ManPage.Build(verbs, root));
         return root;
     }
 

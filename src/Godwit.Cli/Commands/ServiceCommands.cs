@@ -42,6 +42,7 @@ internal static class ServiceCommands
                 BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
             };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
+            using var tracing = Tracing.Start("godwit-server");
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
         }, [state, socket, listen, names, minute, .. oidc.All, .. fencing.All]);

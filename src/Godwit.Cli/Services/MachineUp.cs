@@ -28,6 +28,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     {
         FileModes.AsAsked();
         CoreDumps.Refuse();
+        using var tracing = Tracing.Start("godwit");
         var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen) { Oidc = oidc };
         MakePrivate(Path.GetDirectoryName(server.Socket)!);
         Directory.CreateDirectory(layout.StateDirectory);
