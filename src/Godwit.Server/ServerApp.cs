@@ -46,6 +46,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public BalancerPace? BalancerPace { get; init; }
     /// <summary>How long a host that is fenced by its watchdog goes on without a server; null: the default.</summary>
     public TimeSpan? WatchdogLease { get; init; }
+    /// <summary>Logs as a JSON document a line, with each value under its name, instead of sentences.</summary>
+    public bool JsonLogs { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -195,12 +197,14 @@ public sealed class ServerApp : IAsyncDisposable
     private static WebApplicationBuilder Builder(ServerOptions options, ServerPorts ports, ClusterCa ca)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().AddSimpleConsole(console =>
+        (options.JsonLogs
+            ? builder.Logging.ClearProviders().AddJsonConsole(json => (json.TimestampFormat, json.UseUtcTimestamp) = ("O", true))
+            : builder.Logging.ClearProviders().AddSimpleConsole(console =>
             {
                 console.SingleLine = true;
                 console.TimestampFormat = "HH:mm:ss.fff ";
                 console.UseUtcTimestamp = true;
-            })
+            }))
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.Configure<JsonOptions>(json => ApiJson.Configure(json.SerializerOptions, strict: true));

@@ -20,6 +20,7 @@ internal static class ServiceCommands
         var listen = ApiEndpoint();
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
+        var logs = LogFormat();
         var (oidc, fencing) = (new OidcOptions(), new FencingOptions());
         var minute = new Option<double>("--balancer-minute")
         {
@@ -36,7 +37,7 @@ internal static class ServiceCommands
             CoreDumps.Refuse();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
             {
-                Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed),
+                Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed), JsonLogs = parsed.GetValue(logs) == "json",
                 FenceHooks = fencing.Hooks(parsed), PowerHooks = fencing.PowerHooks(parsed),
                 HaAfter = fencing.HaAfter(parsed), WatchdogLease = fencing.Lease(parsed),
                 BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
@@ -45,7 +46,7 @@ internal static class ServiceCommands
             using var tracing = Tracing.Start("godwit-server");
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, [state, socket, listen, names, minute, .. oidc.All, .. fencing.All]);
+        }, [state, socket, listen, names, logs, minute, .. oidc.All, .. fencing.All]);
         server.Subcommands.Add(RebuildCommands.Rebuild(verbs));
         server.Subcommands.Add(RebuildCommands.BackUpIdentity(verbs));
         return server;
@@ -102,6 +103,14 @@ internal static class ServiceCommands
             if (result.Tokens.Count == 1 && !IPEndPoint.TryParse(result.Tokens[0].Value, out _))
                 result.AddError($"'{result.Tokens[0].Value}' is not an ADDRESS:PORT such as 10.0.0.5:{ServiceDefaults.AgentPort}.");
         });
+        return option;
+    }
+
+    internal static Option<string> LogFormat()
+    {
+        var option = new Option<string>("--log-format")
+        { Description = "How logs are written: a sentence or a JSON document a line.", DefaultValueFactory = _ => "text" };
+        option.AcceptOnlyFromAmong("text", "json");
         return option;
     }
 

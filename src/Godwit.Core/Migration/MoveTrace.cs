@@ -11,7 +11,9 @@ public static class MoveTrace
 {
     /// <summary>The name under which spans are listened to.</summary>
     public const string SourceName = "Godwit";
-    /// <summary>W3C trace context, in the metadata of an order to an agent. Not <c>traceparent</c>: HTTP layers write that themselves.</summary>
+    /// <summary>
+    /// W3C trace context, in the metadata of an order to an agent. Not <c>traceparent</c>: HTTP layers write that themselves.
+    /// </summary>
     public const string Header = "godwit-traceparent";
 
     private static readonly ActivitySource source = new(SourceName);

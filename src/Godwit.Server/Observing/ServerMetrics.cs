@@ -45,7 +45,8 @@ public sealed class ServerMetrics
             ["mode"], new HistogramConfiguration { Buckets = pauseSeconds });
         duration = make.CreateHistogram("godwit_move_duration_seconds", "From the first phase to the end, of done moves.",
             ["mode"], new HistogramConfiguration { Buckets = moveSeconds });
-        quoteError = make.CreateHistogram("godwit_move_quote_pause_ratio", "Measured pause by quoted pause, of done moves that had a quote.",
+        quoteError = make.CreateHistogram("godwit_move_quote_pause_ratio",
+            "Measured pause by quoted pause, of done moves that had a quote.",
             new HistogramConfiguration { Buckets = quoteRatios });
         quotesKept = make.CreateCounter("godwit_move_quotes_total", "Done moves that had a quote, by whether the pause lay in its span.",
             "kept");

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Godwit.Core;
 using Godwit.Core.Migration;
-using Godwit.Simulator.Cluster;
 using Godwit.Tests.Control;
 using Godwit.Tests.Rpc;
 using Xunit;
@@ -41,7 +40,8 @@ public sealed class MoveTraceTests : IDisposable
             await far.CleanMoveAsync(move.Id, CancellationToken.None);
         }
         Activity? order;
-        while ((order = _ended.FirstOrDefault(e => e.TraceId == root.TraceId && e.OperationName == "CleanMove")) is null) await Task.Yield();
+        while ((order = _ended.FirstOrDefault(e => e.TraceId == root.TraceId && e.OperationName == "CleanMove")) is null)
+            await Task.Yield(); // The agent ends its span just after the answer has left.
         Assert.Equal((root.SpanId, ActivityKind.Server), (order.ParentSpanId, order.Kind));
         Assert.Equal(default, _ended.Single(e => e.TraceId == root.TraceId && e.OperationName == "move").ParentSpanId);
     }
@@ -80,23 +80,6 @@ public sealed class MoveTraceTests : IDisposable
         while ((span = _ended.FirstOrDefault(e => e.GetTagItem("godwit.move") as string == ended.Id.Value)) is null) await Task.Yield();
         Assert.Equal(("move", default(ActivitySpanId), "Done"), (span.OperationName, span.ParentSpanId, span.GetTagItem("godwit.end")));
     }
-
-    [Fact]
-    public void One_move_between_two_agents_has_spans_of_server_source_and_target_in_one_trace() => World.Run(seed: 11, async world =>
-    {
-        await world.CreateVmAsync("web", on: "host1");
-        var move = await world.MigrateAsync("web", to: "host2");
-        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(move)).End);
-        await world.SleepAsync(2);
-
-        // Other tests move VMs at the same time, under ids of their own worlds: this one's root tells its trace.
-        var roots = _ended.Where(e => e.OperationName == "move" && e.GetTagItem("godwit.vm") is string && Parts(e).Count > 0).ToList();
-        Assert.Contains(roots, root => Parts(root).SetEquals(["source", "target"]));
-    });
-
-    /// <summary>What agents did directly below it: a simulated order has no gRPC between.</summary>
-    private HashSet<string> Parts(Activity root) => [.. _ended.Where(e => e.TraceId == root.TraceId && e.ParentSpanId == root.SpanId)
-        .Select(e => e.OperationName).Where(name => name is "source" or "target")];
 
     private static Migration Wish(string id) => new()
     {
