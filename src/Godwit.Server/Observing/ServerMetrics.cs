@@ -15,7 +15,7 @@ namespace Godwit.Server.Observing;
 /// </summary>
 public sealed class ServerMetrics
 {
-    /// <summary>More than all series of one server: 5 modes and ends, states, phases, status codes, buckets.</summary>
+    /// <summary>More than all series of one server: modes by ends, states, phases, status codes, buckets.</summary>
     public const int SeriesMax = 400;
 
     private static readonly double[] pauseSeconds = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 60];
