@@ -20,9 +20,9 @@ case ${1-} in
     '')
         need_sdk
         publish=$work/publish
-        # Restored apart: the runtime's own packages are no part of the lock files.
+        # In locked mode as ./godwit: the runtime itself is no part of the lock files.
         dotnet publish "$root/src/Godwit.Cli/Godwit.Cli.csproj" --configuration Release --output "$publish" --verbosity quiet \
-            --self-contained true -p:PublishReadyToRun=true -p:RestorePackagesWithLockFile=false -p:DebugType=none \
+            --self-contained true -p:PublishReadyToRun=true -p:RestoreLockedMode=true -p:DebugType=none \
             -p:ArtifactsPath="$root/artifacts/package-build" >"$out/build.log" 2>&1 </dev/null ||
             { grep -E '(error|warning) ' "$out/build.log" | sort -u | head -n 20 >&2; die "the build failed: see $out/build.log."; }
         ;;
