@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a Debian package that needs no .NET on the machine: artifacts/packages/godwit_VERSION_amd64.deb. Its path is the last line.
-#   eng/package.sh [--from DIRECTORY]   DIRECTORY: a self-contained publish that is there already
+#   eng/package.sh            as it is given away
+#   eng/package.sh --quick    for tests: the same without code compiled ahead, in a quarter of the time, as VERSION~quick
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -15,19 +16,20 @@ work=$(mktemp -d -- "$out/.work-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 chmod 755 -- "$work"
 
+ready_to_run=true
 case ${1-} in
-    --from) publish=$(readlink -f -- "${2:?--from needs a directory}") ;;
-    '')
-        need_sdk
-        publish=$work/publish
-        # In locked mode as ./godwit: the runtime itself is no part of the lock files.
-        dotnet publish "$root/src/Godwit.Cli/Godwit.Cli.csproj" --configuration Release --output "$publish" --verbosity quiet \
-            --self-contained true -p:PublishReadyToRun=true -p:RestoreLockedMode=true -p:DebugType=none \
-            -p:ArtifactsPath="$root/artifacts/package-build" >"$out/build.log" 2>&1 </dev/null ||
-            { grep -E '(error|warning) ' "$out/build.log" | sort -u | head -n 20 >&2; die "the build failed: see $out/build.log."; }
-        ;;
-    *) die "unknown option $1; known: --from DIRECTORY." ;;
+    '') ;;
+    --quick) ready_to_run=false version+='~quick' ;; # Debian sorts it before the version itself.
+    *) die "unknown option $1; known: --quick." ;;
 esac
+
+need_sdk
+publish=$work/publish
+# In locked mode as ./godwit: the runtime itself is no part of the lock files.
+dotnet publish "$root/src/Godwit.Cli/Godwit.Cli.csproj" --configuration Release --output "$publish" --verbosity quiet \
+    --self-contained true -p:PublishReadyToRun="$ready_to_run" -p:RestoreLockedMode=true -p:DebugType=none \
+    -p:RunAnalyzers=false -p:ArtifactsPath="$root/artifacts/package-build" >"$out/build.log" 2>&1 </dev/null ||
+    { grep -E '(error|warning) ' "$out/build.log" | sort -u | head -n 20 >&2; die "the build failed: see $out/build.log."; }
 [[ -x $publish/godwit && -f $publish/libcoreclr.so ]] || die "$publish holds no self-contained godwit."
 
 tree=$work/tree

@@ -23,6 +23,12 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     private readonly Lock gate = new();
     private readonly Dictionary<MoveId, Part> parts = [];
 
+    /// <summary>Moves that go on here.</summary>
+    public int OpenCount
+    {
+        get { lock (gate) return parts.Values.Count(part => !MoveBoard.IsResting(part.Board.Status.Standing)); }
+    }
+
     /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
     public async Task AdoptAsync()
     {

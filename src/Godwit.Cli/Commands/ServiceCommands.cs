@@ -64,13 +64,15 @@ internal static class ServiceCommands
         };
         var pools = Pools();
         var listen = ApiEndpoint();
+        var logs = LogFormat();
         var oidc = new OidcOptions();
         return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
             new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
             {
                 StateDirectory = ServiceDefaults.AgentState, RunDirectory = ServiceDefaults.AgentRun,
                 Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(null),
-            }, EndPoint(parsed.GetValue(listen)), oidc.Of(parsed)).RunAsync(cancel), [name, address, pools, listen, .. oidc.All]);
+            }, EndPoint(parsed.GetValue(listen)), oidc.Of(parsed), parsed.GetValue(logs) == "json").RunAsync(cancel),
+            [name, address, pools, listen, logs, .. oidc.All]);
 
         static IPAddress? Wrong(ArgumentResult result)
         {

@@ -1,7 +1,9 @@
 using System.Globalization;
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
+using Godwit.Server.Fencing;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Http;
 using Prometheus;
@@ -25,8 +27,8 @@ public sealed class ServerMetrics
 
     private readonly ControlPlane control;
     private readonly CollectorRegistry registry = Metrics.NewCustomRegistry();
-    private readonly Gauge hosts, vms, open, queued, recommendations, recoveries;
-    private readonly Counter moves, bytes, requests, quotesKept;
+    private readonly Gauge hosts, vms, open, queued, recommendations, recoveries, leases, agents, qemus, agentMoves;
+    private readonly Counter moves, bytes, requests, quotesKept, looks, lookSeconds, journalWrites;
     private readonly Histogram pause, duration, quoteError, writes;
 
     public ServerMetrics(ControlPlane control)
@@ -39,6 +41,14 @@ public sealed class ServerMetrics
         queued = make.CreateGauge("godwit_move_queue_length", "Moves that wait for their hosts to be free.");
         recommendations = make.CreateGauge("godwit_recommendations_open", "Moves the balancer recommends and nobody has decided on.");
         recoveries = make.CreateGauge("godwit_host_recoveries_open", "Silent hosts whose fence or whose VMs' new homes are under way.");
+        leases = make.CreateGauge("godwit_host_leases", "Hosts that are fenced by their own watchdog, by how their lease stands.", "state");
+        agents = make.CreateGauge("godwit_agents_reporting", "Agents that answer: those of whom godwit_agent_ metrics tell.");
+        qemus = make.CreateGauge("godwit_agent_qemus", "QEMU processes of VMs on all hosts that answer.");
+        agentMoves = make.CreateGauge("godwit_agent_moves_open", "Halves of moves, source or target, that go on at agents.");
+        looks = make.CreateCounter("godwit_agent_memory_looks_total", "Measurements of guests' memory, for quotes.");
+        lookSeconds = make.CreateCounter("godwit_agent_memory_look_seconds_total", "What reading and packing took in them.");
+        journalWrites = make.CreateCounter("godwit_agent_journal_writes_total",
+            "Move records that agents wrote, without those of the pause.");
         moves = make.CreateCounter("godwit_moves_total", "Moves that ended, by mode and end.", "mode", "end");
         bytes = make.CreateCounter("godwit_move_wire_bytes_total", "Bytes that done moves sent from agent to agent, packed.", "mode");
         pause = make.CreateHistogram("godwit_move_pause_seconds", "STOP at the source to RESUME at the target, of done moves.",
@@ -72,16 +82,32 @@ public sealed class ServerMetrics
     public async Task WriteAsync(Stream to, CancellationToken cancel)
     {
         var counts = await control.Stores.Counts.NowAsync();
-        var byState = (await control.Stores.Hosts.ListAsync()).CountBy(host => host.State).ToDictionary();
+        var all = await control.Stores.Hosts.ListAsync();
+        var byState = all.CountBy(host => host.State).ToDictionary();
         foreach (var state in Enum.GetValues<HostState>()) hosts.WithLabels(Fields.Word(state)).Set(byState.GetValueOrDefault(state));
         foreach (var state in Enum.GetValues<VmState>())
             vms.WithLabels(Fields.Word(state)).Set(counts.Vms.GetValueOrDefault(Fields.Word(state)));
         foreach (var phase in Enum.GetValues<Phase>())
             open.WithLabels(Fields.Word(phase)).Set(counts.OpenMoves.GetValueOrDefault(Fields.Word(phase)));
+        var byLease = all.Where(host => host.Fence == WatchdogRules.FenceName)
+            .CountBy(host => control.Leases.StateOf(host.Id, host.Watchdog)).ToDictionary();
+        foreach (var state in Enum.GetValues<LeaseState>()) leases.WithLabels(Fields.Word(state)).Set(byLease.GetValueOrDefault(state));
+        SetAgents();
         queued.Set(control.Migrations.Waiting);
         recommendations.Set(counts.OpenRecommendations);
         recoveries.Set((await control.Stores.Fences.UnfinishedAsync()).Count);
         await registry.CollectAndExportAsTextAsync(to, cancel);
+    }
+
+    private void SetAgents()
+    {
+        var (reporting, sum) = control.Loads.Agents.Now();
+        agents.Set(reporting);
+        qemus.Set(sum.Qemus);
+        agentMoves.Set(sum.MovesOpen);
+        looks.IncTo(sum.MemoryLooks);
+        lookSeconds.IncTo(sum.MemoryLookSeconds);
+        journalWrites.IncTo(sum.JournalWrites);
     }
 
     private void Ended(Migration move)

@@ -1,7 +1,14 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Godwit.Agent.Rpc;
+using Godwit.Core;
 using Godwit.Core.Access;
+using Godwit.Core.Fencing;
+using Godwit.Core.Loads;
 using Godwit.Core.Migration;
+using Godwit.Core.Ports;
+using Godwit.Server.Agents;
+using Godwit.Server.Api;
 using Godwit.Server.Observing;
 using Godwit.Tests.Control;
 using Xunit;
@@ -34,6 +41,56 @@ public sealed partial class MetricsTests
         Assert.Equal(0, Value(text, "godwit_moves_open{phase=\"memory\"}"));
         Assert.True(Value(text, "godwit_store_transaction_seconds_count") > 0);
         Assert.True(Value(text, "godwit_api_requests_total{code=\"200\"}") > 0);
+    }
+
+    [Fact]
+    public async Task What_agents_count_is_added_up_over_hosts_and_restarts_and_a_silent_host_runs_nothing_known()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        await SampleAsync(server, "h1", new AgentCounts { Qemus = 3, MovesOpen = 1, MemoryLooks = 100, JournalWrites = 50 });
+        await SampleAsync(server, "h2", new AgentCounts { Qemus = 2 });
+        var text = await ScrapeAsync(server);
+        Assert.Equal((2, 5, 1), (Value(text, "godwit_agents_reporting"), Value(text, "godwit_agent_qemus"),
+            Value(text, "godwit_agent_moves_open")));
+        Assert.Equal(0, Value(text, "godwit_agent_journal_writes_total")); // What was before this server heard of them is not its.
+
+        await SampleAsync(server, "h1", new AgentCounts { Qemus = 3, MemoryLooks = 104, MemoryLookSeconds = 0.25, JournalWrites = 53 });
+        await SampleAsync(server, "h2", new AgentCounts { Qemus = 2, MemoryLooks = 1, JournalWrites = 2 });
+        await SampleAsync(server, "h1", new AgentCounts { Qemus = 3, MemoryLooks = 2, JournalWrites = 1 }); // It began anew.
+        server.Cluster["h2"].Fails["SampleLoad"] = new AgentUnreachableException(new HostId("h2"), "silent");
+        await server.Control.Loads.RoundAsync(CancellationToken.None);
+        text = await ScrapeAsync(server);
+        Assert.Equal((1, 3), (Value(text, "godwit_agents_reporting"), Value(text, "godwit_agent_qemus")));
+        Assert.Equal((6, 7), (Value(text, "godwit_agent_journal_writes_total"), Value(text, "godwit_agent_memory_looks_total")));
+        Assert.Equal(0.25, Value(text, "godwit_agent_memory_look_seconds_total"));
+    }
+
+    [Fact]
+    public void Counts_cross_the_wire_and_a_host_that_lies_spoils_no_sum()
+    {
+        var counts = new AgentCounts { Qemus = 3, MovesOpen = 1, MemoryLooks = 100, MemoryLookSeconds = 2.5, JournalWrites = 50 };
+        var load = new HostLoad { At = FakeCluster.Now, SpanSeconds = 1, CpuCores = 0, MemoryUsedBytes = 0, Agent = counts };
+        Assert.Equal(counts, LoadFromAgent.Record(LoadToServer.Message(load)).Agent);
+        Assert.Null(LoadFromAgent.Record(LoadToServer.Message(load with { Agent = null })).Agent); // Of the version before.
+
+        var lie = LoadToServer.Message(load);
+        (lie.Agent.Qemus, lie.Agent.MemoryLooks, lie.Agent.MemoryLookSeconds, lie.Agent.JournalWrites) =
+            (-1, long.MaxValue, double.PositiveInfinity, long.MinValue);
+        Assert.Equal(new AgentCounts { MovesOpen = 1, MemoryLooks = LoadFromAgent.CountMax }, LoadFromAgent.Record(lie).Agent);
+    }
+
+    [Fact]
+    public async Task A_host_under_its_own_watchdog_is_counted_by_how_its_lease_stands()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        server.Cluster["h1"].Facts = server.Cluster["h1"].Facts with
+        { Watchdog = new WatchdogFacts("/dev/watchdog", "test", 30, Arming: null, ArmedSince: null, NoWayOut: false, Problem: null) };
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        await server.OkAsync<HostView>("POST", "hosts/h1/settings", new { fence = WatchdogRules.FenceName });
+        var text = await ScrapeAsync(server);
+        while (Value(text, "godwit_host_leases{state=\"granted\"}") != 1) text = await ScrapeAsync(server); // Armed within a round.
+        Assert.Equal(0, Value(text, "godwit_host_leases{state=\"lapsed\"}"));
+        Assert.Equal(0, Value(text, "godwit_host_leases{state=\"arming\"}")); // h2 has no watchdog for a fence, and is in none.
     }
 
     [Fact]
@@ -77,6 +134,12 @@ public sealed partial class MetricsTests
             Assert.True(asked.Count > 5, file);
             Assert.Subset(there, asked);
         }
+    }
+
+    private static async Task SampleAsync(ServerUnderTest server, string host, AgentCounts counts)
+    {
+        server.Cluster[host].Load = new HostLoad { At = FakeCluster.Now, SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0, Agent = counts };
+        await server.Control.Loads.RoundAsync(CancellationToken.None);
     }
 
     private static async Task<string> ScrapeAsync(ServerUnderTest server) => await server.Http.GetStringAsync("/metrics");
