@@ -23,6 +23,8 @@ public sealed record AgentOptions(string Listen, string LinkListen, string Ident
     /// <summary>The device that resets this host, offered to the server; null: none.</summary>
     public string? Watchdog { get; init; }
     public TimeSpan WatchdogTimeout { get; init; } = WatchdogRules.TimeoutDefault;
+    /// <summary>Logs as a JSON document a line, with each value under its name, instead of sentences.</summary>
+    public bool JsonLogs { get; init; }
 }
 
 /// <summary>The agent process, put together: real ports, the host's agent, gRPC over mutual TLS in front.</summary>
@@ -33,10 +35,16 @@ public static class AgentApp
         var identity = await HostIdentity.OpenAsync(
             options.IdentityFile, options.Layout.StateDirectory, new RealDisk(), TimeProvider.System, stopping);
         var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().AddSimpleConsole(o =>
-            { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; })
+        (options.JsonLogs
+            ? builder.Logging.ClearProviders().AddJsonConsole(json => (json.TimestampFormat, json.UseUtcTimestamp) = ("O", true))
+            : builder.Logging.ClearProviders().AddSimpleConsole(o =>
+                { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; }))
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
-        builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.Interceptors.Add<TraceInterceptor>();
+            grpc.Interceptors.Add<RefusalInterceptor>();
+        });
         builder.WebHost.ConfigureKestrel(kestrel =>
             AgentListener.Listen(kestrel, IPEndPoint.Parse(options.Listen), () => identity.Current, TimeProvider.System,
                 kestrel.ApplicationServices.GetRequiredService<ILogger<HostIdentity>>()));

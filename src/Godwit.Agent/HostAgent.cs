@@ -38,7 +38,9 @@ public sealed class HostAgent : IHostAgent
     private readonly HostFactsReader facts;
     private readonly LoadMeter load;
     private readonly MoveChecks checks;
+    private readonly MemoryLook look;
     private readonly MemoryKnown memory;
+    private readonly MoveJournal journal;
     private readonly MoveDesk moves;
     private readonly LinkTest linkTest;
     private readonly SaveVm save;
@@ -77,8 +79,9 @@ public sealed class HostAgent : IHostAgent
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         load = new LoadMeter(disk, machines, time);
         checks = new MoveChecks(machines, facts, time);
-        memory = new MemoryKnown(machines, new MemoryLook(disk, time, randomness), time);
-        var journal = new MoveJournal(
+        look = new MemoryLook(disk, time, randomness);
+        memory = new MemoryKnown(machines, look, time);
+        journal = new MoveJournal(
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)
         {
@@ -88,10 +91,10 @@ public sealed class HostAgent : IHostAgent
         moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest);
         save = new SaveVm(tools, disk, layout);
         resume = new ResumeSavedVm(tools, disk, layout);
-        var look = new HostLook(machines, adoption, tools.Tickets, moves);
+        var hostLook = new HostLook(machines, adoption, tools.Tickets, moves);
         notesKept = new NotesKept(disk, layout.StateDirectory);
-        inventory = new InventoryTaking(machines, life, adoption, moves, look, pools, notesKept);
-        sweep = new LeakSweep(machines, tools.Tickets, look);
+        inventory = new InventoryTaking(machines, life, adoption, moves, hostLook, pools, notesKept);
+        sweep = new LeakSweep(machines, tools.Tickets, hostLook);
     }
 
     /// <summary>
@@ -125,7 +128,14 @@ public sealed class HostAgent : IHostAgent
         return found with { Certificate = ports.Identity?.Facts, Watchdog = watchdog.Facts };
     }
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
-    public Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => load.SampleAsync(linkInterfaces, cancel);
+    public async Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => await load.SampleAsync(linkInterfaces, cancel) with
+    {
+        Agent = new AgentCounts
+        {
+            Qemus = machines.All.Count(vm => vm.Current is not null), MovesOpen = moves.OpenCount,
+            MemoryLooks = look.Spent.Looks, MemoryLookSeconds = look.Spent.Busy.TotalSeconds, JournalWrites = journal.Written,
+        },
+    };
 
     public Task<IReadOnlyList<VmEpoch>> ListEpochsAsync(CancellationToken cancel) => Task.FromResult(inventory.Epochs());
     public Task<HostInventory> TakeInventoryAsync(bool leaksOnly, CancellationToken cancel) =>

@@ -68,6 +68,14 @@ public sealed class ApiClient : IDisposable
         return await HeardAsync(() => answer.Content.ReadAsByteArrayAsync(cancel));
     }
 
+    /// <summary>An answer as it is, for who passes it on.</summary>
+    /// <param name="accept">The media type wanted: of some paths it decides what is answered.</param>
+    public async Task<string> TextAsync(string path, string accept, TimeSpan timeMax, CancellationToken cancel)
+    {
+        using var answer = await AskAsync(HttpMethod.Get, path, null, timeMax, cancel, accept);
+        return await HeardAsync(() => answer.Content.ReadAsStringAsync(cancel));
+    }
+
     /// <summary>Server-sent events until the server closes the stream or <paramref name="cancel"/>.</summary>
     /// <param name="after">Id of the last event seen, to go on after it; null begins now.</param>
     public async IAsyncEnumerable<(string Kind, string Id, T Data)> EventsAsync<T>(

@@ -102,11 +102,11 @@ public sealed class ControlPlane
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());
         Checks.SpareRoom = Spare.CheckAsync;
         var fence = fencing?.Fence ?? new NoFence();
-        var leases = new LeaseBook(time);
-        _leases = new LeaseKeeper(Stores, Agents, leases, numbers, fencing?.Lease ?? Core.Fencing.WatchdogRules.LeaseDefault, time,
+        Leases = new LeaseBook(time);
+        _leases = new LeaseKeeper(Stores, Agents, Leases, numbers, fencing?.Lease ?? Core.Fencing.WatchdogRules.LeaseDefault, time,
             logs.CreateLogger<LeaseKeeper>());
         Recoveries = new RecoveryRunner(Stores, new RecoverHost(Stores, fence,
-            new WatchdogProof(Stores, leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
+            new WatchdogProof(Stores, Leases, Audit, numbers, time, logs.CreateLogger<WatchdogProof>()), Agents,
             new RecoverVm(Stores, Desk, Agents, Migrations, numbers, time) { MakeRoom = Power.MakeRoomAsync }, Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
         Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
@@ -128,6 +128,7 @@ public sealed class ControlPlane
     public VmVerbs Vms { get; }
     public LiveMoves Live { get; }
     public MigrationRunner Migrations { get; }
+    public LeaseBook Leases { get; }
     public RecoveryRunner Recoveries { get; }
     public FenceVerbs Fencing { get; }
     public MoveWishes Wishes { get; }

@@ -10,6 +10,7 @@ using Godwit.Server.Api;
 using Godwit.Server.Audit;
 using Godwit.Server.Fencing;
 using Godwit.Server.Identity;
+using Godwit.Server.Observing;
 using Godwit.Server.Power;
 using Godwit.Server.Store;
 using Microsoft.AspNetCore.Builder;
@@ -45,6 +46,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public BalancerPace? BalancerPace { get; init; }
     /// <summary>How long a host that is fenced by its watchdog goes on without a server; null: the default.</summary>
     public TimeSpan? WatchdogLease { get; init; }
+    /// <summary>Logs as a JSON document a line, with each value under its name, instead of sentences.</summary>
+    public bool JsonLogs { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -92,7 +95,7 @@ public sealed class ServerApp : IAsyncDisposable
     {
         Directory.CreateDirectory(options.StateDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var alone = Alone(options.StateDirectory);
-        Database? database = null;
+        SqliteDatabase? database = null;
         AgentChannels? channels = null;
         ControlPlane? control = null;
         try
@@ -116,8 +119,10 @@ public sealed class ServerApp : IAsyncDisposable
                 options.BalancerPace);
             var anchor = new AuditAnchor(Path.Combine(options.StateDirectory, "audit-head"), ports.Disk, control.Stores.Audit, ports.Time,
                 web.Services.GetRequiredService<ILogger<AuditAnchor>>());
+            var metrics = new ServerMetrics(control);
+            database.Measured = (ports.Time, metrics.Wrote);
             var oidc = options.Oidc is { } settings ? Oidc(settings, control, ports) : null;
-            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time, ports.Console));
+            Map(web, control, ca, anchor, oidc, new GatePorts(ports.Randomness, ports.Time, ports.Console), metrics);
             ((IEndpointRouteBuilder)web).DataSources.SelectMany(source => source.Endpoints).CheckNeeds();
             await control.StartAsync();
             await web.StartAsync(stopping);
@@ -194,12 +199,14 @@ public sealed class ServerApp : IAsyncDisposable
     private static WebApplicationBuilder Builder(ServerOptions options, ServerPorts ports, ClusterCa ca)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders().AddSimpleConsole(console =>
+        (options.JsonLogs
+            ? builder.Logging.ClearProviders().AddJsonConsole(json => (json.TimestampFormat, json.UseUtcTimestamp) = ("O", true))
+            : builder.Logging.ClearProviders().AddSimpleConsole(console =>
             {
                 console.SingleLine = true;
                 console.TimestampFormat = "HH:mm:ss.fff ";
                 console.UseUtcTimestamp = true;
-            })
+            }))
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.Configure<JsonOptions>(json => ApiJson.Configure(json.SerializerOptions, strict: true));
@@ -210,10 +217,12 @@ public sealed class ServerApp : IAsyncDisposable
         return builder;
     }
 
-    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, OidcLogIn? oidc, GatePorts gate)
+    private static void Map(WebApplication web, ControlPlane control, ClusterCa ca, AuditAnchor anchor, OidcLogIn? oidc, GatePorts gate,
+        ServerMetrics metrics)
     {
         var stopping = web.Lifetime.ApplicationStopping;
         var streams = new Streams();
+        web.Use(metrics.CountAsync); // Outside all that turns failures into answers: it counts what was answered.
         web.UseMiddleware<ApiErrors>();
         web.UseMiddleware<Gate>(control, gate);
         web.UseMiddleware<RequestKeys>(control.Stores.Operations);
@@ -222,6 +231,7 @@ public sealed class ServerApp : IAsyncDisposable
         gate.Console?.MapTo(web);
         web.MapOpenApi("/openapi/{documentName}.json").Needs(Permission.OwnAccount);
         web.MapCa(ca);
+        web.MapMetrics(metrics);
         var api = web.MapGroup("/api/v1");
         api.MapHosts(control);
         api.MapDrains(control, gate.Time);

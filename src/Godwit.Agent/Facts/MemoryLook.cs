@@ -24,10 +24,26 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     private const int Runs = 320, RunBytes = 32 << 10;
     private static readonly double[] WindowsMs = [100, 300, 1000, 3000];
 
+    private long looks, busyTicks;
+
+    /// <summary>Measurements so far, and what reading and packing took in them, without the waits between.</summary>
+    public (long Looks, TimeSpan Busy) Spent => (Interlocked.Read(ref looks), TimeSpan.FromTicks(Interlocked.Read(ref busyTicks)));
+
     /// <summary>Null where the VM has no QEMU here, or a move has it: a move is not disturbed by being measured.</summary>
     public async Task<MemoryProfile?> MeasureAsync(Machine vm, CancellationToken cancel)
     {
         if (vm.Current is not { } qemu || vm.HeldBy is not null) return null;
+        var (entered, waited) = (time.GetTimestamp(), new Waits());
+        try { return await MeasureAsync(vm, qemu, waited, cancel); }
+        finally
+        {
+            Interlocked.Increment(ref looks);
+            Interlocked.Add(ref busyTicks, (time.GetElapsedTime(entered) - waited.Sum).Ticks);
+        }
+    }
+
+    private async Task<MemoryProfile?> MeasureAsync(Machine vm, QemuInstance qemu, Waits waited, CancellationToken cancel)
+    {
         using var memory = disk.OpenMemory(qemu.RamPath);
         var present = memory.PresentRanges(RangesMax);
         var presentPages = present.Sum(r => r.Bytes / PageBytes);
@@ -45,7 +61,12 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         {
             // In the same order, so that it is each page's own window.
             var wait = TimeSpan.FromMilliseconds(window) - time.GetElapsedTime(begun);
-            if (wait > TimeSpan.Zero) await Task.Delay(wait, time, cancel);
+            if (wait > TimeSpan.Zero)
+            {
+                var asleep = time.GetTimestamp();
+                await Task.Delay(wait, time, cancel);
+                waited.Sum += time.GetElapsedTime(asleep);
+            }
             if (vm.HeldBy is not null || vm.Current != qemu) return null;
             var (late, changed) = (time.GetElapsedTime(begun).TotalMilliseconds, 0);
             Look(memory, watched, (i, hash) => changed += hash != first[i] ? 1 : 0);
@@ -132,5 +153,10 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             drawn[i] = present[range].Offset + (drawn[i] - before) * PageBytes;
         }
         return drawn;
+    }
+
+    private sealed class Waits
+    {
+        public TimeSpan Sum;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
@@ -21,6 +22,12 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     private readonly SemaphoreSlim opening = new(1, 1);
     private readonly Lock gate = new();
     private readonly Dictionary<MoveId, Part> parts = [];
+
+    /// <summary>Moves that go on here.</summary>
+    public int OpenCount
+    {
+        get { lock (gate) return parts.Values.Count(part => !MoveBoard.IsResting(part.Board.Status.Standing)); }
+    }
 
     /// <summary>Reads the journal and settles what can be settled from this side. Once, before any order is taken.</summary>
     public async Task AdoptAsync()
@@ -70,14 +77,16 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         {
             var incoming = new IncomingMove(order, tools);
             await incoming.PrepareAsync(linkEndpoint, listDevices, cancel);
-            return new Part(incoming.Board) { Incoming = incoming };
+            return new Part(incoming.Board) { Incoming = incoming, Trace = MoveTrace.Here, Began = tools.Time.GetUtcNow() };
         });
 
     public Task StartOutgoingAsync(OutgoingOrder order, CancellationToken cancel) =>
         OpenAsync(order.Move, order.Vm, _ => true, async () =>
         {
             var outgoing = new OutgoingMove(order, Owned(order.Vm, order.Epoch), tools);
+            var began = tools.Time.GetUtcNow();
             await outgoing.BeginAsync(cancel);
+            if (MoveTrace.Here is { } here) _ = TellAsync("source", here, began, outgoing);
             return Part.Of(outgoing.Ending) with { Cancel = outgoing.CancelAsync };
         });
 
@@ -224,10 +233,20 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         {
             var link = await LinkReceiver.AcceptAsync(connection, tools.Tickets, tools.Time, CancellationToken.None);
             if (LinkTest.IsTest(link.Move)) await linkTest.ReceiveAsync(link);
-            else if (Find(link.Move)?.Incoming is { } incoming) await incoming.ReceiveAsync(link);
+            else if (Find(link.Move) is { Incoming: { } incoming } part)
+            {
+                await incoming.ReceiveAsync(link);
+                MoveTrace.Tell("target", part.Trace, part.Began, tools.Time.GetUtcNow(), part.Board.Status);
+            }
             else await link.DisposeAsync();
         }
         catch (IOException) { } // A stranger, or a source that gave up: its own side says why.
+    }
+
+    private async Task TellAsync(string side, ActivityContext here, DateTimeOffset began, OutgoingMove outgoing)
+    {
+        await outgoing.Completion;
+        MoveTrace.Tell(side, here, began, tools.Time.GetUtcNow(), outgoing.Board.Status);
     }
 
     private async Task<T> OpenAsync<T>(MoveId move, VmId vm, Func<Part, T> repeated, Func<Task<Part>> open)
@@ -292,6 +311,9 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         public IncomingMove? Incoming { get; init; }
         public SourceEnding? Ending { get; init; }
         public Func<string, Task>? Cancel { get; init; }
+        /// <summary>The order that began it, where it is traced.</summary>
+        public ActivityContext? Trace { get; init; }
+        public DateTimeOffset Began { get; init; }
 
         public static Part Of(SourceEnding ending) => new(ending.Board) { Ending = ending };
     }

@@ -18,6 +18,10 @@ internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Fu
     private const string Suffix = ".json";
     private readonly string directory = Path.Combine(stateDir, "moves");
     private readonly string notTold = Path.Combine(runDir, "not-told");
+    private long written;
+
+    /// <summary>Records so far, without intents: those are written in a pause, where nothing is counted.</summary>
+    public long Written => Interlocked.Read(ref written);
 
     /// <summary>Before the guest stops. Throws <see cref="IOException"/>.</summary>
     public void MarkNotTold(MoveId move)
@@ -38,6 +42,7 @@ internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Fu
     /// <summary>Durable on return; throws <see cref="IOException"/>, and then the step it allows is not taken.</summary>
     public Task WriteAsync(MoveRecord record)
     {
+        if (record.Mark != MoveMark.Intent) Interlocked.Increment(ref written);
         disk.CreateDirectory(directory);
         return disk.WriteDurablyAsync(PathOf(record.Move),
             JsonSerializer.SerializeToUtf8Bytes(record, MoveRecordJson.Default.MoveRecord), CancellationToken.None);

@@ -16,6 +16,12 @@ public static class LoadToServer
         };
         if (load.CpuPressure is { } cpu) message.CpuPressure = cpu;
         if (load.MemoryPressure is { } memory) message.MemoryPressure = memory;
+        if (load.Agent is { } agent)
+            message.Agent = new Contracts.AgentCounts
+            {
+                Qemus = agent.Qemus, MovesOpen = agent.MovesOpen, MemoryLooks = agent.MemoryLooks,
+                MemoryLookSeconds = agent.MemoryLookSeconds, JournalWrites = agent.JournalWrites,
+            };
         return message;
     }
 

@@ -34,6 +34,7 @@ internal sealed class AgentCommands(Verbs verbs)
         HelpName = "DEVICE",
     };
     private readonly Option<int> watchdogTimeout = WatchdogSeconds();
+    private readonly Option<string> logs = ServiceCommands.LogFormat();
 
     private readonly Option<bool> shared = new("--shares-machine")
     { Description = "Other hosts of the cluster run on this machine: a lab.", Hidden = true };
@@ -46,9 +47,10 @@ internal sealed class AgentCommands(Verbs verbs)
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
+            using var tracing = Tracing.Start("godwit-agent");
             await AgentApp.RunAsync(Options(parsed), cancel);
             return ExitCode.All;
-        }, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);
+        }, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout, logs);
         agent.Subcommands.Add(Join());
         return agent;
     }
@@ -71,9 +73,10 @@ internal sealed class AgentCommands(Verbs verbs)
                 var options = Options(parsed);
                 var place = parsed.GetValue(server) is { } chosen ? ServerAddress.Find(chosen, File.Exists) : session.Server;
                 await JoinAsync(session, options, parsed.GetValue(token)!, place, parsed.GetValue(name)!, parsed.GetValue(address), cancel);
+                using var tracing = Tracing.Start("godwit-agent");
                 await AgentApp.RunAsync(options, cancel);
                 return ExitCode.All;
-            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout);
+            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout, logs);
     }
 
     private static async Task JoinAsync(Session session, AgentOptions options, string text, ServerAddress place, string name,
@@ -102,6 +105,7 @@ internal sealed class AgentCommands(Verbs verbs)
         return new AgentOptions(parsed.GetValue(listen)!, parsed.GetValue(link)!,
             parsed.GetValue(identity)?.FullName ?? Path.Combine(layout.StateDirectory, HostIdentity.FileName), layout)
         {
+            JsonLogs = parsed.GetValue(logs) == "json",
             Watchdog = parsed.GetValue(watchdog) is { } device ? Path.GetFullPath(device) : null,
             WatchdogTimeout = TimeSpan.FromSeconds(parsed.GetValue(watchdogTimeout)),
         };

@@ -23,6 +23,7 @@ internal static class CommandTree
         root.Subcommands.Add(TokenCommands.Build(verbs));
         root.Subcommands.Add(UserCommands.Build(verbs));
         root.Subcommands.Add(AuditCommands.Build(verbs));
+        root.Subcommands.Add(SupportCommand.Build(verbs));
         root.Subcommands.Add(SessionCommands.LogIn(verbs));
         root.Subcommands.Add(SessionCommands.LogOut(verbs));
         root.Subcommands.Add(SessionCommands.WhoAmI(verbs));
@@ -32,6 +33,7 @@ internal static class CommandTree
         root.Subcommands.Add(ServiceCommands.Up(verbs));
         root.Subcommands.Add(ServiceCommands.Server(verbs));
         root.Subcommands.Add(AgentCommands.Build(verbs));
+        root.Subcommands.Add(ManPage.Build(verbs, root));
         return root;
     }
 

@@ -22,6 +22,7 @@ internal static class ServiceCommands
         var listen = ApiEndpoint();
         var names = new Option<string[]>("--dns-name")
         { Description = "A name under which clients elsewhere find the server, for its certificate; again for more.", HelpName = "NAME" };
+        var logs = LogFormat();
         var (oidc, fencing) = (new OidcOptions(), new FencingOptions());
         var minute = new Option<double>("--balancer-minute")
         {
@@ -38,15 +39,16 @@ internal static class ServiceCommands
             CoreDumps.Refuse();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
             {
-                Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed),
+                Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed), JsonLogs = parsed.GetValue(logs) == "json",
                 FenceHooks = fencing.Hooks(parsed), PowerHooks = fencing.PowerHooks(parsed),
                 HaAfter = fencing.HaAfter(parsed), WatchdogLease = fencing.Lease(parsed),
                 BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
             };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
+            using var tracing = Tracing.Start("godwit-server");
             await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
             return ExitCode.All;
-        }, [state, socket, listen, names, minute, .. oidc.All, .. fencing.All]);
+        }, [state, socket, listen, names, logs, minute, .. oidc.All, .. fencing.All]);
         server.Subcommands.Add(RebuildCommands.Rebuild(verbs));
         server.Subcommands.Add(RebuildCommands.BackUpIdentity(verbs));
         return server;
@@ -64,13 +66,15 @@ internal static class ServiceCommands
         };
         var pools = Pools();
         var listen = ApiEndpoint($"{IPAddress.Loopback}:{ServerAddress.Port}");
+        var logs = LogFormat();
         var oidc = new OidcOptions();
         return verbs.Verb("up", "Run server and agent on this machine: a cluster of one host.", (session, parsed, cancel) =>
             new MachineUp(session, parsed.GetValue(name)!, parsed.GetValue(address)!.ToString(), new HostLayout
             {
                 StateDirectory = ServiceDefaults.AgentState, RunDirectory = ServiceDefaults.AgentRun,
                 Pools = Places(parsed.GetValue(pools)), QemuPaths = Qemus(null),
-            }, EndPoint(parsed.GetValue(listen)), oidc.Of(parsed)).RunAsync(cancel), [name, address, pools, listen, .. oidc.All]);
+            }, EndPoint(parsed.GetValue(listen)), oidc.Of(parsed), parsed.GetValue(logs) == "json").RunAsync(cancel),
+            [name, address, pools, listen, logs, .. oidc.All]);
 
         static IPAddress? Wrong(ArgumentResult result)
         {
@@ -103,6 +107,14 @@ internal static class ServiceCommands
             if (result.Tokens.Count == 1 && !IPEndPoint.TryParse(result.Tokens[0].Value, out _))
                 result.AddError($"'{result.Tokens[0].Value}' is not an ADDRESS:PORT such as 10.0.0.5:{ServiceDefaults.AgentPort}.");
         });
+        return option;
+    }
+
+    internal static Option<string> LogFormat()
+    {
+        var option = new Option<string>("--log-format")
+        { Description = "How logs are written: a sentence or a JSON document a line.", DefaultValueFactory = _ => "text" };
+        option.AcceptOnlyFromAmong("text", "json");
         return option;
     }
 

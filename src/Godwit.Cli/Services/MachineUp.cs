@@ -20,7 +20,7 @@ namespace Godwit.Cli.Services;
 /// <param name="listen">Where the API listens for people elsewhere; null: nowhere.</param>
 /// <param name="oidc">Whose people may log in; null: only users made here.</param>
 internal sealed class MachineUp(Session session, string name, string address, HostLayout layout, IPEndPoint? listen = null,
-    OidcSettings? oidc = null)
+    OidcSettings? oidc = null, bool jsonLogs = false)
 {
     private static readonly TimeSpan agentStartMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan between = TimeSpan.FromMilliseconds(200);
@@ -29,7 +29,8 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
     {
         FileModes.AsAsked();
         CoreDumps.Refuse();
-        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen) { Oidc = oidc };
+        using var tracing = Tracing.Start("godwit");
+        var server = new ServerOptions(ServiceDefaults.ServerState, ServerAddress.UpSocket, listen) { Oidc = oidc, JsonLogs = jsonLogs };
         MakePrivate(Path.GetDirectoryName(server.Socket)!);
         Directory.CreateDirectory(layout.StateDirectory);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
@@ -42,7 +43,7 @@ internal sealed class MachineUp(Session session, string name, string address, Ho
         await JoinRun.RunAsync(here.Client, JoinToken.Parse(token.Text), name, $"{address}:{ServiceDefaults.AgentPort}", identity,
             session.Time, cancel);
         var agent = AgentApp.RunAsync(new AgentOptions($"{address}:{ServiceDefaults.AgentPort}",
-            $"{address}:{ServiceDefaults.LinkPort}", identity, layout), stop.Token);
+            $"{address}:{ServiceDefaults.LinkPort}", identity, layout) { JsonLogs = jsonLogs }, stop.Token);
         try
         {
             await AddSelfAsync(here.Api, agent, cancel);

@@ -12,6 +12,8 @@ public enum Role
     Admin,
     /// <summary>The record of who did what, and nothing else.</summary>
     Auditor,
+    /// <summary>The server's metrics, and nothing else: for who scrapes them.</summary>
+    Metrics,
 }
 
 /// <summary>What an endpoint needs of whoever calls it: each names exactly one.</summary>
@@ -35,6 +37,8 @@ public enum Permission
     /// <summary>Users, their roles, tokens.</summary>
     ManageAccess,
     ReadAudit,
+    /// <summary>Figures without names of VMs: what Prometheus scrapes.</summary>
+    ReadMetrics,
 }
 
 /// <summary>Who may do what: the only place that says so. Pure. What is not allowed here is refused.</summary>
@@ -44,7 +48,7 @@ public static class Policy
     public static bool Allows(Role? role, Permission permission) => permission switch
     {
         Permission.Anyone => true,
-        Permission.OwnAccount => role is >= Role.Viewer and <= Role.Auditor,
+        Permission.OwnAccount => role is >= Role.Viewer and <= Role.Metrics,
         Permission.SeeCluster => role is Role.Viewer or Role.Operator or Role.VmAdmin or Role.HostAdmin or Role.Admin,
         Permission.UseConsoles => role is Role.Console or Role.Operator or Role.VmAdmin or Role.Admin,
         Permission.RunVms => role is Role.Operator or Role.VmAdmin or Role.Admin,
@@ -54,6 +58,7 @@ public static class Policy
         Permission.RunHosts => role is Role.HostAdmin or Role.Admin,
         Permission.ManageAccess => role is Role.Admin,
         Permission.ReadAudit => role is Role.Auditor or Role.Admin,
+        Permission.ReadMetrics => role is Role.Metrics or Role.Viewer or Role.Operator or Role.VmAdmin or Role.HostAdmin or Role.Admin,
         _ => false,
     };
 }

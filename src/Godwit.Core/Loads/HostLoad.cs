@@ -20,6 +20,8 @@ public sealed record HostLoad
     public required long MemoryUsedBytes { get; init; }
     public IReadOnlyList<LinkLoad> Links { get; init; } = [];
     public IReadOnlyList<VmLoad> Vms { get; init; } = [];
+    /// <summary>Null: an agent of the version before.</summary>
+    public AgentCounts? Agent { get; init; }
 }
 
 public sealed record LinkLoad(string Interface, long ReceivedBytesPerSecond, long SentBytesPerSecond);

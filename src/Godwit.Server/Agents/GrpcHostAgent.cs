@@ -249,11 +249,13 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
     public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.SetDeniedAsync(ToAgent.Message(denied), options), cancel);
 
+    private static Metadata? Trace() => MoveTrace.Carried is { } context ? new Metadata { { MoveTrace.Header, context } } : null;
+
     private async Task<T> AskAsync<T>(TimeSpan limit, Func<CallOptions, Task<T>> ask, CancellationToken cancel)
     {
         try
         {
-            return await ask(new CallOptions(null, time.GetUtcNow().UtcDateTime + limit, cancel));
+            return await ask(new CallOptions(Trace(), time.GetUtcNow().UtcDateTime + limit, cancel));
         }
         catch (RpcException error)
         {

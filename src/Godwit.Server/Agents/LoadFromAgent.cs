@@ -8,6 +8,8 @@ public static class LoadFromAgent
 {
     /// <summary>More of either are not listened to.</summary>
     public const int LinksMax = 64, VmsMax = 10_000;
+    /// <summary>No agent counts so far; sums of such numbers stay exact.</summary>
+    public const long CountMax = 1L << 40;
 
     public static HostLoad Record(Contracts.HostLoad load) => new()
     {
@@ -26,6 +28,12 @@ public static class LoadFromAgent
             .. load.Vms.Take(VmsMax).Select(v => new VmLoad(new VmId(v.VmId), Rate(v.CpuCores), Rate(v.WaitCores),
                 Math.Max(0, v.MemoryTouchedBytes), Math.Max(0, v.NetworkBytesPerSecond), Math.Max(0, v.DiskBytesPerSecond))),
         ],
+        Agent = load.Agent is { } agent ? new AgentCounts
+        {
+            Qemus = Math.Clamp(agent.Qemus, 0, VmsMax), MovesOpen = Math.Clamp(agent.MovesOpen, 0, VmsMax),
+            MemoryLooks = Math.Clamp(agent.MemoryLooks, 0, CountMax), JournalWrites = Math.Clamp(agent.JournalWrites, 0, CountMax),
+            MemoryLookSeconds = Math.Min(CountMax, Rate(agent.MemoryLookSeconds)),
+        } : null,
     };
 
     private static double Rate(double said) => double.IsFinite(said) && said > 0 ? said : 0;

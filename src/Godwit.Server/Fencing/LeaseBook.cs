@@ -34,6 +34,18 @@ public sealed class LeaseBook(TimeProvider time)
         }
     }
 
+    /// <summary>For metrics. Of a host this server never granted anything, its own begin counts as a grant.</summary>
+    public LeaseState StateOf(HostId host, WatchdogNote? note)
+    {
+        lock (_one)
+        {
+            var page = _pages.GetValueOrDefault(host);
+            if (page?.Closed is not null) return LeaseState.Closed;
+            if (note is not { Confirmed: true }) return LeaseState.Arming;
+            return time.GetElapsedTime(page?.Granted ?? _began) < note.Lease ? LeaseState.Granted : LeaseState.Lapsed;
+        }
+    }
+
     /// <summary>How much longer silence has to last before it proves anything; zero: it does.</summary>
     public TimeSpan ProvesIn(HostId host, WatchdogNote note)
     {
@@ -97,4 +109,16 @@ public sealed class LeaseBook(TimeProvider time)
     }
 
     private sealed record Closing(long Number, bool IsDurable);
+}
+
+/// <summary>How the lease stands of a host that is fenced by its own watchdog.</summary>
+public enum LeaseState
+{
+    /// <summary>Its watchdog was not seen armed: its silence proves nothing.</summary>
+    Arming,
+    Granted,
+    /// <summary>It is without a lease: its watchdog resets it, or has.</summary>
+    Lapsed,
+    /// <summary>It was proved to be off, and is granted nothing until it is welcomed.</summary>
+    Closed,
 }

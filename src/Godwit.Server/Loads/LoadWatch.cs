@@ -4,6 +4,7 @@ using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Loads;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
+using Godwit.Server.Observing;
 using Godwit.Server.Store;
 using Microsoft.Extensions.Logging;
 
@@ -23,6 +24,9 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
     private readonly ConcurrentDictionary<HostId, Track> _hosts = new();
     private readonly ConcurrentDictionary<VmId, Track> _vms = new();
     private DateTimeOffset _rolledUpTo = DateTimeOffset.MinValue;
+
+    /// <summary>What agents count of their own work: it comes with their hosts' load.</summary>
+    public AgentTotals Agents { get; } = new();
 
     public async Task RunAsync(CancellationToken stopping)
     {
@@ -49,6 +53,8 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
         await RollUpAsync(time.GetUtcNow());
         var known = hosts.Select(h => h.Id).ToHashSet();
         foreach (var gone in _hosts.Keys.Where(h => !known.Contains(h))) _hosts.TryRemove(gone, out _);
+        foreach (var host in hosts.Where(h => !h.Answers)) Agents.Silent(host.Id);
+        Agents.KeepOnly(known);
         foreach (var (vm, track) in _vms)
             if (track.Newest is not { } point || time.GetUtcNow() - point.At > pace.Window) _vms.TryRemove(vm, out _);
     }
@@ -78,6 +84,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
         try
         {
             var load = await agents.Of(host).SampleLoadAsync(stopping);
+            if (load.Agent is { } counts) Agents.Take(host, counts);
             if (load.SpanSeconds <= 0) return;
             var now = time.GetUtcNow(); // The server's clock for all: hosts' clocks differ.
             var links = load.Links.Sum(l => l.ReceivedBytesPerSecond + l.SentBytesPerSecond);
@@ -89,6 +96,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or InvalidDataException)
         {
+            Agents.Silent(host);
             log.LogDebug("{Host} did not tell its load: {Why}", host, silent.Message); // The watcher says so where it lasts.
         }
     }

@@ -13,6 +13,9 @@ public sealed class LiveMoves
 {
     private readonly ConcurrentDictionary<MoveId, Latest> _moves = new();
 
+    /// <summary>A move has ended and is in the store; once for each end, repaired moves again. Long after the pause.</summary>
+    public event Action<Migration>? Ended;
+
     public void Begin(Migration move) => _moves[move.Id] = new Latest(move);
 
     public void Publish(Migration move)
@@ -23,7 +26,9 @@ public sealed class LiveMoves
     /// <summary>The move has ended and is in the store: watchers get the end and leave.</summary>
     public void End(Migration move)
     {
-        if (_moves.TryRemove(move.Id, out var latest)) latest.Set(move);
+        if (!_moves.TryRemove(move.Id, out var latest)) return;
+        latest.Set(move);
+        Ended?.Invoke(move);
     }
 
     /// <summary>The store's record, with what is newer than it.</summary>

@@ -54,6 +54,12 @@ public sealed class MigrationRunner(
         lock (_one) return _running.ContainsKey(id) || _waiting.Values.Any(w => w.Id == id);
     }
 
+    /// <summary>Moves that wait for their turn.</summary>
+    public int Waiting
+    {
+        get { lock (_one) return _waiting.Count; }
+    }
+
     /// <summary>The move is in the store, queued; it begins when its hosts are free.</summary>
     public void Enqueue(Migration move)
     {
@@ -201,7 +207,9 @@ public sealed class MigrationRunner(
             if ((await moves.ReadAsync(running.Move.Id)).CancelRequested) running.Cancel.Cancel();
             // Begun under a record that is not to be believed, and nothing has left: it is taken back. Later its own proofs end it.
             if (running.Move.Phase < Phase.Memory && await stores.Frozen.FindAsync(running.Move.Vm) is not null) running.Cancel.Cancel();
+            using var trace = MoveTrace.Begin(running.Move);
             var end = await _story.RunAsync(running.Move.Id, running.Cancel.Token, _stopping.Token);
+            MoveTrace.End(trace, end);
             if (MoveStore.LeavesUntold(end)) _untold[end.Id] = end;
             live.End(end);
         }

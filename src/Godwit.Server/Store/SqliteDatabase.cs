@@ -16,6 +16,9 @@ public sealed class SqliteDatabase : Database
     private readonly SqliteConnection _connection;
     private readonly Action<Exception>? _broken;
 
+    /// <summary>Is told how long each transaction took, its wait for the one before it included; null: nobody is.</summary>
+    public (TimeProvider Time, Action<TimeSpan> Took)? Measured { get; set; }
+
     /// <param name="path">The file; made where it is not there.</param>
     /// <param name="broken">Called when a commit was not to be had (an fsync failed, the disk is full, the file is damaged):
     /// the process must end, because after a failed fsync the same handle would lie about what is on the disk.</param>
@@ -56,6 +59,8 @@ public sealed class SqliteDatabase : Database
         {
             T result;
             Work work;
+            var measured = Measured;
+            var began = measured?.Time.GetTimestamp() ?? 0;
             lock (_one)
             {
                 using var transaction = _connection.BeginTransaction(deferred: false);
@@ -64,6 +69,7 @@ public sealed class SqliteDatabase : Database
                 transaction.Commit();
             }
             Announce(work);
+            measured?.Took(measured.Value.Time.GetElapsedTime(began));
             return Task.FromResult(result);
         }
         catch (SqliteException error) when (error.SqliteErrorCode is IoError or Corrupt or NotADatabase or Full)

@@ -22,4 +22,5 @@ public sealed class Stores(Database database, TimeProvider time)
     public FreezeStore Frozen { get; } = new(database, time);
     public FenceStore Fences { get; } = new(database, time);
     public IdentityStore Identity { get; } = new(database, time);
+    public CountStore Counts { get; } = new(database);
 }

@@ -36,8 +36,10 @@ public sealed partial class SecretsTests(LabFixture lab)
     /// <summary>Every line of every private key of this cluster: a part of one is enough to worry.</summary>
     private IEnumerable<string> PrivateKeyLines() =>
         Directory.EnumerateFiles(lab.Cluster.Plan.DataDirectory, "*.pem", SearchOption.AllDirectories)
-            .SelectMany(file => PrivateKey().Matches(File.ReadAllText(file)))
-            .SelectMany(key => key.Groups["lines"].Value.Split('\n', StringSplitOptions.RemoveEmptyEntries)).Distinct();
+            .SelectMany(file => PrivateKeyLines(File.ReadAllText(file))).Distinct();
+
+    internal static IEnumerable<string> PrivateKeyLines(string pem) =>
+        PrivateKey().Matches(pem).SelectMany(key => key.Groups["lines"].Value.Split('\n', StringSplitOptions.RemoveEmptyEntries));
 
     /// <summary>Of this cluster's processes, which its directories give away.</summary>
     private IEnumerable<(string Where, string Text)> CommandLines() =>

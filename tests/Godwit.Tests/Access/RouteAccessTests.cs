@@ -15,7 +15,7 @@ namespace Godwit.Tests.Access;
 /// <summary>Every route the server maps, asked by every role and by nobody, over TLS, against a table written by hand.</summary>
 public sealed class RouteAccessTests
 {
-    private const string Everyone = "viewer console operator vm-admin host-admin admin auditor", Anyone = $"{Everyone} nobody";
+    private const string Everyone = "viewer console operator vm-admin host-admin admin auditor metrics", Anyone = $"{Everyone} nobody";
     private const string Lookers = "viewer operator vm-admin host-admin admin", Movers = "operator vm-admin host-admin admin";
     private const string Runners = "operator vm-admin admin", Makers = "vm-admin admin", Hosters = "host-admin admin";
 
@@ -24,6 +24,7 @@ public sealed class RouteAccessTests
     {
         ["GET /ca.pem"] = Anyone,
         ["GET /openapi/{documentName}.json"] = Everyone,
+        ["GET /metrics"] = $"{Lookers} metrics",
         ["POST /api/v1/login"] = Anyone,
         ["GET /api/v1/login/oidc"] = Anyone,
         ["POST /api/v1/login/oidc"] = Anyone,

@@ -33,7 +33,11 @@ internal sealed class AgentUnderTest : IAsyncDisposable
 
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<RefusalInterceptor>());
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.Interceptors.Add<TraceInterceptor>();
+            grpc.Interceptors.Add<RefusalInterceptor>();
+        });
         builder.Services.AddSingleton(host);
         builder.WebHost.ConfigureKestrel(kestrel =>
             AgentListener.Listen(kestrel, new IPEndPoint(IPAddress.Loopback, 0), () => bundle, TimeProvider.System, NullLogger.Instance));

@@ -57,6 +57,21 @@ public sealed class LeaseBookTests
     }
 
     [Fact]
+    public void Metrics_tell_of_each_lease_whether_it_holds()
+    {
+        Assert.Equal(LeaseState.Arming, _book.StateOf(Host, Note with { Confirmed = false }));
+        Assert.Equal(LeaseState.Granted, _book.StateOf(Host, Note));
+        _time.Advance(Lease);
+        Assert.Equal(LeaseState.Lapsed, _book.StateOf(Host, Note));
+        _book.Asked(Host, "t1");
+        Assert.NotNull(_book.Grant(Host, Note, Lease));
+        Assert.Equal(LeaseState.Granted, _book.StateOf(Host, Note));
+        _time.Advance(Wait);
+        Assert.True(_book.TryClose(Host, Note));
+        Assert.Equal(LeaseState.Closed, _book.StateOf(Host, Note));
+    }
+
+    [Fact]
     public void A_proof_that_was_not_written_leaves_the_host_as_it_was()
     {
         _book.Asked(Host, "t1");
