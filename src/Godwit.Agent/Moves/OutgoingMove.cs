@@ -120,6 +120,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private async Task<StreamEnd> StreamAsync(LinkSender link, QemuSignals signals)
     {
         var qmp = qemu.Qmp;
+        if (await signals.IsOffAsync(qmp)) return new StreamEnd.Broken("the guest powered itself off");
         await qmp.PrepareSourceAsync(order.Limits, sameHost: false);
         await tools.FailPoints.HitAsync("outgoing.before-memory");
         sending = time.GetTimestamp();

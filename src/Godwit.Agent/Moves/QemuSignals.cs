@@ -36,6 +36,16 @@ internal sealed class QemuSignals : IDisposable
     /// <summary>Pass numbers as they begin; drops the oldest when nobody reads.</summary>
     public ChannelReader<int> Passes => passes.Reader;
 
+    /// <summary>
+    /// What happened before anybody listened is not told again: a guest that is off already counts as having powered off now.
+    /// </summary>
+    public async Task<bool> IsOffAsync(QmpClient qmp)
+    {
+        var status = await qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None);
+        if (status.Status == QmpRunStatus.Shutdown) shutdown.TrySetResult();
+        return shutdown.Task.IsCompleted;
+    }
+
     private void Hear(QmpEvent e)
     {
         switch (e.Name)

@@ -78,6 +78,11 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         using var freshSignals = new QemuSignals(fresh.Qmp);
         try
         {
+            if (await oldSignals.IsOffAsync(old.Qmp))
+            {
+                await GoOnWithOldAsync(fresh, oldSignals, "the guest powered itself off");
+                return;
+            }
             var pauseOver = PauseOverAsync(oldSignals);
             await old.Qmp.MigrateAsync("unix:" + fresh.IncomingSocket, QmpMoves.Deadline, CancellationToken.None);
             var sent = await EndOfAsync(oldSignals, old.Qmp, oldSignals.Shutdown, pauseOver);

@@ -149,7 +149,7 @@ public sealed class HostWatcher(
         _live[host.Id] = facts;
         // A pool that was not writable could not be proved to be shared. Before the new facts are kept: it is repeated if it fails.
         var proved = host.Facts is { } before && WritablePools(before).SetEquals(WritablePools(facts));
-        if (!proved) await sharing.ProveAsync(host.Id, facts, stopping);
+        if (!proved) await sharing.ProveAsync(host.Id, facts, stopping, again: true);
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
             await stores.Hosts.SaveFactsAsync(host.Id, facts);
         if (host is { State: not (HostState.Unreachable or HostState.Standby), PoolsUnproved: false }) return;

@@ -16,15 +16,16 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     private const int TriesMax = 3;
 
     /// <summary>Proves anew what <paramref name="host"/>'s pools are. Throws what the agent throws.</summary>
-    public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
+    /// <param name="again">These facts are not in the store yet: the next round proves once more, whatever happens before they are.</param>
+    public async Task ProveAsync(HostId host, HostFacts facts, CancellationToken cancel, bool again = false)
     {
         for (var attempt = 1; attempt <= TriesMax; attempt++)
-            if (await TryProveAsync(host, facts, cancel)) return; // Else another host's proof came in between.
+            if (await TryProveAsync(host, facts, again, cancel)) return; // Else another host's proof came in between.
     }
 
-    private async Task<bool> TryProveAsync(HostId host, HostFacts facts, CancellationToken cancel)
+    private async Task<bool> TryProveAsync(HostId host, HostFacts facts, bool again, CancellationToken cancel)
     {
-        var incomplete = false;
+        var incomplete = again;
         var asleep = (await hosts.ListAsync()).Where(h => h.State == HostState.Standby).Select(h => h.Id).ToHashSet();
         var all = await hosts.SharesAsync();
         var (mine, others) = (all.Where(s => s.Host == host).ToList(), all.Where(s => s.Host != host).ToList());
