@@ -179,7 +179,7 @@ public sealed class LinkReceiver : IAsyncDisposable
         }
     }
 
-    /// <summary>Running, Aborted or Loaded. Throws <see cref="LinkException"/> where the link is gone: the journal has the answer.</summary>
+    /// <summary>Running, Aborted or Loaded. Throws <see cref="LinkException"/> where the link is gone: the journal knows.</summary>
     public async Task SendAnswerAsync(LinkAnswer answer, CancellationToken cancel)
     {
         try

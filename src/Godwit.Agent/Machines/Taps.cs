@@ -39,10 +39,9 @@ public sealed class Taps(IProcesses processes, IDisk disk)
             // No IPv6 address of its own: the host must not speak through a guest's tap.
             // The bridge's MTU, or the bridge would shrink to the tap's.
             var mtu = await MtuAsync(spec.Nics[i].Bridge, cancel);
-            Line(script, $"link set dev {taps[i]} addrgenmode none mtu {mtu}");
-            if (isolated) continue;
-            Line(script, $"link set dev {taps[i]} master {spec.Nics[i].Bridge}");
-            if (up) Line(script, $"link set dev {taps[i]} up");
+            var bridge = isolated ? "" : $" master {spec.Nics[i].Bridge}";
+            Line(script, $"link set dev {taps[i]} addrgenmode none mtu {mtu}{bridge}");
+            if (up && !isolated) Line(script, $"link set dev {taps[i]} up");
         }
         await RunAsync(script, cancel);
     }

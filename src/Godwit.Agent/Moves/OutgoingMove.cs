@@ -34,7 +34,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private static readonly TimeSpan NothingSentMax = TimeSpan.FromSeconds(60);
     /// <summary>Word to the target that no token comes; the guest does not wait for it longer than this.</summary>
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
-    /// <summary>For the target's word on a rehearsal: longer than it may take to load (<see cref="IncomingMove"/>). No guest waits.</summary>
+    /// <summary>For the target's word on a rehearsal: longer than it may take to load. No guest waits.</summary>
     private static readonly TimeSpan RehearsedMax = TimeSpan.FromSeconds(90);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
@@ -102,7 +102,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         try
         {
             var end = await StreamAsync(link, signals);
-            if (end is StreamEnd.Complete { Summary: var sentAll } && order.Rehearses) await RehearseAsync(link, signals, sentAll, security);
+            if (end is StreamEnd.Complete whole && order.Rehearses) await RehearseAsync(link, signals, whole.Summary, security);
             else if (end is StreamEnd.Complete complete) await HandOverAsync(link, signals, complete, security);
             else await KeepAsync(link, signals, ((StreamEnd.Broken)end).Reason);
         }
@@ -144,7 +144,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             watching.Cancel();
             // QEMU has flushed before it says so, and closes only after 3 to 12 ms of tidying up: all of that is pause.
             if (fromQemu is IBlockingSource source) source.EndReading();
-            if (order.Rehearses && !wasPaused) await qmp.EnsureRunningAsync(time); // No token will leave: nothing stands against it.
+            // No token will leave: nothing stands against it.
+            if (order.Rehearses && !wasPaused && !signals.Shutdown.IsCompleted) await qmp.EnsureRunningAsync(time);
             // The guest stands still: the few milliseconds of stream that wait here may not take longer than any pause.
             return new StreamEnd.Complete(await pump.WaitAsync(order.Mode == MoveMode.Live ? PauseMax : StallMax, time));
         }
@@ -217,7 +218,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await link.SendRehearsedAsync(sentAll, CancellationToken.None);
         if (await Joining.AnyAsync(link.Answer, Task.Delay(RehearsedMax, time)) != link.Answer)
         {
-            await KeepAsync(link, signals, $"the target did not say within {RehearsedMax.TotalSeconds:0} s whether it had the guest loaded");
+            await KeepAsync(link, signals, $"the target did not say within {RehearsedMax.TotalSeconds:0} s whether it had loaded");
             return;
         }
         switch (await link.Answer)

@@ -32,8 +32,8 @@ internal static class QuoteText
         ]),
     ], "");
 
-    private static string NameOf(WayQuote way) =>
-        way.SlowdownNotAllowedPercent == 0 ? Words.Of(way.Mode) : $"{Words.Of(way.Mode)}, slowed by up to {way.SlowdownNotAllowedPercent} %";
+    private static string NameOf(WayQuote way) => Words.Of(way.Mode)
+        + (way.SlowdownNotAllowedPercent == 0 ? "" : $", slowed by up to {way.SlowdownNotAllowedPercent} %");
 
     private static Tone ToneOf(WayQuote way) => way.Breaks.Count > 0 ? Tone.Warn : Tone.Plain;
 

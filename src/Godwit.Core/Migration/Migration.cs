@@ -34,7 +34,7 @@ public sealed record Migration
     public bool? WasRunning { get; init; }
     /// <summary>Refresh only: another QEMU binary, or other host processors ("0-3"), for the new process.</summary>
     public RefreshWish? Refresh { get; init; }
-    /// <summary>It is tried with all that belongs to it but the token: the guest goes on at the source, and the target is thrown away.</summary>
+    /// <summary>It has all but the token: the guest goes on at the source, and the target is thrown away.</summary>
     public bool Rehearses { get; init; }
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }

@@ -114,7 +114,7 @@ public sealed class MoveWishes(
         return (vm, move, reasons, told);
     }
 
-    /// <summary>That a guest may be stopped for the rest is consent to a move; a rehearsal is not worth it, and says what it found.</summary>
+    /// <summary>That a guest may be stopped for the rest is consent to a move; a rehearsal is not worth it.</summary>
     private static MoveLimits Limits(Vm vm, MigrateRequest wish)
     {
         var limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits());

@@ -177,5 +177,6 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
         }, move.VmName, move.Source.Value, move.Id.Value);
 
     private static string Pause(Migration move) => move.Receipt?.PauseMs is { } pause
-        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $", {(move.Rehearses ? "would have paused" : "paused")} for {pause:0.#} ms") : "";
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture,
+            $", {(move.Rehearses ? "would have paused" : "paused")} for {pause:0.#} ms") : "";
 }

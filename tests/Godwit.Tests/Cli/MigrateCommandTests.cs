@@ -71,7 +71,7 @@ public sealed class MigrateCommandTests
     {
         await using var server = Following();
         await GodwitRun.OfAsync(server, $"vm migrate {words} --to host2 --rehearse --no-wait");
-        var sent = JsonSerializer.Deserialize<MigrateRequest>(server.Heard[0].Body, ApiJson.Lenient)!;
+        var sent = JsonSerializer.Deserialize<MigrateRequest>(server.Heard[0].Body, Godwit.Server.Api.ApiJson.Lenient)!;
         Assert.Equal(new LimitsWish { MayQuick = mayQuick }, sent.SaidOfLimits());
         Assert.True(sent.Rehearse);
     }
