@@ -27,6 +27,9 @@ public sealed class KeptLimitsScenarios
     {
         await PreparedAsync(world);
         world.Server.Kill();
+        await world.Loop.Until(() => world.Server.Serving is null);
+        await world.Loop.Until(() => world.Server.Serving is not null);
+        await world.SleepAsync(5); // It hears its hosts again.
         await world.EndOfAsync(await world.RefreshAsync("web"));
         Assert.Equal(kept, (await NewestAsync(world)).Limits);
         await world.Server.AskAsync(c => c.Drains.BeginAsync(new HostId("host1"), new DrainLimits()));
