@@ -138,7 +138,8 @@ public sealed partial class MetricsTests
 
     private static async Task SampleAsync(ServerUnderTest server, string host, AgentCounts counts)
     {
-        server.Cluster[host].Load = new HostLoad { At = FakeCluster.Now, SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0, Agent = counts };
+        server.Cluster[host].Load = new HostLoad
+        { At = FakeCluster.Now, SpanSeconds = 0, CpuCores = 0, MemoryUsedBytes = 0, Agent = counts };
         await server.Control.Loads.RoundAsync(CancellationToken.None);
     }
 

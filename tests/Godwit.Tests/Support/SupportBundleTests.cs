@@ -29,7 +29,8 @@ public sealed class SupportBundleTests : IDisposable
         var token = await server.TokenAsync(Role.Operator);
         var pem = $"-----BEGIN EC PRIVATE KEY-----\n{KeyLine}\n-----END EC PRIVATE KEY-----\n";
         Plant("etc/default/godwit-server", $"GODWIT_SERVER_OPTIONS=--listen 0.0.0.0:7445 --client-secret {Password}\n"
-            + $"OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic {Password}\nOTEL_EXPORTER_OTLP_ENDPOINT=https://otel:{Password}@collector\n");
+            + $"OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic {Password}\n"
+            + $"OTEL_EXPORTER_OTLP_ENDPOINT=https://otel:{Password}@collector\n");
         Plant("var/lib/godwit/agent/identity.pem", pem);
         Plant("var/lib/godwit/agent/moves/mv-1.json", $$"""{ "Move": "mv-1", "Mark": "Kept", "Ticket": "{{KeyLine}}", "NewEpoch": 7 }""");
         Plant("var/lib/godwit/agent/vms/vm-1/owner.json", System.Text.Json.JsonSerializer.Serialize(
