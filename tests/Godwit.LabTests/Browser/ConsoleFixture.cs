@@ -41,6 +41,7 @@ public sealed class ConsoleFixture : IAsyncLifetime
         await MakeAsync("cache1", 512, start: false, host: "host2");
         Guest = LabCluster.AddressOf(vm);
         await Cluster.Guests.WaitUntilUpAsync(Guest);
+        Assertions.SetDefaultExpectTimeout(30_000); // Two processors, four QEMUs and a browser.
         playwright = await Playwright.CreateAsync();
         browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = await InsideAsync(), Headless = true });
     }
