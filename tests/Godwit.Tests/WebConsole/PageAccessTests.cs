@@ -68,7 +68,7 @@ public sealed class PageAccessTests
         }
         Assert.Contains("too many tries", last, StringComparison.Ordinal);
         var rows = await server.OkAsync<IReadOnlyList<AuditRow>>("GET", "audit?limit=100");
-        Assert.Contains(rows, row => row.Action == "POST /login" && row.Source == "127.0.0.1");
+        Assert.Contains(rows, row => row.Entry is { Action: "POST login", Source: "127.0.0.1" });
     }
 
     [Fact]
