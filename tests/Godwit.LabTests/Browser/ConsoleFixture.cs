@@ -40,7 +40,7 @@ public sealed class ConsoleFixture : IAsyncLifetime
         await MakeAsync("db1", 1024, start: false);
         await MakeAsync("cache1", 512, start: false, host: "host2");
         Guest = LabCluster.AddressOf(vm);
-        await Cluster.Guests.WaitUntilUpAsync(Guest);
+        await Cluster.Guests.WaitUntilUpAsync(Guest, TimeSpan.FromMinutes(3)); // A loaded machine boots it slowly.
         Assertions.SetDefaultExpectTimeout(30_000); // Two processors, four QEMUs and a browser.
         playwright = await Playwright.CreateAsync();
         browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = await InsideAsync() });
