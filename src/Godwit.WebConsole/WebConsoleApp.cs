@@ -77,7 +77,8 @@ public sealed class WebConsoleApp : IWebConsole
             .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
         web.MapGet(IssuerLogIn.AnswerPath, (HttpContext http, IssuerLogIn issuer) => issuer.AnswerAsync(http))
             .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
-        web.MapRazorComponents<App>().AddInteractiveServerRenderMode(mode => mode.ContentSecurityFrameAncestorsPolicy = null).Add(endpoint =>
+        var pages = web.MapRazorComponents<App>();
+        pages.AddInteractiveServerRenderMode(mode => mode.ContentSecurityFrameAncestorsPolicy = null).Add(endpoint =>
         {
             var page = endpoint.Metadata.OfType<ComponentTypeMetadata>().FirstOrDefault()?.Type;
             // A circuit costs memory for as long as its page is open: strangers get the log-in, which has none.

@@ -61,7 +61,8 @@ internal static class LabCommands
             ]) session.Screen.Line($"  godwit {line}", Tone.Strong);
         session.Screen.Line("");
         session.Screen.Line($"Console: https://{LabPlan.ServerAddress}:{ServerAddress.Port}/", Tone.Strong);
-        session.Screen.Line($"  Log in as {PersonName} with {password}. The browser does not know the lab's CA yet (godwit ca): go on all the same.");
+        session.Screen.Line($"  Log in as {PersonName} with {password}. "
+            + "The browser does not know the lab's CA yet (godwit ca): go on all the same.");
         return ExitCode.All;
     }
 

@@ -130,7 +130,8 @@ internal static class ServiceCommands
         if (standard is not null) option.DefaultValueFactory = _ => standard;
         option.Validators.Add(result =>
         {
-            if (result.Tokens.Count == 1 && EndPoint(result.Tokens[0].Value) is null && (standard is null || result.Tokens[0].Value != Nowhere))
+            if (result.Tokens.Count != 1 || (standard is not null && result.Tokens[0].Value == Nowhere)) return;
+            if (EndPoint(result.Tokens[0].Value) is null)
                 result.AddError($"'{result.Tokens[0].Value}' is not an ADDRESS:PORT such as 0.0.0.0:{ServerAddress.Port}.");
         });
         return option;

@@ -38,7 +38,7 @@ public sealed class LabNetwork(LabPlan plan)
         if (plan.HasLegForPeople) await ReachFromMachineAsync(cancel);
     }
 
-    /// <summary>A cable from the machine's own namespace to the management network: for the browser of whoever plays with the lab.</summary>
+    /// <summary>A cable from the machine's own namespace to the management network, for the browser of whoever plays.</summary>
     private async Task ReachFromMachineAsync(CancellationToken cancel)
     {
         await Ip(null, $"link add {plan.PeoplesLink} type veth peer name people-mgmt netns {plan.LanNamespace}", cancel);

@@ -35,8 +35,8 @@ internal static class PageRequests
     /// <summary>A browser that opens a page is shown the log-in; all else is answered as the API answers.</summary>
     public static bool SendToLogIn(HttpContext http)
     {
-        if (!HttpMethods.IsGet(http.Request.Method) || !http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.Ordinal))
-            return false;
+        var isBrowser = http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.Ordinal);
+        if (!isBrowser || !HttpMethods.IsGet(http.Request.Method)) return false;
         var back = http.Request.Path == "/" ? "" : $"?to={Uri.EscapeDataString(http.Request.Path + http.Request.QueryString)}";
         http.Response.Redirect($"/login{back}");
         return true;

@@ -10,7 +10,7 @@ public sealed class Selection
 
     public bool Has(string vm) => picked.Contains(vm);
 
-    /// <summary>A click alone picks one and drops the others; with ctrl it adds or takes away; with shift it reaches from the last.</summary>
+    /// <summary>A click alone picks one and drops the others; with ctrl it adds or takes away, with shift it reaches.</summary>
     /// <param name="shown">All that can be picked, in the order they are shown.</param>
     public void Click(string vm, bool ctrl, bool shift, IReadOnlyList<string> shown)
     {

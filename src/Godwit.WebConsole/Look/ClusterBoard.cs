@@ -46,7 +46,8 @@ public sealed record ClusterBoard(IReadOnlyList<BoardHost> Hosts, IReadOnlyList<
         IReadOnlyList<HostView> hosts, IReadOnlyList<VmView> vms, ClusterLoadView load, PlacementPolicy policy,
         IReadOnlyList<Migration> active, string search)
     {
-        var cores = load.Vms.Where(vm => vm.Window is not null).ToDictionary(vm => vm.Vm, vm => vm.Window!.Now.CpuCores / Math.Max(1, vm.Cpus));
+        var shares = load.Vms.Where(vm => vm.Window is not null)
+            .ToDictionary(vm => vm.Vm, vm => (double?)vm.Window!.Now.CpuCores / Math.Max(1, vm.Cpus));
         var moves = active.GroupBy(move => move.Vm).ToDictionary(of => of.Key, of => of.First());
         var found = vms.Where(vm => Matches(vm, search)).ToList();
         var ordered = hosts.OrderBy(host => host.Id.Value, StringComparer.Ordinal).ToList();
@@ -54,7 +55,7 @@ public sealed record ClusterBoard(IReadOnlyList<BoardHost> Hosts, IReadOnlyList<
         return new ClusterBoard(
             [.. ordered.Select(host => new BoardHost(host, [.. found.Where(vm => vm.Owner == host.Id)
                 .OrderBy(vm => vm.Spec.Name, StringComparer.Ordinal)
-                .Select(vm => new BoardVm(vm, moves.GetValueOrDefault(vm.Spec.Id), cores.TryGetValue(vm.Spec.Id, out var share) ? share : null))],
+                .Select(vm => new BoardVm(vm, moves.GetValueOrDefault(vm.Spec.Id), shares.GetValueOrDefault(vm.Spec.Id)))],
                 Bars(host, load, policy)))],
             [.. active.Where(move => move.Source != move.Target && columns.ContainsKey(move.Source) && columns.ContainsKey(move.Target))
                 .Select(move => new Transfer(move, columns[move.Source], columns[move.Target]))],
@@ -64,6 +65,8 @@ public sealed record ClusterBoard(IReadOnlyList<BoardHost> Hosts, IReadOnlyList<
     private static bool Matches(VmView vm, string search) => search.Length == 0
         || vm.Tags.Append(vm.Spec.Name).Append(vm.Owner.Value).Any(text => text.Contains(search, StringComparison.OrdinalIgnoreCase));
 
+    private static string Cores(double? cores) => cores?.ToString("0.0", CultureInfo.InvariantCulture) ?? "?";
+
     private static IReadOnlyList<LoadBar> Bars(HostView host, ClusterLoadView load, PlacementPolicy policy)
     {
         var now = load.Hosts.FirstOrDefault(one => one.Host == host.Id);
@@ -72,7 +75,7 @@ public sealed record ClusterBoard(IReadOnlyList<BoardHost> Hosts, IReadOnlyList<
         return
         [
             new LoadBar("CPU", now?.Window?.Now.CpuCores / cpus, policy.LoadCeiling,
-                now?.Window is { } window ? $"{window.Now.CpuCores.ToString("0.0", CultureInfo.InvariantCulture)} of {cpus}" : $"? of {cpus}"),
+                $"{Cores(now?.Window?.Now.CpuCores)} of {cpus}"),
             new LoadBar("RAM", host.MemoryAssignedBytes / (double)memory,
                 Math.Min(1, host.MemoryOfferedBytes * policy.MemoryOvercommit / memory),
                 $"{Amounts.Bytes(host.MemoryAssignedBytes)} of {Amounts.Bytes(host.MemoryOfferedBytes)}"),

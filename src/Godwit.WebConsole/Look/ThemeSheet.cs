@@ -24,7 +24,8 @@ public static partial class ThemeSheet
 
     private static string Written(MudTheme theme, bool isDark)
     {
-        using var services = new ServiceCollection().AddLogging().AddMudServices().AddSingleton<IJSRuntime, NoScript>().BuildServiceProvider();
+        using var services = new ServiceCollection().AddLogging().AddMudServices().AddSingleton<IJSRuntime, NoScript>()
+            .BuildServiceProvider();
         using var renderer = new HtmlRenderer(services, services.GetRequiredService<ILoggerFactory>());
         var html = renderer.Dispatcher.InvokeAsync(async () => (await renderer.RenderComponentAsync<MudThemeProvider>(
             ParameterView.FromDictionary(new Dictionary<string, object?>

@@ -5,7 +5,7 @@ using Godwit.Core.Vms;
 
 namespace Godwit.WebConsole.Look;
 
-/// <summary>What a state means to a reader, and the class of the style sheet for that. Never colour alone: a word stands beside it.</summary>
+/// <summary>What a state means to a reader, and its class in the style sheet. Never colour alone: a word stands by it.</summary>
 public static class Tones
 {
     public static Tone Of(HostState state) => state switch

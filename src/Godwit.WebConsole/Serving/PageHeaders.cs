@@ -18,7 +18,7 @@ public sealed class PageHeaders(RequestDelegate next)
         {
             var headers = http.Response.Headers;
             headers.ContentSecurityPolicy = Policy;
-            headers["Referrer-Policy"] = "no-referrer";
+            headers["Referrer-Policy"] = "same-origin"; // None at all would hide from us, too, where a form comes from.
             headers["Cross-Origin-Opener-Policy"] = "same-origin";
             headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()";
         }

@@ -40,9 +40,10 @@ public sealed class ConsoleFixture : IAsyncLifetime
         await MakeAsync("db1", 1024, start: false);
         await MakeAsync("cache1", 512, start: false, host: "host2");
         Guest = LabCluster.AddressOf(vm);
-        await Cluster.Guests.WaitUntilUpAsync(Guest);
+        await Cluster.Guests.WaitUntilUpAsync(Guest, TimeSpan.FromMinutes(3)); // A loaded machine boots it slowly.
+        Assertions.SetDefaultExpectTimeout(30_000); // Two processors, four QEMUs and a browser.
         playwright = await Playwright.CreateAsync();
-        browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = await InsideAsync(), Headless = true });
+        browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = await InsideAsync() });
     }
 
     public async Task DisposeAsync()
@@ -53,7 +54,8 @@ public sealed class ConsoleFixture : IAsyncLifetime
     }
 
     /// <summary>A browser of somebody else: no cookies. What its pages complained about is in <paramref name="complaints"/>.</summary>
-    internal async Task<IPage> OpenAsync(List<string> complaints, int width = 1440, int height = 860, ColorScheme colours = ColorScheme.Light)
+    internal async Task<IPage> OpenAsync(List<string> complaints, int width = 1440, int height = 860,
+        ColorScheme colours = ColorScheme.Light)
     {
         var context = await browser.NewContextAsync(new BrowserNewContextOptions
         {
@@ -71,7 +73,8 @@ public sealed class ConsoleFixture : IAsyncLifetime
         return page;
     }
 
-    internal async Task<IPage> LoggedInAsync(List<string> complaints, int width = 1440, int height = 860, ColorScheme colours = ColorScheme.Light)
+    internal async Task<IPage> LoggedInAsync(List<string> complaints, int width = 1440, int height = 860,
+        ColorScheme colours = ColorScheme.Light)
     {
         var page = await OpenAsync(complaints, width, height, colours);
         await page.GotoAsync("/");
@@ -99,7 +102,10 @@ public sealed class ConsoleFixture : IAsyncLifetime
     }
 
     private Task<VmView> MakeAsync(string name, int memoryMiB, bool start, string host = "host1") => Cluster.Api.CreateVmAsync(
-        new CreateVmRequest(name) { Template = LabCluster.TemplateName, Host = host, MemoryBytes = (long)memoryMiB << 20, Start = start }, default);
+        new CreateVmRequest(name)
+        {
+            Template = LabCluster.TemplateName, Host = host, MemoryBytes = (long)memoryMiB << 20, Start = start,
+        }, default);
 
     /// <summary>Chromium, started in the server's namespace: the machine's own has no way there.</summary>
     private async Task<string> InsideAsync()

@@ -83,7 +83,8 @@ public sealed class ConsoleTests(ConsoleFixture lab, ITestOutputHelper output) :
     {
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 128, 900);
         var page = await lab.LoggedInAsync(complaints);
-        var move = await lab.Cluster.Api.MigrateAsync(ConsoleFixture.VmName, new MigrateRequest("host2", BandwidthBytesPerSecond: 24 << 20), default);
+        var move = await lab.Cluster.Api.MigrateAsync(
+            ConsoleFixture.VmName, new MigrateRequest("host2", BandwidthBytesPerSecond: 24 << 20), default);
         await page.GotoAsync($"/moves/{move.Id}");
         await Expect(page.Locator(".gw-chart polyline.remaining")).ToBeVisibleAsync(new() { Timeout = 60_000 });
         await page.WaitForTimeoutAsync(4_000); // So that there is a line to look at.
@@ -156,8 +157,8 @@ public sealed class ConsoleTests(ConsoleFixture lab, ITestOutputHelper output) :
                 await page.WaitForTimeoutAsync(600);
                 await Screens.KeepAsync(page, $"{(path == "/" ? "cluster" : path[1..])}-{width}-{colours.ToString().ToLowerInvariant()}");
                 var found = (await page.RunAxe()).Violations.Where(broken => broken.Impact is "serious" or "critical").ToList();
-                Assert.True(found.Count == 0, $"{path} {width} {colours}: " + string.Join("\n",
-                    found.Select(broken => $"{broken.Id}: {broken.Help}\n  {string.Join("\n  ", broken.Nodes.Take(3).Select(node => node.Html))}")));
+                var told = found.Select(broken => $"{broken.Id}: {broken.Help} {string.Join(' ', broken.Nodes.Select(n => n.Html))}");
+                Assert.True(found.Count == 0, $"{path} {width} {colours}: {string.Join("\n", told)}");
             }
             await page.Context.CloseAsync();
         }
