@@ -35,7 +35,8 @@ public sealed class ConsoleTickets(IRandomness randomness, TimeProvider time)
             var now = time.GetUtcNow();
             foreach (var (old, _) in open.Where(known => known.Value.Until <= now).ToList()) open.Remove(old);
             if (open.Count >= TicketsMax)
-                throw new RefusedException("too-many-streams", $"{TicketsMax} tickets for consoles wait to be used", "ask again in half a minute");
+                throw new RefusedException("too-many-streams",
+                    $"{TicketsMax} tickets for consoles wait to be used", "ask again in half a minute");
             open.Add(HashOf(text), ticket);
         }
         return new ConsoleTicketView(text, vm, ticket.Until);

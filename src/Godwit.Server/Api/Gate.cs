@@ -55,7 +55,8 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
                 http.Features.Set(taken);
                 return (taken.Actor, null);
             }
-            return (null, new Refusal("ticket-invalid", "the ticket is unknown, used or too old", "ask for a new one: it opens one console, once"));
+            return (null, new Refusal("ticket-invalid",
+                "the ticket is unknown, used or too old", "ask for a new one: it opens one console, once"));
         }
         var source = AuditNotes.SourceOf(http);
         var token = BearerOf(http) ?? (isPage ? ports.Console?.TokenOf(http) : null);

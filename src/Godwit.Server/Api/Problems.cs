@@ -67,7 +67,8 @@ public static class Problems
         code.EndsWith("-not-found", StringComparison.Ordinal) ? StatusCodes.Status404NotFound
         : code.StartsWith("bad-", StringComparison.Ordinal) ? StatusCodes.Status422UnprocessableEntity
         : code is "too-many-streams" or "too-many-logins" ? StatusCodes.Status429TooManyRequests
-        : code is "token-missing" or "token-invalid" or "ticket-invalid" or "login-failed" or "oidc-no-role" ? StatusCodes.Status401Unauthorized
+        : code is "token-missing" or "token-invalid" or "ticket-invalid"
+            or "login-failed" or "oidc-no-role" ? StatusCodes.Status401Unauthorized
         : code == "role-lacks-permission" || code.StartsWith("join-token-", StringComparison.Ordinal) ? StatusCodes.Status403Forbidden
         : code is "audit-failed" or "oidc-issuer-silent" ? StatusCodes.Status503ServiceUnavailable
         : StatusCodes.Status409Conflict;

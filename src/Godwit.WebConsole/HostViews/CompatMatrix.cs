@@ -23,13 +23,15 @@ public sealed record CompatMatrix(IReadOnlyList<string> Hosts, IReadOnlyList<Com
         return new CompatMatrix([.. ordered.Select(host => host.Id.Value)],
         [
             Row("runs on", ordered, facts => Words.Of(facts.Accelerator), accelerators is [var one] ? Words.Of(one) : null),
-            Row("QEMU", ordered, facts => Join(facts.Qemus.Select(qemu => qemu.Version)), Common(known, facts => facts.Qemus.Select(q => q.Version))),
+            Row("QEMU", ordered, facts => Join(facts.Qemus.Select(qemu => qemu.Version)),
+                Common(known, facts => facts.Qemus.Select(q => q.Version))),
             Row("newest machine", ordered, facts => CpuBaseline.NewestMachineType([facts]) ?? "none", CpuBaseline.NewestMachineType(known)),
             Row("best CPU model", ordered, facts => CpuBaseline.BestCpuModel([facts], facts.Accelerator) ?? "none",
                 accelerators is [var same] ? CpuBaseline.BestCpuModel(known, same) : null),
             Row("processor", ordered, facts => facts.CpuModelName, null),
             Row("networks", ordered, facts => Join(facts.Bridges), Common(known, facts => facts.Bridges)),
-            Row("pools", ordered, facts => Join(facts.Pools.Select(pool => pool.Name)), Common(known, facts => facts.Pools.Select(p => p.Name))),
+            Row("pools", ordered, facts => Join(facts.Pools.Select(pool => pool.Name)),
+                Common(known, facts => facts.Pools.Select(p => p.Name))),
             Row("agent", ordered, facts => facts.AgentVersion, null),
             Row("kernel", ordered, facts => facts.KernelVersion, null),
         ]);

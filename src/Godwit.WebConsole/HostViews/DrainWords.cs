@@ -50,7 +50,8 @@ public static class DrainWords
     public static string? Sum(DrainPlan plan)
     {
         var moving = plan.Steps.Count(step => step.Mode is not null);
-        return moving == 0 ? null : $"{Words.Counted(moving, "VM")} with {Amounts.Bytes(plan.Steps.Sum(step => step.MemoryBytes))} of memory"
+        return moving == 0 ? null
+            : $"{Words.Counted(moving, "VM")} with {Amounts.Bytes(plan.Steps.Sum(step => step.MemoryBytes))} of memory"
             + (plan.EtaSeconds is { } eta ? $", one after the other in about {Amounts.Milliseconds(Math.Max(1, Math.Ceiling(eta)) * 1000)}"
                 : "; the link's speed is not known");
     }

@@ -20,7 +20,7 @@ public sealed record TerminalTicket(string Ticket, string Vm, string? Owner);
 /// </summary>
 public static class TerminalPage
 {
-    /// <summary>The terminal puts its colours and sizes into style elements: allowed on this page alone, which shows nothing else.</summary>
+    /// <summary>The terminal puts colours and sizes into style elements: allowed on this page alone, which shows nothing else.</summary>
     private const string Policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         + "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -13,7 +13,7 @@ using static Microsoft.Playwright.Assertions;
 
 namespace Godwit.LabTests.Browser;
 
-/// <summary>The pages of a VM and its console, a host and its drain, templates, and the balance: a real browser on a real cluster.</summary>
+/// <summary>The pages of a VM and its console, a host and its drain, templates, the balance: a real browser on a real cluster.</summary>
 [Collection(ConsoleCollection.Name)]
 public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
 {
@@ -74,6 +74,7 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
     public async Task A_host_is_drained_told_to_be_safe_to_power_off_and_gets_its_vms_back()
     {
         var page = await OpenAsync("/hosts/host1");
+        await Expect(page.Locator(".gw-compat")).ToContainTextAsync("pc-q35");
         await Screens.KeepAsync(page, "host");
         await page.GetByRole(AriaRole.Link, new() { Name = "Drain…" }).ClickAsync();
         await Expect(page.Locator("tbody tr", new() { HasText = Vm })).ToContainTextAsync("live");
@@ -100,7 +101,8 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
         await api.AddRuleAsync(new RuleRecord("fast-on-fast", RuleKind.OnHosts, "fast", "fast"), default);
         try
         {
-            await UntilAsync(async () => (await api.PlanBalanceAsync(new BalanceWish(), default)).Plan.Moves.Any(move => move.Goal == MoveGoal.Repair));
+            await UntilAsync(async () =>
+                (await api.PlanBalanceAsync(new BalanceWish(), default)).Plan.Moves.Any(move => move.Goal == MoveGoal.Repair));
             var page = await OpenAsync("/balance");
             var row = page.Locator($"[data-recommendations] tr[data-vm={Vm}]");
             await Expect(row).ToContainTextAsync("repair");
@@ -151,7 +153,7 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
         await Button(row, "Delete").ClickAsync();
         await Button(page.GetByRole(AriaRole.Dialog), "Delete").ClickAsync();
         await Expect(row).ToHaveCountAsync(0);
-        Assert.Equal([], complaints.Where(said => !said.Contains("409", StringComparison.Ordinal))); // The refusal, as the browser tells it.
+        Assert.Equal([], complaints.Where(said => !said.Contains("409", StringComparison.Ordinal))); // The refusal.
     }
 
     [BrowserFact]
@@ -196,7 +198,8 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
     private static async Task UploadAsync(ILocator form, string file, byte[] content)
     {
         await form.GetByLabel("Name").FillAsync("");
-        await form.GetByLabel("Disk image").SetInputFilesAsync(new FilePayload { Name = file, MimeType = "application/octet-stream", Buffer = content });
+        await form.GetByLabel("Disk image").SetInputFilesAsync(
+            new FilePayload { Name = file, MimeType = "application/octet-stream", Buffer = content });
         await Button(form, "Upload").ClickAsync();
     }
 

@@ -74,7 +74,8 @@ public sealed class PagesTests
     [Fact]
     public void Only_a_host_that_is_empty_and_closed_is_safe_to_power_off()
     {
-        var drained = Host("host1", []) with { State = HostState.Cordoned, Drain = Drain(DrainEnd.Drained, DrainVmEnd.Moved, DrainVmEnd.Stays) };
+        var drained = Host("host1", []) with
+        { State = HostState.Cordoned, Drain = Drain(DrainEnd.Drained, DrainVmEnd.Moved, DrainVmEnd.Stays) };
         Assert.True(DrainWords.IsSafeToPowerOff(drained));
         Assert.False(DrainWords.IsSafeToPowerOff(drained with { State = HostState.Ready }));
         Assert.False(DrainWords.IsSafeToPowerOff(drained with { State = HostState.Unreachable }));
@@ -88,9 +89,11 @@ public sealed class PagesTests
     [Fact]
     public void Hosts_after_a_move_have_lost_and_won_what_its_vm_is_reckoned_with()
     {
-        var load = new ClusterLoadView([HostLoad("host1", 4, 3), HostLoad("host2", 4, 1), new(new HostId("host3"), HostState.Ready, 4, 1, null)],
+        var load = new ClusterLoadView([HostLoad("host1", 4, 3), HostLoad("host2", 4, 1),
+                new(new HostId("host3"), HostState.Ready, 4, 1, null)],
             [new VmLoadView(new VmId("vm-1"), "web1", new HostId("host1"), 2, 1, Window(1))]);
-        var move = new PlannedMove(new VmId("vm-1"), "web1", new HostId("host1"), new HostId("host2"), MoveGoal.Level, 1, 1, 1, 1, "x", "x");
+        var move = new PlannedMove(new VmId("vm-1"), "web1", new HostId("host1"), new HostId("host2"),
+            MoveGoal.Level, 1, 1, 1, 1, "x", "x");
         var shifts = BalancePicture.Shifts(load, [move]);
         Assert.Equal([0.75, 0.25, null], shifts.Select(shift => shift.Before));
         Assert.Equal([0.5, 0.5, null], shifts.Select(shift => shift.After));
@@ -105,7 +108,7 @@ public sealed class PagesTests
         var directory = Path.Combine(Repository(), "src", "Godwit.WebConsole", "Vendor", "xterm");
         var told = Regex.Matches(File.ReadAllText(Path.Combine(directory, "README.md")), @"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|\r?$",
             RegexOptions.Multiline).ToDictionary(row => row.Groups[1].Value, row => row.Groups[2].Value);
-        var there = Directory.GetFiles(directory).Where(file => file.EndsWith(".js", StringComparison.Ordinal) || file.EndsWith(".css", StringComparison.Ordinal))
+        var there = Directory.GetFiles(directory).Where(file => Path.GetExtension(file) is ".js" or ".css")
             .ToDictionary(file => Path.GetFileName(file), file => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(file))));
         Assert.Equal(3, there.Count);
         Assert.Equal(told.OrderBy(one => one.Key), there.OrderBy(one => one.Key));
@@ -119,7 +122,8 @@ public sealed class PagesTests
         Accelerator = Accelerator.Tcg, Disks = [], Nics = [], Uid = 1,
     }, new HostId("host1"), new Epoch(1), state, null, start, HostState.Ready, null);
 
-    private static HostView Host(string name, IReadOnlyList<string> bridges) => new(new HostId(name), $"{name}:7443", HostState.Ready, new HostFacts
+    private static HostView Host(string name, IReadOnlyList<string> bridges) => new(new HostId(name), $"{name}:7443", HostState.Ready,
+        new HostFacts
     {
         AgentVersion = "1", KernelVersion = "1", Cpus = 4, CpuModelName = "x", CpuFlags = [], Accelerator = Accelerator.Tcg,
         AcceleratorReason = "x", Qemus = [new QemuBinary("/usr/bin/qemu", "7.2.0", ["pc-q35-7.2"], ["Nehalem-v1", "Nehalem-v2"])],
@@ -132,7 +136,8 @@ public sealed class PagesTests
         EndedAt = end is null ? null : start, Vms = [.. ends.Select((one, n) => new DrainVm(new VmId($"vm-{n}"), $"vm{n}") { End = one })],
     };
 
-    private static HostLoadView HostLoad(string name, int cpus, double cores) => new(new HostId(name), HostState.Ready, cpus, 1, Window(cores));
+    private static HostLoadView HostLoad(string name, int cpus, double cores) =>
+        new(new HostId(name), HostState.Ready, cpus, 1, Window(cores));
 
     private static LoadWindow Window(double cores)
     {
