@@ -69,7 +69,7 @@ public sealed class WebConsoleApp : IWebConsole
 
     public void MapTo(IEndpointRouteBuilder web)
     {
-        new PageAssets().MapTo(web);
+        PageAssets.MapTo(web);
         web.MapPost("/logout", LogOut.RunAsync).Needs(Permission.OwnAccount, Traits.Page).ExcludeFromDescription();
         web.MapGet(IssuerLogIn.BeginPath, (HttpContext http, IssuerLogIn issuer) => issuer.BeginAsync(http))
             .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
