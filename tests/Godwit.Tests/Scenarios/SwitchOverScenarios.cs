@@ -142,6 +142,32 @@ public sealed class SwitchOverScenarios
         Assert.True(world.Runs("web", on: "host1"));
     });
 
+    /// <summary>
+    /// Simulator, seeds 5020620 and 5061063: the guest powered itself off as its move began, before anybody listened; its move waited
+    /// for a STOP that had been told already.
+    /// </summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_guest_that_is_off_before_its_move_listens_ends_the_move(bool refreshes)
+    {
+        World? there = null;
+        World.Run(seed: 100, async world =>
+        {
+            there = world;
+            await world.CreateVmAsync("web", on: "host1");
+            world.LetGo("web");
+            var ended = await world.EndOfAsync(refreshes ? await world.RefreshAsync("web") : await world.MigrateAsync("web", to: "host2"));
+            Assert.StartsWith("vm-stopped", ended.Reason, StringComparison.Ordinal);
+            Assert.Equal(VmState.Stopped, (await world.VmAsync("web")).State);
+        }, onEvent: happened =>
+        {
+            // The last line of a journal before the story goes on.
+            if (happened.Contains("HandingOver", StringComparison.Ordinal))
+                there!.Copy("web", on: "host1")!.GuestPowersOff();
+        });
+    }
+
     [Fact]
     public void A_server_cut_off_from_the_source_does_not_disturb_the_move() => World.Run(seed: 31, async world =>
     {

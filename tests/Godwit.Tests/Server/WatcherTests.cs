@@ -25,6 +25,27 @@ public sealed class WatcherTests
         Assert.Equal([new HostId("h1")], (await server.OkAsync<HostView>("GET", "hosts/h2")).SharedPools["default"]);
     }
 
+    /// <summary>
+    /// Simulator, seed 5222219: a pool was read-only as it was proved, the server died before it kept that it was, and the next one
+    /// found it as it had always been.
+    /// </summary>
+    [Fact]
+    public async Task A_pool_whose_proof_outlived_the_facts_it_was_made_for_is_proved_again()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        var (watcher, hosts, h1) = (server.Control.Watcher, server.Control.Stores.Hosts, server.Cluster["h1"]);
+        await watcher.RoundAsync(CancellationToken.None);
+        var facts = h1.Facts;
+        h1.Facts = facts with { Pools = [.. facts.Pools.Select(pool => pool with { Writable = false })] };
+        await watcher.RoundAsync(CancellationToken.None);
+        Assert.Empty((await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools);
+        await hosts.SaveFactsAsync(new HostId("h1"), facts); // What was kept is from before.
+        h1.Facts = facts;
+
+        await watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal([new HostId("h2")], (await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools["default"]);
+    }
+
     [Fact]
     public async Task A_host_that_falls_silent_is_marked_and_its_vms_are_neither_changed_nor_touched()
     {
