@@ -69,7 +69,7 @@ public sealed class WebConsoleApp : IWebConsole
 
     public void MapTo(IEndpointRouteBuilder web)
     {
-        new PageAssets().MapTo(web);
+        PageAssets.MapTo(web);
         TerminalPage.MapTo(web);
         TemplateUpload.MapTo(web);
         web.MapPost("/logout", LogOut.RunAsync).Needs(Permission.OwnAccount, Traits.Page).ExcludeFromDescription();

@@ -44,10 +44,10 @@ public sealed record CompatMatrix(IReadOnlyList<string> Hosts, IReadOnlyList<Com
         return new CompatRow(feature, values, told.Count > 1, all ?? (told is [var same] ? same : null));
     }
 
-    private static string? Common(IReadOnlyList<HostFacts> hosts, Func<HostFacts, IEnumerable<string>> of)
+    private static string? Common(List<HostFacts> hosts, Func<HostFacts, IEnumerable<string>> of)
     {
-        var common = hosts.Count == 0 ? [] : hosts.Skip(1).Aggregate(of(hosts[0]), (left, facts) => left.Intersect(of(facts))).ToList();
-        return common.Any() ? Join(common) : null;
+        List<string> common = hosts.Count == 0 ? [] : [.. hosts.Skip(1).Aggregate(of(hosts[0]), (left, facts) => left.Intersect(of(facts)))];
+        return common.Count > 0 ? Join(common) : null;
     }
 
     private static string Join(IEnumerable<string> words) => words.Distinct().Order(StringComparer.Ordinal).ToList() is { Count: > 0 } some

@@ -15,7 +15,7 @@ namespace Godwit.WebConsole.Serving;
 /// Style, scripts and the font, out of this assembly. An address holds the hash of what is there, so a browser keeps it for good
 /// and never mixes two versions. Nothing in them is secret: who sees them learns that there is a console.
 /// </summary>
-public sealed class PageAssets
+public static class PageAssets
 {
     private static readonly Dictionary<string, string> typeOfEnding = new()
     {
@@ -27,7 +27,7 @@ public sealed class PageAssets
     /// <summary>Where a browser finds it: <c>/assets/8f2c…/console.css</c>.</summary>
     public static string Address(string name) => $"assets/{all.Value[name].Version}/{name}";
 
-    public void MapTo(IEndpointRouteBuilder web) =>
+    public static void MapTo(IEndpointRouteBuilder web) =>
         web.MapMethods("/assets/{version}/{name}", [HttpMethods.Get], Send).Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
 
     private static async Task Send(string version, string name, HttpContext http)
