@@ -86,7 +86,7 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
         Assert.Equal("host2", (await lab.Cluster.Api.VmAsync(Vm, default)).Owner.Value);
 
         await Button(page, "Bring VMs back").ClickAsync();
-        await Expect(page.Locator(".gw-head .gw-chip")).ToHaveTextAsync("returned", new() { Timeout = 90_000 });
+        await Expect(page.Locator(".gw-head .gw-chip")).ToHaveTextAsync("ready", new() { Timeout = 90_000 });
         Assert.Equal("host1", (await lab.Cluster.Api.VmAsync(Vm, default)).Owner.Value);
         Assert.Equal(HostState.Ready, (await lab.Cluster.Api.HostAsync("host1", default)).State);
         Assert.Equal([], complaints);

@@ -65,7 +65,7 @@ public sealed class BoardTests
         Assert.Equal(["host3", "host2", "host1", "host4"], choices.Select(choice => choice.Host).ToArray(), StringComparer.Ordinal);
         Assert.Equal("no room", choices[^1].Refused);
         Assert.Equal("it is here now", choices.Single(choice => choice.Host == "host1").Refused);
-        Assert.Equal(choices[0].FreeAfterBytes, 4 * GiB - 5 * GiB - GiB - Godwit.Core.Hosts.Host.QemuOverheadBytes);
+        Assert.Equal(4 * GiB - 5 * GiB - GiB - Godwit.Core.Hosts.Host.QemuOverheadBytes, choices[0].FreeAfterBytes);
     }
 
     [Fact]

@@ -143,7 +143,7 @@ public sealed class PageAccessTests
         var client = new HttpClient(new SocketsHttpHandler
         {
             AllowAutoRedirect = false, CookieContainer = new CookieContainer(),
-            SslOptions = { RemoteCertificateValidationCallback = (_, _, _, _) => true },
+            SslOptions = { RemoteCertificateValidationCallback = (_, peer, _, _) => peer is not null },
         })
         { BaseAddress = new Uri($"https://{server.Listening}/"), Timeout = TimeSpan.FromSeconds(60) };
         client.DefaultRequestHeaders.Accept.ParseAdd("text/html");
