@@ -99,7 +99,7 @@ internal static class VmCommands
             (PlacementOptions.Tag(), PlacementOptions.Untag(), PlacementOptions.Pin(), PlacementOptions.Priority());
         var intent = new IntentOptions();
         var unpin = new Option<bool>("--unpin") { Description = "Let it be moved by drains and by the balancer again." };
-        var command = verbs.Verb("set", "Settings of VMs, and what every move of them keeps unless told otherwise.", (session, parsed, cancel) =>
+        var command = verbs.Verb("set", "Settings of VMs, and what their moves keep unless told otherwise.", (session, parsed, cancel) =>
         {
             var wish = new VmSettingsRequest(parsed.GetValue(ha) is { } word ? word == "on" : null,
                 Tags(parsed.GetValue(tag)), Tags(parsed.GetValue(untag)),

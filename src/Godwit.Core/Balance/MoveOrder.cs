@@ -7,7 +7,8 @@ public readonly record struct OrderedMove(int Unit, int From, int To, int Wave, 
 
 /// <summary>
 /// Puts moves in an order in which every one has room when it starts: a VM on its way takes its memory on both hosts until its
-/// wave has ended. What helps most goes first; what would hurt by itself waits for what it belongs to. Moves that wait for each other's room for ever are left out. Pure.
+/// wave has ended. What helps most goes first; what would hurt by itself waits for what it belongs to. Moves that wait for each
+/// other's room for ever are left out. Pure.
 /// </summary>
 public sealed class MoveOrder
 {

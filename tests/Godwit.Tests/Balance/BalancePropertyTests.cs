@@ -38,7 +38,7 @@ public sealed class BalancePropertyTests
         Assert.Empty(Plan(RandomCluster.After(view, plan.Moves, RandomCluster.Now.AddHours(-2))).Moves);
     }
 
-    /// <summary>Seen in the lab: of two moves that belong together the one that hurts by itself went at the same time, for -876 s.</summary>
+    /// <summary>Seen in the lab: of two moves that belong together the one that hurts by itself went at the same time.</summary>
     [Fact]
     public void What_hurts_by_itself_goes_alone_and_only_to_make_room()
     {

@@ -56,7 +56,8 @@ public sealed class RebuildTests
     {
         await using var server = await ServerUnderTest.StartAsync("h1", "h2");
         await server.CreateVmAsync("web", "h1");
-        await server.OkAsync<VmView>("POST", "vms/web/settings", new { ha = true, tag = new[] { "db" }, priority = 900, moves = new { maxPauseMs = 80 } });
+        var wish = new { ha = true, tag = new[] { "db" }, priority = 900, moves = new { maxPauseMs = 80 } };
+        await server.OkAsync<VmView>("POST", "vms/web/settings", wish);
         await server.OkAsync<HostView>("POST", "hosts/h2/settings", new { tag = new[] { "ssd" } });
         await server.OkAsync<HostView>("POST", "hosts/h2/cordon");
         await server.OkAsync<RuleView>("POST", "rules", new { name = "apart", kind = "apart", vmTag = "db" });
