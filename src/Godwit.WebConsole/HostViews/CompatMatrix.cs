@@ -46,7 +46,8 @@ public sealed record CompatMatrix(IReadOnlyList<string> Hosts, IReadOnlyList<Com
 
     private static string? Common(List<HostFacts> hosts, Func<HostFacts, IEnumerable<string>> of)
     {
-        List<string> common = hosts.Count == 0 ? [] : [.. hosts.Skip(1).Aggregate(of(hosts[0]), (left, facts) => left.Intersect(of(facts)))];
+        List<string> common = hosts.Count == 0 ? []
+            : [.. hosts.Skip(1).Aggregate(of(hosts[0]), (left, facts) => left.Intersect(of(facts)))];
         return common.Count > 0 ? Join(common) : null;
     }
 
