@@ -20,7 +20,11 @@ internal static class PersonsCall
         {
             var error = refused.Error;
             return TypedResults.Json(
-                new { error.Code, error.Cause, error.Next }, ApiJson.Lenient, ApiErrors.ContentType, StatusCodes.Status409Conflict);
+                new ApiProblem
+                {
+                    Title = error.Cause, Status = StatusCodes.Status409Conflict, Code = error.Code, Cause = error.Cause,
+                    Next = error.Next ?? "look into the server's log", Reasons = error.Reasons,
+                }, ApiJson.Lenient, ApiErrors.ContentType, StatusCodes.Status409Conflict);
         }
     }
 
