@@ -27,8 +27,7 @@ public sealed class KeptLimitsScenarios
     {
         await PreparedAsync(world);
         world.Server.Kill();
-        await world.Loop.Until(() => world.Server.Serving is null);
-        await world.Loop.Until(() => world.Server.Serving is not null);
+        await world.Server.StartAsync();
         await world.SleepAsync(5); // It hears its hosts again.
         await world.EndOfAsync(await world.RefreshAsync("web"));
         Assert.Equal(kept, (await NewestAsync(world)).Limits);
