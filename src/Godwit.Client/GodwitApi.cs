@@ -191,8 +191,12 @@ public sealed class GodwitApi(ApiClient client)
 
     /// <param name="limit">The newest so many; null: the server's own number.</param>
     public Task<IReadOnlyList<Migration>> MovesAsync(CancellationToken cancel, bool active = false, int? limit = null) =>
-        client.GetAsync<IReadOnlyList<Migration>>(
-            $"migrations?active={(active ? "true" : "false")}" + (limit is null ? "" : $"&limit={limit}"), cancel);
+        client.GetAsync<IReadOnlyList<Migration>>((active, limit) switch
+        {
+            (false, null) => "migrations",
+            (true, null) => "migrations?active=true",
+            _ => $"migrations?active={(active ? "true" : "false")}&limit={limit}",
+        }, cancel);
 
     public Task<Migration> MoveAsync(string id, CancellationToken cancel) =>
         client.GetAsync<Migration>($"migrations/{Safe(id)}", cancel);
