@@ -26,7 +26,7 @@ public sealed class HostileFrameTests
     [InlineData(new byte[] { 8, 0, 0, 0, 0, 0, 4, 1 })] // One byte over a control frame.
     [InlineData(new byte[] { 8, 1, 0, 0, 0, 0, 0, 8 })] // A flag that is not for it.
     [InlineData(new byte[] { 0, 0, 0, 0, 0, 0, 0, 0 })]
-    [InlineData(new byte[] { 13, 0, 0, 0, 0, 0, 0, 0 })]
+    [InlineData(new byte[] { 15, 0, 0, 0, 0, 0, 0, 0 })]
     public void A_header_that_no_peer_of_ours_sends_is_invalid(byte[] header) =>
         Assert.Equal(OperationStatus.InvalidData, LinkFrame.TryRead(header, out _));
 
