@@ -126,5 +126,6 @@ public sealed class BrowserFactAttribute : FactAttribute
 
     public BrowserFactAttribute() => Skip = WhyNot;
 
-    internal static string? WhyNot => RealQemuFactAttribute.WhyNot ?? (File.Exists(Chromium) ? null : $"needs {Chromium}");
+    internal static string? WhyNot => RealQemuFactAttribute.WhyNot ?? (!File.Exists(Chromium) ? $"needs {Chromium}"
+        : Environment.GetEnvironmentVariable("GODWIT_BROWSER") == "1" ? null : "runs by ./test --browser");
 }

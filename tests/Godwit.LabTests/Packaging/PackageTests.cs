@@ -14,7 +14,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
 {
     private static readonly TimeSpan startMax = TimeSpan.FromSeconds(90);
 
-    [RealQemuFact]
+    [PackageFact]
     public async Task It_holds_what_its_units_its_manual_and_its_completion_need()
     {
         foreach (var file in new[]
@@ -37,7 +37,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
         Assert.Contains("godwit support\\-bundle", manual, StringComparison.Ordinal);
     }
 
-    [RealQemuFact]
+    [PackageFact]
     public async Task It_runs_without_any_dotnet_and_completes_what_is_typed()
     {
         var version = await LabShell.RunAsync(["env", "-i", "PATH=/usr/bin:/bin", package.Godwit, "--version"]);
@@ -52,7 +52,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
     }
 
     /// <summary>With its own /var/lib, /run and network, so that it meets nothing of this machine's.</summary>
-    [RealQemuFact]
+    [PackageFact]
     public async Task Server_and_agent_start_from_it_answer_on_their_socket_log_json_and_end_when_told()
     {
         using var up = LabShell.Start(["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c",
@@ -98,7 +98,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
     /// Real dpkg in a directory of its own, with a systemctl that writes down what it is asked: of VMs' scopes and their slice never a
     /// word, whatever happens to the package.
     /// </summary>
-    [RealQemuFact]
+    [PackageFact]
     public async Task Installed_upgraded_removed_and_purged_it_stops_no_vm_and_leaves_what_they_run_from()
     {
         var root = Path.Combine(package.Work, "root");
@@ -134,7 +134,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
         }
     }
 
-    [RealQemuFact]
+    [PackageFact]
     public async Task Its_scripts_and_units_are_such_as_their_checkers_like()
     {
         var control = Path.Combine(package.Work, "control");
@@ -166,7 +166,7 @@ public sealed class BuiltPackage : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        if (RealQemuFactAttribute.WhyNot is not null) return;
+        if (PackageFactAttribute.WhyNot is not null) return;
         var script = Path.Combine(Path.GetDirectoryName(LabFolder.Find().Path)!, "eng", "package.sh");
         File = (await LabShell.RunAsync([script, "--quick"], deadline: buildMax)).TrimEnd().Split('\n')[^1];
         await LabShell.RunAsync(["dpkg-deb", "--extract", File, Unpacked]);
@@ -177,4 +177,16 @@ public sealed class BuiltPackage : IAsyncLifetime
         Directory.Delete(Work, recursive: true);
         return Task.CompletedTask;
     }
+}
+
+/// <summary>
+/// Publishes everything and builds a package of it, which takes minutes: by <c>./test --package</c>, not with the others.
+/// </summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class PackageFactAttribute : FactAttribute
+{
+    public PackageFactAttribute() => Skip = WhyNot;
+
+    internal static string? WhyNot => RealQemuFactAttribute.WhyNot
+        ?? (Environment.GetEnvironmentVariable("GODWIT_PACKAGE") == "1" ? null : "runs by ./test --package");
 }
