@@ -390,6 +390,15 @@ public sealed partial class HostMachines(
             await Task.Delay(WatchPause, Time); // A disk that failed: what is left of the QEMU is tidied up later.
     }
 
+    /// <summary>
+    /// A QEMU that does not answer a new agent has no monitor here that would tell of its end, which frees taps and memory all the same.
+    /// </summary>
+    internal async Task WatchSilentAsync(Machine machine, ProcessHandle process)
+    {
+        await Processes.WaitForExitAsync(process, CancellationToken.None);
+        if (machine.HeldBy is null) await SettleOrLaterAsync(machine); // Else it is settled as its move lets go of it.
+    }
+
     private async Task<bool> TryWatchAsync(Machine machine, QemuInstance instance)
     {
         try

@@ -150,6 +150,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
             catch (Exception silent) when (silent is IOException or QmpException)
             {
                 Silent(machines.Log, machine.Id.Value, record.Process.Pid, silent.Message);
+                _ = machines.WatchSilentAsync(machine, record.Process);
             }
         }
     }

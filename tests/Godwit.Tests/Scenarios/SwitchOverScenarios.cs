@@ -168,6 +168,24 @@ public sealed class SwitchOverScenarios
         });
     }
 
+    /// <summary>Simulator, seed 12000590: nobody watched a QEMU that had not answered the new agent; its taps stayed for ever.</summary>
+    [Fact]
+    public void A_qemu_that_did_not_answer_a_new_agent_and_dies_leaves_nothing() => World.Run(seed: 101, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var qemu = world.Copy("web", on: "host1")!;
+        world.LetGo("web");
+        qemu.Process.Stall();
+        world.Agents["host1"].Kill();
+        world.Agents["host1"].Start();
+        await world.SleepAsync(30); // Longer than it waits for the greeting.
+        qemu.Process.Exit(ProcessEnd.Injected);
+        await world.SleepAsync(15);
+        Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
+        Assert.DoesNotContain(await world.Server.AskAsync(c => c.Agents.Of(new HostId("host1")).TakeInventoryAsync(true, default))
+            is { } told ? told.Leaks : [], leak => leak.Kind == Godwit.Core.Inventory.LeakKind.Tap);
+    });
+
     [Fact]
     public void A_server_cut_off_from_the_source_does_not_disturb_the_move() => World.Run(seed: 31, async world =>
     {
