@@ -4,7 +4,10 @@ namespace Godwit.Moves;
 
 /// <param name="Runs">Counted moves of each kind and side; one more goes before them to warm up.</param>
 /// <param name="Only">One of <see cref="Parts"/>, or null for all.</param>
-internal sealed record BenchOptions(string ResultsDirectory, int Runs = 5, string? Only = null)
+/// <param name="QuoteRounds">Not 0: quotes beside moves instead, each cell of the grid so often.</param>
+/// <param name="Link">One of <see cref="QuoteGrid.Links"/>, or null for all.</param>
+internal sealed record BenchOptions(
+    string ResultsDirectory, int Runs = 5, string? Only = null, int QuoteRounds = 0, string? Link = null)
 {
     public const int RunsMax = 100;
     public static readonly string[] Parts = ["small", "big", "refresh", "idle"];
@@ -26,6 +29,13 @@ internal sealed record BenchOptions(string ResultsDirectory, int Runs = 5, strin
                     break;
                 case "--only" when Parts.Contains(words[at + 1]):
                     options = options with { Only = words[at + 1] };
+                    break;
+                case "--quotes" when int.TryParse(words[at + 1], CultureInfo.InvariantCulture, out var rounds)
+                    && rounds is >= 1 and <= RunsMax:
+                    options = options with { QuoteRounds = rounds };
+                    break;
+                case "--link" when QuoteGrid.Links.Contains(words[at + 1]):
+                    options = options with { Link = words[at + 1] };
                     break;
                 default:
                     return null;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 using Godwit.Cli.Lab;
 
 namespace Godwit.Moves;
@@ -8,7 +7,7 @@ namespace Godwit.Moves;
 /// <summary>The VM under godwit, by its command line, as a person would.</summary>
 internal sealed class GodwitSide(LabCluster lab) : IMoveSide
 {
-    private static readonly TimeSpan CommandMax = TimeSpan.FromMinutes(5);
+    private readonly GodwitCommands _commands = new(lab);
     private string _vm = "";
 
     public string Name => "godwit";
@@ -18,14 +17,12 @@ internal sealed class GodwitSide(LabCluster lab) : IMoveSide
     {
         _vm = $"a-{size.Name}";
         Host = 1;
-        var vm = await GodwitAsync(cancel, "vm", "create", _vm, "--template", LabCluster.TemplateName,
-            "--memory", $"{size.MemoryMib}M", "--host", "host1", "--start");
-        return GuestAddress.Of(vm.GetProperty("spec").GetProperty("nics")[0].GetProperty("mac").GetString()!);
+        return await _commands.StartVmAsync(_vm, size.MemoryMib, cancel);
     }
 
-    public Task PauseAsync(CancellationToken cancel) => GodwitAsync(cancel, "vm", "pause", _vm);
+    public Task PauseAsync(CancellationToken cancel) => _commands.RunAsync(cancel, "vm", "pause", _vm);
 
-    public Task ResumeAsync(CancellationToken cancel) => GodwitAsync(cancel, "vm", "resume", _vm);
+    public Task ResumeAsync(CancellationToken cancel) => _commands.RunAsync(cancel, "vm", "resume", _vm);
 
     public async Task<CommandCost> MoveAsync(int target, CancellationToken cancel) =>
         await MoveAsync(target, [], cancel);
@@ -41,14 +38,14 @@ internal sealed class GodwitSide(LabCluster lab) : IMoveSide
 
     public async Task RemoveAsync(CancellationToken cancel)
     {
-        await GodwitAsync(cancel, "vm", "stop", _vm, "--force");
-        await GodwitAsync(cancel, "vm", "delete", _vm);
+        await _commands.RunAsync(cancel, "vm", "stop", _vm, "--force");
+        await _commands.RunAsync(cancel, "vm", "delete", _vm);
     }
 
     private async Task<CommandCost> TimedAsync(CancellationToken cancel, params string[] words)
     {
         var watch = Stopwatch.StartNew();
-        var move = await GodwitAsync(cancel, words);
+        var move = await _commands.RunAsync(cancel, words);
         var wall = watch.Elapsed.TotalSeconds;
         if (move.GetProperty("end").GetString() != "done")
             throw new LabException($"{string.Join(' ', words)}: {move}");
@@ -59,27 +56,5 @@ internal sealed class GodwitSide(LabCluster lab) : IMoveSide
         var (total, passes) = (receipt.GetProperty("totalMs").GetDouble(), receipt.GetProperty("passes").GetInt32());
         return new CommandCost(wall, pause, string.Create(
             CultureInfo.InvariantCulture, $"receipt {total:F0} ms, {passes} passes; {phases}"));
-    }
-
-    /// <summary>The last document a command wrote: a followed move is a line a report, the last one is the end.</summary>
-    private async Task<JsonElement> GodwitAsync(CancellationToken cancel, params string[] words)
-    {
-        var output = await LabShell.RunAsync(["env", $"GODWIT_SERVER={lab.Plan.ServerSocket}",
-            Path.Combine(AppContext.BaseDirectory, "godwit"), .. words, "--json"], deadline: CommandMax, cancel: cancel);
-        var text = output.Trim();
-        if (text.Length == 0) return default;
-        return Parse(text) ?? Parse(text[(text.LastIndexOf('\n') + 1)..]) ?? throw new LabException($"not JSON: {text}");
-    }
-
-    private static JsonElement? Parse(string text)
-    {
-        try
-        {
-            return JsonElement.Parse(text);
-        }
-        catch (JsonException)
-        {
-            return null; // Several documents.
-        }
     }
 }

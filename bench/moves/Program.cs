@@ -3,10 +3,12 @@ using Godwit.Cli.Lab;
 using Godwit.Moves;
 
 // bench/run-moves starts this: RESULTS-DIRECTORY [--runs N] [--only small|big|refresh|idle]
+//                                or: RESULTS-DIRECTORY --quotes ROUNDS [--link RATE]
 if (BenchOptions.Parse(args) is not { } options)
 {
     var parts = string.Join('|', BenchOptions.Parts);
     Console.Error.WriteLine($"run-moves [--runs 1..{BenchOptions.RunsMax}] [--only {parts}]");
+    Console.Error.WriteLine($"run-moves --quotes 1..{BenchOptions.RunsMax} [--link {string.Join('|', QuoteGrid.Links)}]");
     return 2;
 }
 
@@ -22,15 +24,17 @@ using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
 
 try
 {
+    // What was measured before an error or a Ctrl-C is worth having: both finish whatever happens.
+    if (options.QuoteRounds > 0)
+    {
+        var figures = new QuoteFigures(options.ResultsDirectory);
+        try { await QuoteGrid.RunAsync(figures, options.QuoteRounds, options.Link, stop.Token); }
+        finally { figures.Finish(); }
+        return 0;
+    }
     var report = new Report(options);
-    try
-    {
-        await MoveBench.RunAsync(options, report, stop.Token);
-    }
-    finally
-    {
-        report.Finish(); // What was measured before an error or a Ctrl-C is worth having.
-    }
+    try { await MoveBench.RunAsync(options, report, stop.Token); }
+    finally { report.Finish(); }
     return 0;
 }
 catch (OperationCanceledException) when (stop.IsCancellationRequested)

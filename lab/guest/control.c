@@ -60,13 +60,25 @@ static void crash(void)
     reboot(RB_AUTOBOOT);
 }
 
+/* -1: not known. */
+static int pattern_of(const char *word)
+{
+    static const char *const words[] = {[SCATTERED] = "", [SEQUENTIAL] = "sequential", [BURSTY] = "bursty", [PERIODIC] = "periodic"};
+    for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
+        if (strcmp(word, words[i]) == 0)
+            return i;
+    return -1;
+}
+
 /* 1: answer, then do; 0: done; -1: not understood. */
 static int obey(const char *order)
 {
     unsigned a, b;
+    char word[16] = "";
     if (strncmp(order, "ping", 4) == 0)
         return 0;
-    if (sscanf(order, "load %u %u", &a, &b) == 2 && a <= LOAD_MIB_MAX && b <= RATE_MAX) {
+    if (sscanf(order, "load %u %u %15s", &a, &b, word) >= 2 && a <= LOAD_MIB_MAX && b <= RATE_MAX && pattern_of(word) >= 0) {
+        atomic_store(&load_pattern, (uint32_t)pattern_of(word));
         atomic_store(&load_mib_per_s, b);
         atomic_store(&load_mib, a);
         return 0;
@@ -106,7 +118,7 @@ void *serve_control(void *unused)
         int understood = obey(order);
         int size = understood >= 0
             ? describe(answer, sizeof answer)
-            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S | writes PER_S | beats MS | cpu PERCENT"
+            : snprintf(answer, sizeof answer, "error: load MIB MIB_PER_S [sequential|bursty|periodic] | writes PER_S | beats MS | cpu PERCENT"
                 " | ping | panic | reboot | poweroff");
         sendto(sock, answer, (size_t)size, 0, (struct sockaddr *)&asker, length);
         if (understood == 1) {

@@ -27,6 +27,8 @@ void *dirty_memory(void *unused);
 extern _Atomic uint32_t load_mib;
 extern _Atomic uint32_t load_mib_ready;
 extern _Atomic uint32_t load_mib_per_s;
+enum { SCATTERED, SEQUENTIAL, BURSTY, PERIODIC };
+extern _Atomic uint32_t load_pattern;
 extern _Atomic uint64_t memory_errors;
 extern _Atomic uint64_t pages_dirtied;
 

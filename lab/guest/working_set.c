@@ -9,10 +9,12 @@
 _Atomic uint32_t load_mib;
 _Atomic uint32_t load_mib_ready;
 _Atomic uint32_t load_mib_per_s;
+_Atomic uint32_t load_pattern;
 _Atomic uint64_t memory_errors;
 _Atomic uint64_t pages_dirtied;
 
 enum { WORDS = 4096 / 8, PAGES_PER_MIB = 256 };
+enum { BURST_MS = 200, BURSTS_EVERY_MS = 1000, HALF_PERIOD_MS = 10000 };
 
 static uint64_t *pages;       /* page p is pages[p * WORDS …] */
 static uint32_t *generations; /* how often page p was written; the second witness of its content */
@@ -66,10 +68,13 @@ static void resize(uint32_t mib)
     }
 }
 
-/* Every page once a sweep, in an order without runs: a whole-cycle walk whose step is a prime that does not divide the count. */
+/* Every page once a sweep: one after the other, or in an order without runs, a whole-cycle walk whose step is a prime that
+ * does not divide the count. */
 static uint64_t next_page(uint64_t page)
 {
     static const uint64_t steps[] = {7919, 104729, 15485863};
+    if (atomic_load(&load_pattern) == SEQUENTIAL)
+        return (page + 1) % page_count;
     for (int i = 0; i < 3; i++)
         if (page_count % steps[i] != 0)
             return (page + steps[i]) % page_count;
@@ -88,6 +93,20 @@ static void dirty(uint64_t *page, uint64_t count)
     }
 }
 
+/* The mean over a whole period is the rate that was asked for, whatever the pattern. */
+static uint64_t mib_per_s_at(uint64_t now_ns)
+{
+    uint64_t mean = atomic_load(&load_mib_per_s), ms = now_ns / 1000000;
+    switch (atomic_load(&load_pattern)) {
+    case BURSTY:
+        return ms % BURSTS_EVERY_MS < BURST_MS ? mean * BURSTS_EVERY_MS / BURST_MS : 0;
+    case PERIODIC:
+        return ms % (2 * HALF_PERIOD_MS) < HALF_PERIOD_MS ? 2 * mean : 0;
+    default:
+        return mean;
+    }
+}
+
 void *dirty_memory(void *unused)
 {
     (void)unused;
@@ -100,7 +119,7 @@ void *dirty_memory(void *unused)
             next = monotonic_ns();
         }
         if (page_count > 0) {
-            owed += (uint64_t)atomic_load(&load_mib_per_s) * PAGES_PER_MIB; /* in hundredths of a page, 100 ticks a s */
+            owed += mib_per_s_at(next) * PAGES_PER_MIB; /* in hundredths of a page, 100 ticks a s */
             dirty(&page, owed / 100);
             owed %= 100;
         }

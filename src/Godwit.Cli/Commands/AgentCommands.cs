@@ -65,6 +65,9 @@ internal sealed class AgentCommands(Verbs verbs)
         { Description = "This machine's name as a host.", DefaultValueFactory = _ => MachineUp.HostNameOfMachine() };
         var address = new Option<string?>("--address")
         { Description = "Where the server reaches the agent, if not where it listens.", HelpName = "ADDRESS:PORT" };
+        var service = new Option<bool>("--service")
+        { Description = "systemd runs the agent from now on, with the options given here (the package's godwit-agent.service)." };
+        Option[] kept = [identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout, logs];
         return verbs.Verb("join", "Become a host of a cluster, then run as such; from then on: godwit agent.",
             async (session, parsed, cancel) =>
             {
@@ -72,11 +75,19 @@ internal sealed class AgentCommands(Verbs verbs)
                 CoreDumps.Refuse();
                 var options = Options(parsed);
                 var place = parsed.GetValue(server) is { } chosen ? ServerAddress.Find(chosen, File.Exists) : session.Server;
+                var (unit, words) = (new AgentService(new RealProcesses(), new RealDisk()), AgentService.Words(parsed, kept));
+                if (parsed.GetValue(service)) unit.Demand(words);
                 await JoinAsync(session, options, parsed.GetValue(token)!, place, parsed.GetValue(name)!, parsed.GetValue(address), cancel);
+                if (parsed.GetValue(service))
+                {
+                    await unit.StartAsync(words, cancel);
+                    session.Screen.Line($"{AgentService.Unit} runs it, now and after every start of this machine.");
+                    return ExitCode.All;
+                }
                 using var tracing = Tracing.Start("godwit-agent");
                 await AgentApp.RunAsync(options, cancel);
                 return ExitCode.All;
-            }, token, server, name, address, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout, logs);
+            }, [token, server, name, address, service, .. kept]);
     }
 
     private static async Task JoinAsync(Session session, AgentOptions options, string text, ServerAddress place, string name,

@@ -34,11 +34,18 @@ public sealed class GuestControl(LabPlan plan, LabFolder folder)
         }
     }
 
-    /// <summary>A working set of <paramref name="mib"/> MiB, touched as a whole before this returns, then dirtied steadily.</summary>
-    public async Task<GuestStatus> LoadAsync(string address, int mib, int mibPerSecond, CancellationToken cancel = default)
+    /// <summary>
+    /// A working set of <paramref name="mib"/> MiB, touched as a whole before this returns, then dirtied at this rate in the mean.
+    /// </summary>
+    /// <param name="pattern">
+    /// Empty: scattered pages, steadily; <c>sequential</c>: one after the other, steadily; <c>bursty</c>: all in a fifth of each
+    /// second; <c>periodic</c>: ten seconds twice as much, ten nothing.
+    /// </param>
+    public async Task<GuestStatus> LoadAsync(
+        string address, int mib, int mibPerSecond, CancellationToken cancel = default, string pattern = "")
     {
         const int triesMax = 600;
-        var status = await SendAsync(address, $"load {mib} {mibPerSecond}", cancel);
+        var status = await SendAsync(address, $"load {mib} {mibPerSecond} {pattern}".TrimEnd(), cancel);
         for (var tries = 0; status.ReadyMib < mib && tries < triesMax; tries++)
         {
             await Task.Delay(100, cancel);

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Godwit.Core.Ports;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 
@@ -29,7 +30,11 @@ public sealed class ApiErrors(RequestDelegate next, ILogger<ApiErrors> log)
         catch (Exception failure) when (!http.Response.HasStarted)
         {
             var problem = Problems.From(failure, new ProblemPlace(http.Request.RouteValues.GetValueOrDefault("vm") as string));
-            if (problem.Status >= 500) log.LogError(failure, "{Method} {Path} failed", http.Request.Method, http.Request.Path);
+            // A host that does not answer is no fault of the server's: its cause says it all.
+            if (failure is AgentUnreachableException)
+                log.LogWarning("{Method} {Path}: {Cause}", http.Request.Method, http.Request.Path, problem.Cause);
+            else if (problem.Status >= 500)
+                log.LogError(failure, "{Method} {Path} failed", http.Request.Method, http.Request.Path);
             await WriteAsync(http, problem);
         }
     }

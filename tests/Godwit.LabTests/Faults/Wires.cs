@@ -19,11 +19,15 @@ internal sealed partial class Wires(LabPlan plan)
     public Task ResetAsync(string host, string device) =>
         RulesAsync(host, device, Lost.Both, "meta l4proto tcp counter reject with tcp reset");
 
-    /// <summary>A connection was reset, and the wire is whole again.</summary>
+    /// <summary>
+    /// The connections were reset, and the wire is whole again. The packet that was seen may be of a half-open connection that an earlier
+    /// fault left: one that is in use speaks within a second.
+    /// </summary>
     public async Task UntilResetAsync(string host, string device)
     {
         await FaultLab.UntilAsync($"a connection over {device} of {host} was reset", async () => Counter().Matches(
             await LabShell.RunAsync(Inside(host, "nft", "list", "table", "inet", "fault"))).Any(m => m.Groups["packets"].Value != "0"));
+        await Task.Delay(TimeSpan.FromSeconds(1));
         await HealAsync(host);
     }
 

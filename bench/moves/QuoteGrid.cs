@@ -1,0 +1,85 @@
+using System.Globalization;
+using Godwit.Cli.Lab;
+
+namespace Godwit.Moves;
+
+/// <summary>
+/// Quotes beside what moves then cost, over a grid of links and guests: each link is a lab of its own with a server that knows nothing
+/// yet, a link test, and each guest's moves in turns, so that what is learned is learned from others. Each move is asked for a quote
+/// first, as a person would.
+/// </summary>
+internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string link, int rounds)
+{
+    private const string Tag = "quotes";
+    private const string Name = "quoted";
+    private const int MemoryMib = 320, MaxPauseMs = 300;
+    private static readonly TimeSpan settle = TimeSpan.FromSeconds(1.5);
+
+    /// <summary>In tc's words. Two processors that emulate a guest and encrypt do not fill the last.</summary>
+    public static readonly string[] Links = ["100mbit", "300mbit", "1gbit", "10gbit"];
+
+    /// <summary>A guest changes at most 400 MB a second: what it is asked for, not what an emulated processor comes to.</summary>
+    public static readonly IReadOnlyList<Shape> Shapes =
+    [
+        new(64, 0, ""),
+        .. from rate in (int[])[10, 40, 150, 400]
+           from pattern in (string[])["", "sequential", "bursty", "periodic"]
+           select new Shape(rate > 100 ? 96 : 64, rate, pattern),
+    ];
+
+    internal sealed record Shape(int DirtyMib, int DirtyMibPerS, string Pattern)
+    {
+        public override string ToString() => DirtyMibPerS == 0 ? "idle"
+            : string.Create(CultureInfo.InvariantCulture, $"{DirtyMibPerS} MiB/s {(Pattern.Length == 0 ? "scattered" : Pattern)}");
+    }
+
+    public static async Task RunAsync(QuoteFigures figures, int rounds, string? onlyLink, CancellationToken cancel)
+    {
+        foreach (var link in Links.Where(link => onlyLink is null || link == onlyLink))
+        {
+            var plan = LabPlan.Of(Tag, hostCount: 2, link);
+            try
+            {
+                await using var lab = await LabCluster.StartAsync(plan, new LabOptions { Tell = Report.Tell }, cancel);
+                await new QuoteGrid(figures, lab, link, rounds).RunAsync(cancel);
+            }
+            finally { await LabCluster.RemoveAsync(plan); }
+        }
+    }
+
+    private async Task RunAsync(CancellationToken cancel)
+    {
+        var commands = new GodwitCommands(lab);
+        await commands.RunAsync(cancel, "link", "test", "host1", "host2");
+        var address = await commands.StartVmAsync(Name, MemoryMib, cancel);
+        await lab.Guests.WaitUntilUpAsync(address, TimeSpan.FromMinutes(3), cancel);
+        var host = 1;
+        for (var round = 0; round < rounds; round++)
+            foreach (var shape in Shapes)
+            {
+                await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, cancel, shape.Pattern);
+                await Task.Delay(settle, cancel);
+                // One in three may be stopped for the rest: both ends of a guest that is faster than its link are wanted.
+                string[] wish = round % 3 == 1 ? ["--may-quick", "--deadline", "30"] : ["--max-pause", Text(MaxPauseMs)];
+                var move = await MoveAsync(commands, host, wish, cancel);
+                figures.Note(link, shape.ToString(), wish, move);
+                if (move.IsDone) host = 3 - host;
+                else if (move.IsRefusal)
+                {
+                    // Would it have fitted? The same guest, allowed the longest pause there is, tells what it would have been.
+                    var free = await MoveAsync(commands, host, ["--max-pause", "10000"], cancel);
+                    figures.NoteUnlimited(MaxPauseMs, free);
+                    if (free.IsDone) host = 3 - host;
+                }
+            }
+    }
+
+    private static async Task<QuotedMove> MoveAsync(GodwitCommands commands, int host, string[] wish, CancellationToken cancel)
+    {
+        string[] words = ["vm", "migrate", Name, "--to", $"host{Text(3 - host)}", .. wish];
+        await commands.RunAsync(cancel, [.. words, "--dry-run"]);
+        return QuotedMove.Read(await commands.TryAsync(cancel, words));
+    }
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
+}
