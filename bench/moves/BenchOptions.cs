@@ -10,7 +10,7 @@ internal sealed record BenchOptions(
     string ResultsDirectory, int Runs = 5, string? Only = null, int QuoteRounds = 0, string? Link = null)
 {
     public const int RunsMax = 100;
-    public static readonly string[] Parts = ["small", "big", "refresh", "idle"];
+    public static readonly string[] Parts = ["small", "big", "hot", "refresh", "idle"];
 
     public bool Wants(string part) => Only is null || Only == part;
 

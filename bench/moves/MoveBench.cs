@@ -11,7 +11,10 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
     private const string Tag = "bench";
     private static readonly GuestSize small = new("small", "512 MiB guest, 64 MiB working set at 10 MiB/s", 512, 64, 10);
     private static readonly GuestSize big = new("big", "1 GiB guest, 256 MiB working set at 50 MiB/s", 1024, 256, 50);
+    private static readonly GuestSize hot = new("hot", "1 GiB guest, 512 MiB working set at 400 MiB/s", 1024, 512, 400);
     private static readonly GuestSize huge = new("huge", "4 GiB guest, 512 MiB working set at 10 MiB/s", 4096, 512, 10);
+    /// <summary>What godwit is given for a guest that changes faster than it crosses, and how long virsh is waited for.</summary>
+    private const int HotDeadlineS = 30, HotPatienceS = 120;
     /// <summary>Let the beats settle, so that the gap heard is the move's.</summary>
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(1.5);
 
@@ -34,7 +37,7 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
 
     private async Task RunAsync(CancellationToken cancel)
     {
-        if (options.Wants("small") || options.Wants("big")) await CompareAsync(cancel);
+        if (options.Wants("small") || options.Wants("big") || options.Wants("hot")) await CompareAsync(cancel);
         if (options.Wants("small")) await QuickAsync(cancel);
         if (options.Wants("refresh"))
         {
@@ -53,6 +56,7 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
             foreach (var host in lab.Plan.Hosts) hosts.Add(await LibvirtHost.StartAsync(host, cancel));
             foreach (var size in new[] { small, big })
                 if (options.Wants(size.Name)) await CompareAsync(size, new VirshSide(lab, hosts), cancel);
+            if (options.Wants("hot")) await HotAsync(new VirshSide(lab, hosts), cancel);
         }
         finally
         {
@@ -81,6 +85,17 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
             }
         }
         foreach (var side in sides) await side.RemoveAsync(cancel);
+    }
+
+    /// <summary>A guest that changes faster than the link carries: who comes to an end?</summary>
+    private async Task HotAsync(VirshSide virsh, CancellationToken cancel)
+    {
+        await AloneAsync(hot, $"with --deadline {HotDeadlineS} --may-quick, ", () => godwit.MoveAsync(3 - godwit.Host,
+            ["--deadline", HotDeadlineS.ToString(System.Globalization.CultureInfo.InvariantCulture), "--may-quick"], cancel), cancel);
+        await BootAsync(virsh, hot, cancel);
+        var ended = await virsh.EndsWithinAsync(3 - virsh.Host, TimeSpan.FromSeconds(HotPatienceS), cancel);
+        report.Say($"virsh migrate --live, {hot.Words}: {(ended ? "ended" : "had not ended")} after {HotPatienceS} s");
+        await virsh.RemoveAsync(cancel);
     }
 
     private Task QuickAsync(CancellationToken cancel) => AloneAsync(small, "quick move, ", () =>

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using Godwit.Cli.Lab;
 using Godwit.Moves;
 
-// bench/run-moves starts this: RESULTS-DIRECTORY [--runs N] [--only small|big|refresh|idle]
+// bench/run-moves starts this: RESULTS-DIRECTORY [--runs N] [--only small|big|hot|refresh|idle]
 //                                or: RESULTS-DIRECTORY --quotes ROUNDS [--link RATE]
 if (BenchOptions.Parse(args) is not { } options)
 {

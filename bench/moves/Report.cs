@@ -11,7 +11,7 @@ internal sealed class Report(BenchOptions options)
     private readonly DateTime began = DateTime.UtcNow;
     private readonly List<Noted> notes = [];
     private readonly List<string> raw = [];
-    private readonly List<string> idle = [];
+    private readonly List<string> idle = [], said = [];
 
     public static void Tell(string what) => Console.Error.WriteLine($"- {what}");
 
@@ -25,13 +25,19 @@ internal sealed class Report(BenchOptions options)
                 Text(cost.StopToResumeMs)} ms, wire {cost.WireMib:F1} MiB{what}{flaws}"));
     }
 
+    public void Say(string line)
+    {
+        said.Add(line);
+        Raw(line);
+    }
+
     public void Idle(string process, double cpuPercent, double residentMib) => idle.Add(string.Create(
         CultureInfo.InvariantCulture, $"| {process} | {cpuPercent:F2} % | < 1 % | {residentMib:F0} MiB | < 200 MB |"));
 
     /// <summary>Prints the table and writes it, with every single run, to the results directory.</summary>
     public void Finish()
     {
-        if (notes.Count == 0 && idle.Count == 0) return;
+        if (notes.Count + idle.Count + said.Count == 0) return;
         var text = Table();
         Console.WriteLine(text);
         var commit = Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown";
@@ -50,6 +56,7 @@ internal sealed class Report(BenchOptions options)
             $"{Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown"}, medians; {Machine()}");
         text.AppendLine();
         foreach (var @case in notes.Select(n => n.Case).Distinct()) AddCase(text, @case);
+        foreach (var line in said) text.AppendLine(line);
         if (idle.Count > 0)
         {
             text.AppendLine("| idle for 60 s, one VM running | CPU of a core | target | RSS | target |");

@@ -46,6 +46,22 @@ internal sealed class VirshSide(LabCluster lab, IReadOnlyList<LibvirtHost> hosts
         return new CommandCost(wall, resume - stop, "");
     }
 
+    /// <summary>False: the move had not ended by itself by then, and was aborted.</summary>
+    public async Task<bool> EndsWithinAsync(int target, TimeSpan most, CancellationToken cancel)
+    {
+        var to = hosts[target - 1];
+        var move = VirshAsync(cancel, "migrate", "--live", "--unsafe", _vm, to.Uri, "--migrateuri", to.MigrationUri);
+        if (await Task.WhenAny(move, Task.Delay(most, cancel)) == move)
+        {
+            await move;
+            Host = target;
+            return true;
+        }
+        await VirshAsync(cancel, "domjobabort", _vm);
+        await move.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        return false;
+    }
+
     public async Task RemoveAsync(CancellationToken cancel)
     {
         await VirshAsync(cancel, "destroy", _vm);

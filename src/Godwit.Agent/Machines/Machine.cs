@@ -19,6 +19,8 @@ public sealed class Machine(VmHome home, OwnerRecord record)
     public VmSpec Spec => Record.Spec;
     public VmId Id => Record.Spec.Id;
     public Epoch Epoch => Record.Epoch;
+    /// <summary>The owner record was turned over to this host with that epoch, whatever became of the QEMU.</summary>
+    public bool IsOwnedAt(Epoch epoch) => Record.IsOwner && Epoch == epoch;
     /// <summary>
     /// Its QEMUs whose monitor answers, oldest first. One that lives without answering is only in
     /// <see cref="OwnerRecord.Instances"/>: missing here never means dead.

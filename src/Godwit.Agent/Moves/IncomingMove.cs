@@ -222,10 +222,15 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             using (await vm!.EnterAsync())
                 await tools.Machines.AdoptAsOwnerAsync(vm, qemu!, order.Epoch, order.StayPaused ? VmState.Paused : VmState.Running);
         });
+        await EndAsRunAsync();
+        if (!order.StayPaused) await qemu!.Qmp.TryAnnounceSelfAsync();
+    }
+
+    private async Task EndAsRunAsync()
+    {
         await WriteEndAsync(record with { Mark = MoveMark.Runs });
         Board.Stand(MoveStanding.TargetRuns);
         await tools.Machines.ReleaseAsync(vm!, order.Move);
-        if (!order.StayPaused) await qemu!.Qmp.TryAnnounceSelfAsync();
     }
 
     /// <summary>
@@ -242,6 +247,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             var arrival = neverTold ? Arrival.NeverRan
                 : await new MoveAdoption(tools).ArrivesAsync(vm!, record);
             if (arrival == Arrival.Up) await SettleAsOwnerAsync();
+            else if (arrival == Arrival.Gone && vm!.IsOwnedAt(order.Epoch)) await EndAsRunAsync(); // It crashed as this host's own.
             else if (arrival == Arrival.NeverRan || (arrival == Arrival.Gone && !tools.Rules.Keeps(SafetyRule.MayHaveRunIsLost)))
             {
                 await AbortAsync($"the target QEMU did not run the guest: {trouble}");

@@ -124,6 +124,11 @@ internal sealed class MoveAdoption(MoveTools tools)
             await MarkAsync(record, MoveMark.Runs, null, board);
             if (!record.Paused) await qemu.Qmp.TryAnnounceSelfAsync();
         }
+        else if (arrival == Arrival.Gone && vm is not null && vm.IsOwnedAt(new Epoch(record.NewEpoch)))
+        {
+            // The owner record was turned over before the QEMU ended: it is this host's VM that crashed, not one that is nowhere.
+            await MarkAsync(record, MoveMark.Runs, null, board);
+        }
         else
         {
             const string NeverRan = "the target QEMU did not run the guest after its agent restarted";

@@ -98,6 +98,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 
     private async Task SendAsync(LinkSender link, string security)
     {
+        await tools.FailPoints.HitAsync("outgoing.before-listening");
         using var signals = new QemuSignals(qemu.Qmp);
         try
         {

@@ -74,6 +74,7 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
 
     private async Task SwitchAsync(QemuInstance fresh)
     {
+        await tools.FailPoints.HitAsync("refresh.before-listening");
         using var oldSignals = new QemuSignals(old.Qmp);
         using var freshSignals = new QemuSignals(fresh.Qmp);
         try

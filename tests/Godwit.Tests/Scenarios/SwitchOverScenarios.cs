@@ -155,6 +155,9 @@ public sealed class SwitchOverScenarios
         World.Run(seed: 100, async world =>
         {
             there = world;
+            world.Agents["host1"].FailPoints = $"{(refreshes ? "refresh" : "outgoing")}.before-listening=delay:2000";
+            world.Agents["host1"].Kill();
+            await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
             await world.CreateVmAsync("web", on: "host1");
             world.LetGo("web");
             var ended = await world.EndOfAsync(refreshes ? await world.RefreshAsync("web") : await world.MigrateAsync("web", to: "host2"));
@@ -185,6 +188,35 @@ public sealed class SwitchOverScenarios
         Assert.DoesNotContain(await world.Server.AskAsync(c => c.Agents.Of(new HostId("host1")).TakeInventoryAsync(true, default))
             is { } told ? told.Leaks : [], leak => leak.Kind == Godwit.Core.Inventory.LeakKind.Tap);
     });
+
+    /// <summary>
+    /// Simulator, seed 30401308: the target lost power after the VM was written down as its own and before its move was. It was called
+    /// lost, started anew at the source, and owned by both ever after.
+    /// </summary>
+    [Fact]
+    public void A_target_that_loses_power_once_the_vm_is_its_own_keeps_it_as_crashed()
+    {
+        World? there = null;
+        var isOwned = false;
+        World.Run(seed: 102, async world =>
+        {
+            there = world;
+            await world.CreateVmAsync("web", on: "host1");
+            world.LetGo("web");
+            var move = await world.MigrateAsync("web", to: "host2");
+            await world.Loop.Until(() => isOwned);
+            await LosePowerAsync(world, "host2", seconds: 5);
+            await EndsAsync(world, move, MoveEnd.Done, VmState.Crashed);
+            await world.SleepAsync(15);
+            Assert.Null(world.Copy("web", on: "host1"));
+
+            await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Start, "web", o => o, null, default));
+            await world.Loop.Until(() => world.Runs("web", on: "host2"));
+            world.WantBack("web");
+            await EndsAsync(world, await world.MigrateAsync("web", to: "host1"), MoveEnd.Done, VmState.Running);
+        }, onEvent: happened => isOwned |= happened.Contains("host2", StringComparison.Ordinal)
+            && happened.Contains("synced owner", StringComparison.Ordinal) && there!.Runs("web", on: "host2"));
+    }
 
     [Fact]
     public void A_server_cut_off_from_the_source_does_not_disturb_the_move() => World.Run(seed: 31, async world =>
