@@ -32,6 +32,7 @@ public sealed class PowerKeeper(
     private readonly SemaphoreSlim _one = new(1, 1);
     private DateTimeOffset? _lowSince;
     private volatile PowerLook? _last;
+    private PowerHold? _hold;
     private TaskCompletionSource _nudge = New();
 
     /// <summary>Null until the first one, or while its mode is off.</summary>
@@ -111,6 +112,21 @@ public sealed class PowerKeeper(
         return true;
     }
 
+    /// <summary>
+    /// Until then no look turns a host off. It ends by itself with whoever asks for it: they ask again before it has. So it is in memory
+    /// only; a server that has just begun turns nothing off before it was asked again.
+    /// </summary>
+    public async Task<PowerHold> HoldAsync(TimeSpan span, string because)
+    {
+        await _one.WaitAsync(); // A look that did not know of it has begun what it decided when this returns.
+        try
+        {
+            var until = time.GetUtcNow() + span;
+            return _hold = _hold is { } before && before.Until > until ? before : new PowerHold(until, because);
+        }
+        finally { _one.Release(); }
+    }
+
     /// <summary>A host that was turned off answers, is proved, and has said what runs there: it is used again.</summary>
     internal async Task RisesAsync(HostId host)
     {
@@ -136,7 +152,7 @@ public sealed class PowerKeeper(
         var plan = PlanPower.Of(picture, settings, either.Token);
         stopping.ThrowIfCancellationRequested();
         _lowSince = PowerRules.LowSince(_lowSince, plan, picture.Now);
-        var decisions = PowerRules.Decide(settings, plan, picture.Powers, _lowSince, picture.Now);
+        var decisions = PowerRules.Decide(settings, plan, picture.Powers, _lowSince, picture.Now, _hold);
         _last = new PowerLook(picture.Now, plan, decisions);
         foreach (var (advice, _, _) in decisions.Where(d => d.Deed == PowerDeed.Begin))
             await BeginAsync(advice.Act, advice.Host, WatchsName, advice.Reason);
