@@ -7,6 +7,7 @@ using Godwit.Core.Power;
 using Godwit.Core.Vms;
 using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
+using Godwit.Server.Hosts;
 using Godwit.Server.Loads;
 using Godwit.Server.Store;
 using Microsoft.Extensions.Logging;
@@ -18,8 +19,8 @@ namespace Godwit.Server.Power;
 /// that it may begin by itself. What it decides is <see cref="PlanPower"/> and <see cref="PowerRules"/>.
 /// </summary>
 public sealed class PowerKeeper(
-    Stores stores, BalanceVerbs plans, RoomNeeds needs, PowerRunner runner, IPowerHooks hooks, BalancerPace pace, TimeProvider time,
-    ILogger<PowerKeeper> log)
+    Stores stores, BalanceVerbs plans, HostWatcher watcher, RoomNeeds needs, PowerRunner runner, IPowerHooks hooks, BalancerPace pace,
+    TimeProvider time, ILogger<PowerKeeper> log)
 {
     /// <summary>The actor under which the server's own watch acts.</summary>
     public const string WatchsName = "power";
@@ -172,6 +173,8 @@ public sealed class PowerKeeper(
             Forecast = await ForecastAsync(view.Vms.Sum(vm => vm.Demand.CpuCores), now.At),
             Restarted = now.Vms.Where(vm => vm.Ha).Select(vm => vm.Spec.Id).ToHashSet(),
             SpareHosts = (await stores.Balancer.SettingsAsync()).SpareHosts, Needs = needs.Open(), Held = await HeldAsync(now),
+            SilentFor = now.Rooms.ToDictionary(room => room.Host.Id, room => watcher.Silence(room.Host.Id).For),
+            Recovering = (await stores.Fences.UnfinishedAsync()).Select(recovery => recovery.Host).ToHashSet(),
             Kept = (await stores.Templates.ListAsync()).Select(t => (t.Pool, t.Share)).ToHashSet(),
             RenewAt = now.Rooms.Where(room => room.Host.Facts?.Certificate is not null)
                 .ToDictionary(room => room.Host.Id, room => room.Host.Facts!.Certificate!.Life.RenewAt),
