@@ -20,6 +20,8 @@ public sealed class PlanPower
     /// <summary>A host that could not be turned off, or woken, is left alone so long; less where there is no other to wake.</summary>
     private static readonly TimeSpan offAgainAfter = TimeSpan.FromHours(6), wakeAgainAfter = TimeSpan.FromMinutes(30),
         wakeLastAgainAfter = TimeSpan.FromMinutes(5);
+    /// <summary>Of memory that is free: the rest is in pieces too small for a VM.</summary>
+    private const double UsableFree = 0.9;
     /// <summary>A night off at least, or it would be woken for its certificate at once.</summary>
     private static readonly TimeSpan renewBefore = TimeSpan.FromHours(12);
     /// <summary>Two looks: one that sees it, and one that was late.</summary>
@@ -113,12 +115,32 @@ public sealed class PlanPower
     private bool Expected(PlacementHost next, out string why)
     {
         var lead = picture.PowerOf(next.Id).Lead + looks;
+        if (MemoryShort(view, picture.Now + lead) is { } memory)
+        {
+            why = string.Create(CultureInfo.InvariantCulture,
+                $"{memory}; it takes {picture.PowerOf(next.Id).Lead.TotalSeconds:0} s to wake");
+            return true;
+        }
         var (cores, byPast) = picture.Forecast.PeakUntil(picture.Now + lead);
         var (ceiling, on) = (settings.Ceiling * OnCores(view), OnCores(view));
         why = string.Create(CultureInfo.InvariantCulture,
             $"{cores:0.0} cores are to be reckoned with{(byPast ? ", as the days before had at this time" : "")}, "
             + $"{on:0} are on and their ceiling is {ceiling:0.0}; it takes {picture.PowerOf(next.Id).Lead.TotalSeconds:0} s to wake");
         return cores > ceiling;
+    }
+
+    /// <summary>
+    /// Null, or why VMs that the days before had by now would find no room: it is about what comes beside what is there, because
+    /// what is there has its room, and a host that is full of it is no reason to wake another.
+    /// </summary>
+    private string? MemoryShort(PlacementView of, DateTimeOffset until)
+    {
+        var more = picture.Forecast.PromisedMoreUntil(until);
+        if (more <= 0) return null;
+        var free = On(of).Sum(h => Math.Max(0,
+            of.Policy.Ceiling(Resource.Memory, h.Capacity.MemoryBytes) * (1 - of.Policy.SpareMemory) - of.Used(h.Id).MemoryBytes));
+        return more <= free * UsableFree ? null
+            : $"VMs with {Gib(more)} more are to be reckoned with, as the days before had at this time, and {Gib(free)} are free";
     }
 
     private void Wake(List<PlacementHost> asleep, PlacementHost host, string why)
@@ -209,6 +231,7 @@ public sealed class PlanPower
             moves.Add(new(vm.Id, vm.Name, to));
             after = after.With(vm, to);
         }
+        if (MemoryShort(after, until) is { } memory) return (null, $"without it: {memory}");
         var gaps = picture.SpareHosts > 0 ? Gaps(after, stop) : [];
         if (stop.IsCancellationRequested) return (null, "there was no time to prove that spare capacity is left");
         if (gaps.Count > 0)

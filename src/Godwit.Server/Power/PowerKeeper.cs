@@ -170,7 +170,9 @@ public sealed class PowerKeeper(
             Now = now.At, View = view,
             Idle = [.. now.Vms.Where(vm => !PlacementStore.HasMemory(vm)).Select(vm => ClusterPicture.VmOf(vm, anywhere))],
             Powers = now.Rooms.ToDictionary(room => room.Host.Id, room => room.Host.Power),
-            Forecast = await ForecastAsync(view.Vms.Sum(vm => vm.Demand.CpuCores), now.At),
+            Forecast = new ClusterForecast(
+                await PastAsync(LoadWatch.Cluster, row => row.CpuMax, now.At), view.Vms.Sum(vm => vm.Demand.CpuCores), now.At,
+                await PastAsync(LoadWatch.Promised, row => row.MemoryBytes, now.At), view.Vms.Sum(vm => vm.Demand.MemoryBytes)),
             Restarted = now.Vms.Where(vm => vm.Ha).Select(vm => vm.Spec.Id).ToHashSet(),
             SpareHosts = (await stores.Balancer.SettingsAsync()).SpareHosts, Needs = needs.Open(), Held = await HeldAsync(now),
             SilentFor = now.Rooms.ToDictionary(room => room.Host.Id, room => watcher.Silence(room.Host.Id).For),
@@ -181,15 +183,16 @@ public sealed class PowerKeeper(
         };
     }
 
-    private async Task<ClusterForecast> ForecastAsync(double nowCores, DateTimeOffset now)
+    /// <summary>A week of it, oldest first: five minutes a span for the last day, an hour for the days before.</summary>
+    private async Task<List<PastLoad>> PastAsync(string thing, Func<LoadRow, double> amount, DateTimeOffset now)
     {
-        var coarse = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-ClusterForecast.DaysMax).AddHours(-1), now);
-        var fine = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-1), now);
-        return new ClusterForecast(
+        var coarse = await stores.Loads.HistoryAsync(thing, now.AddDays(-ClusterForecast.DaysMax).AddHours(-1), now);
+        var fine = await stores.Loads.HistoryAsync(thing, now.AddDays(-1), now);
+        return
         [
-            .. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), row.CpuMax))
+            .. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), amount(row)))
                 .OrderBy(past => past.At),
-        ], nowCores, now);
+        ];
     }
 
     private async Task<Dictionary<HostId, string>> HeldAsync(ClusterSnapshot now)

@@ -136,6 +136,9 @@ public sealed class PowerApiTests
         var rows = await server.Control.Stores.Loads.HistoryAsync(Server.Loads.LoadWatch.Cluster, now.AddHours(-1), now);
         Assert.All(rows, row => Assert.Equal(0.5, row.CpuMax, 3));
         Assert.NotEmpty(rows);
+        var promised = await server.Control.Stores.Loads.HistoryAsync(Server.Loads.LoadWatch.Promised, now.AddHours(-1), now);
+        Assert.All(promised, row => Assert.Equal(web.Spec.MemoryBytes + Host.QemuOverheadBytes, row.MemoryBytes));
+        Assert.NotEmpty(promised);
     }
 
     private static async Task<PowerLook> LookAsync(ServerUnderTest server, ShiftedTime time, VmView vm)
