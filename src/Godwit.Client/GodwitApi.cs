@@ -44,6 +44,9 @@ public sealed class GodwitApi(ApiClient client)
     public Task<PowerSettings> SetPowerAsync(PowerWish wish, CancellationToken cancel) =>
         client.SendAsync<PowerSettings>(HttpMethod.Post, "power", wish, ApiClient.AnswerTimeMax, cancel);
 
+    public Task<PowerHold> HoldPowerAsync(PowerHoldWish wish, CancellationToken cancel) =>
+        client.SendAsync<PowerHold>(HttpMethod.Post, "power/hold", wish, ApiClient.AnswerTimeMax, cancel);
+
     /// <param name="answer"><c>apply</c> or <c>dismiss</c>.</param>
     public Task<HostView> AnswerPowerAsync(string id, string answer, CancellationToken cancel) => client.SendAsync<HostView>(
         HttpMethod.Post, $"power/recommendations/{Safe(id)}/{answer}", null, ApiClient.AnswerTimeMax, cancel);

@@ -96,7 +96,7 @@ public sealed class ControlPlane
         };
         PowerJobs = new PowerRunner(Stores, new HostPowerStory(Stores, Agents, Drains, hooks, Audit, numbers, time),
             logs.CreateLogger<PowerRunner>());
-        Power = new PowerKeeper(Stores, Balance, Needs, PowerJobs, hooks, pace, time, logs.CreateLogger<PowerKeeper>());
+        Power = new PowerKeeper(Stores, Balance, Watcher, Needs, PowerJobs, hooks, pace, time, logs.CreateLogger<PowerKeeper>());
         PowerVerbs = new PowerVerbs(Stores, Power, Drains, hooks, time);
         Watcher.Rises += Power.RisesAsync;
         Checks = new ClusterChecker(Stores, Agents, Migrations, Operations, Audit, time, logs.CreateLogger<ClusterChecker>());

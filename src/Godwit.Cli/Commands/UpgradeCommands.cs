@@ -10,7 +10,7 @@ namespace Godwit.Cli.Commands;
 /// <summary>`godwit cluster upgrade`: every host in turn is emptied, worked on by a person's command, checked, and filled again.</summary>
 internal static class UpgradeCommands
 {
-    private static readonly string[] headings = ["ORDER", "HOST", "VMS", "LEAVE NOW", "PROBLEM"];
+    private static readonly string[] headings = ["ORDER", "HOST", "VMS", "LEAVE NOW", "NOTE"];
 
     public static Command Build(Verbs verbs)
     {
@@ -44,11 +44,14 @@ internal static class UpgradeCommands
             async (session, parsed, cancel) =>
             {
                 var drain = new DrainRequest(MoveMode.Live, parsed.GetValue(quick));
+                var isDry = parsed.GetValue(dryRun);
+                // Before it looks: what is on now stays on.
+                await using var holding = isDry ? null : await PowerHolding.BeginAsync(session, cancel);
                 var (all, vms) = (await session.Api.HostsAsync(cancel), await session.Api.VmsAsync(cancel));
                 var chosen = RollingUpgrade.InOrder(all, vms, parsed.GetValue(hosts) ?? []);
                 var problems = await ShowAsync(session, chosen, vms, drain, cancel);
                 if (RollingUpgrade.WhyNot(all, chosen) is { } amiss) throw new ApiException(amiss);
-                if (parsed.GetValue(dryRun)) return problems == 0 ? ExitCode.All : ExitCode.Refused;
+                if (isDry) return problems == 0 ? ExitCode.All : ExitCode.Refused;
                 var wish = new UpgradeWish(parsed.GetValue(command)!, parsed.GetValue(verify), drain, !parsed.GetValue(noReturn),
                     TimeSpan.FromSeconds(parsed.GetValue(settle)), TimeSpan.FromSeconds(parsed.GetValue(wait)));
                 try
@@ -71,12 +74,13 @@ internal static class UpgradeCommands
         var (rows, problems) = (new List<IReadOnlyList<Cell>>(), 0);
         for (var n = 0; n < hosts.Count; n++)
         {
-            var plan = await session.Api.PlanDrainAsync(hosts[n].Id.Value, wish, cancel);
-            if (plan.Reasons.Count > 0) problems++;
+            var asleep = SleepingHosts.Note(hosts[n]);
+            var plan = asleep is not null ? null : await session.Api.PlanDrainAsync(hosts[n].Id.Value, wish, cancel);
+            if (plan?.Reasons.Count > 0) problems++;
             rows.Add([
                 Amounts.Count(n + 1), new Cell(hosts[n].Id.Value, Tone.Strong), Amounts.Count(vms.Count(vm => vm.Owner == hosts[n].Id)),
-                Amounts.Count(plan.Steps.Count(s => s.Mode is not null)),
-                plan.Reasons.Count > 0 ? new Cell(plan.Reasons[0].Cause, Tone.Bad) : "",
+                Amounts.Count(plan?.Steps.Count(s => s.Mode is not null) ?? 0),
+                asleep is not null ? new Cell(asleep, Tone.Dim) : plan?.Reasons.Count > 0 ? new Cell(plan.Reasons[0].Cause, Tone.Bad) : "",
             ]);
         }
         session.Screen.Show(new Sheet(headings, rows, "There is no host."));

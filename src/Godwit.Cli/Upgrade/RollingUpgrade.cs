@@ -7,53 +7,83 @@ using Godwit.Server.Draining;
 namespace Godwit.Cli.Upgrade;
 
 /// <summary>
-/// One host after the other: drain, the person's command, wait until it is back, the person's check, restore. It runs here, with
-/// the person's own rights on the hosts; drains and restores are jobs of the server, so a window that is closed leaves none half done.
+/// One host after the other: wake it where it is on standby, drain, the person's command, wait until it is back, the person's check,
+/// restore. It runs here, with the person's own rights on the hosts; drains and restores are jobs of the server, so a window that is
+/// closed leaves none half done.
 /// The first host that does not go well ends it: that one stays empty, and the others were not touched.
 /// </summary>
 internal sealed class RollingUpgrade(Session session, UpgradeWish wish, Func<string, string, CancellationToken, Task<int>> run)
 {
     private static readonly TimeSpan lookEvery = TimeSpan.FromSeconds(1);
+    private readonly SleepingHosts sleepers = new(session);
 
-    /// <summary>The hosts in their order: as named, else those with least on them first, whose failure would cost least.</summary>
+    /// <summary>
+    /// The hosts in their order: as named, else those with least on them first, whose failure would cost least. Before all those on
+    /// standby: nothing is on them, and once awake they are room for the others' VMs.
+    /// </summary>
     public static IReadOnlyList<HostView> InOrder(IReadOnlyList<HostView> hosts, IReadOnlyList<VmView> vms, IReadOnlyList<string> named)
     {
         if (named.Count > 0)
             return [.. named.Distinct().Select(name => hosts.FirstOrDefault(h => h.Id.Value == name) ?? throw Unknown(name))];
         var memory = vms.ToLookup(vm => vm.Owner, vm => vm.Spec.MemoryBytes);
-        return [.. hosts.OrderBy(h => memory[h.Id].Sum()).ThenBy(h => h.Id.Value, StringComparer.Ordinal)];
+        return
+        [
+            .. hosts.OrderBy(h => h.State != HostState.Standby).ThenBy(h => memory[h.Id].Sum())
+                .ThenBy(h => h.Id.Value, StringComparer.Ordinal),
+        ];
     }
 
-    /// <summary>Null, or why the cluster is not fit for it now: with one host away already the next would be one too many.</summary>
+    /// <summary>
+    /// Null, or why the cluster is not fit for it now: with one host away already the next would be one too many. One on standby is
+    /// none that is away: it can be spared, and is woken where it is needed.
+    /// </summary>
     public static ApiError? WhyNot(IReadOnlyList<HostView> all, IReadOnlyList<HostView> chosen)
     {
-        var amiss = all.FirstOrDefault(h => h.State != HostState.Ready && !(chosen.Contains(h) && IsEmpty(h)));
+        if (all.Select(h => SleepingHosts.WhyNot(h, chosen.Contains(h))).FirstOrDefault(why => why is not null) is { } why) return why;
+        var amiss = all.FirstOrDefault(
+            h => h.State is not (HostState.Ready or HostState.Standby) && !(chosen.Contains(h) && IsEmpty(h)));
         return amiss is null ? null : new ApiError("cluster-not-whole", $"{amiss.Id} is {DrainText.StateOf(amiss)}")
         {
-            Next = amiss.State == HostState.Standby ? $"wake it first: 'godwit cluster power set --mode off', 'godwit host wake {amiss.Id}'"
-                : $"bring it back first: 'godwit host restore {amiss.Id}', or look at 'godwit host show {amiss.Id}'",
+            Next = $"bring it back first: 'godwit host restore {amiss.Id}', or look at 'godwit host show {amiss.Id}'",
         };
     }
 
     /// <summary>False where a host did not go well; what to do was told.</summary>
     public async Task<bool> RunAsync(IReadOnlyList<HostView> hosts, CancellationToken cancel)
     {
-        for (var n = 0; n < hosts.Count; n++)
+        try
         {
-            var host = hosts[n].Id.Value;
-            session.Screen.Line($"{host} ({n + 1} of {hosts.Count})", Tone.Strong);
-            var why = await OneAsync(host, cancel);
-            if (why is null) continue;
-            session.Screen.Line($"{host}: {why}", Tone.Bad);
-            var left = string.Join(" ", hosts.Skip(n).Select(h => $"--host {h.Id}"));
-            session.Screen.Line($"Nothing else was touched. Put it right, then go on with: godwit cluster upgrade {left} --command …; "
-                + $"or give it its VMs back: godwit host restore {host}");
-            return false;
+            for (var n = 0; n < hosts.Count; n++)
+            {
+                var host = hosts[n].Id.Value;
+                session.Screen.Line($"{host} ({n + 1} of {hosts.Count})", Tone.Strong);
+                if (await OneAsync(host, cancel) is not { } amiss) continue;
+                session.Screen.Line($"{host}: {amiss.Why}", Tone.Bad);
+                session.Screen.Line($"Nothing else was touched. Put it right, then go on with: {Again(hosts.Skip(n))}; "
+                    + (amiss.IsOff ? n + 1 < hosts.Count ? $"or without it: {Again(hosts.Skip(n + 1))}" : "or leave it as it is"
+                        : $"or give it its VMs back: godwit host restore {host}"));
+                return false;
+            }
+            await sleepers.PutBackAsync(cancel);
+            return true;
         }
-        return true;
+        finally { sleepers.TellLeftOn(); }
     }
 
-    private async Task<string?> OneAsync(string host, CancellationToken cancel)
+    private static string Again(IEnumerable<HostView> left) =>
+        $"godwit cluster upgrade {string.Join(" ", left.Select(h => $"--host {h.Id}"))} --command …";
+
+    private async Task<Amiss?> OneAsync(string host, CancellationToken cancel)
+    {
+        var before = await session.Api.HostAsync(host, cancel);
+        if (await sleepers.WakeAsync(before, cancel) is { } asleep) return new(asleep, IsOff: true);
+        if (await WorkAsync(host, cancel) is { } why) return new(why);
+        // Restored it takes VMs; a person did not want that before it went to standby.
+        if (before.Power.WasCordoned) await session.Api.ActOnHostAsync(host, "cordon", cancel);
+        return null;
+    }
+
+    private async Task<string?> WorkAsync(string host, CancellationToken cancel)
     {
         if (!IsEmpty(await session.Api.HostAsync(host, cancel)))
         {
@@ -104,6 +134,9 @@ internal sealed class RollingUpgrade(Session session, UpgradeWish wish, Func<str
     private static ApiException Unknown(string name) =>
         new(new ApiError("host-unknown", $"there is no host {name}") { Next = "see 'godwit host list'" });
 }
+
+/// <param name="IsOff">It is on standby still: nothing was done on it, and no VM was moved off it.</param>
+internal sealed record Amiss(string Why, bool IsOff = false);
 
 /// <param name="Command">A line for /bin/sh; <c>{host}</c> in it, and GODWIT_HOST in its environment, is the host's name.</param>
 /// <param name="Verify">As that; it must end with 0 before the host gets its VMs back.</param>

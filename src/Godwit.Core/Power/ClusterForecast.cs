@@ -2,16 +2,17 @@ using Godwit.Core.Consolidation;
 
 namespace Godwit.Core.Power;
 
-/// <summary>What all VMs together took in one span of the past.</summary>
-/// <param name="Cores">Processors' worth, at the span's highest.</param>
-public readonly record struct PastLoad(DateTimeOffset At, TimeSpan Span, double Cores)
+/// <summary>What all VMs together took in one span of the past, or what was promised to them.</summary>
+/// <param name="Amount">Processors' worth, or bytes of memory, at the span's highest.</param>
+public readonly record struct PastLoad(DateTimeOffset At, TimeSpan Span, double Amount)
 {
     public DateTimeOffset End => At + Span;
 }
 
 /// <summary>
 /// What load is to be expected: as of now with the surprises of the last hour and a half (<see cref="LoadWindows"/>), and what
-/// the days before had at this time of day. Pure.
+/// the days before had at this time of day. The same for memory: it is promised, so now is now, and only starts and stops change
+/// it; what the days before had says how many are to come. Pure.
 /// </summary>
 public sealed class ClusterForecast
 {
@@ -21,20 +22,24 @@ public sealed class ClusterForecast
     /// <summary>Nobody comes to work at the same second every day.</summary>
     private static readonly TimeSpan slack = TimeSpan.FromMinutes(10), day = TimeSpan.FromDays(1);
 
-    private readonly IReadOnlyList<PastLoad> past;
+    private readonly IReadOnlyList<PastLoad> past, pastPromised;
     private readonly DateTimeOffset now;
 
     /// <param name="past">Oldest first; five minutes a span where that fine, else an hour.</param>
     /// <param name="nowCores">What all VMs together are to be reckoned with now.</param>
-    public ClusterForecast(IReadOnlyList<PastLoad> past, double nowCores, DateTimeOffset now)
+    /// <param name="pastPromised">As <paramref name="past"/>, bytes; null: nothing is known.</param>
+    /// <param name="nowPromised">Bytes of memory that all VMs are promised now.</param>
+    public ClusterForecast(
+        IReadOnlyList<PastLoad> past, double nowCores, DateTimeOffset now, IReadOnlyList<PastLoad>? pastPromised = null,
+        double nowPromised = 0)
     {
-        (this.past, this.now) = (past, now);
+        (this.past, this.pastPromised, this.now, NowPromised) = (past, pastPromised ?? [], now, nowPromised);
         Now = nowCores;
         var policy = new ConsolidationPolicy();
         var newest = past.Where(p => p.Span < TimeSpan.FromHours(1) && p.End <= now).OrderByDescending(p => p.At)
             .Take(policy.WindowPoints).ToList();
         // A gap in the record, as of a server that was away, makes what is beyond it another time.
-        var shares = newest.TakeWhile((p, n) => p.End >= now - (n + 2) * p.Span).Select(p => p.Cores).ToArray();
+        var shares = newest.TakeWhile((p, n) => p.End >= now - (n + 2) * p.Span).Select(p => p.Amount).ToArray();
         if (shares.Length == 0) return;
         var windows = new LoadWindows(1, policy);
         windows.Set(0, shares, 1, nowCores);
@@ -44,8 +49,18 @@ public sealed class ClusterForecast
     /// <summary>Processors' worth to reckon with at this moment.</summary>
     public double Now { get; }
 
+    /// <summary>Bytes that all VMs are promised at this moment.</summary>
+    public double NowPromised { get; }
+
     /// <summary>The most to reckon with until then, and whether a day before says so.</summary>
-    public (double Cores, bool IsByPast) PeakUntil(DateTimeOffset until)
+    public (double Cores, bool IsByPast) PeakUntil(DateTimeOffset until) =>
+        DaysBefore(past, until) is var expected && expected > Now ? (expected, true) : (Now, false);
+
+    /// <summary>Bytes that VMs are to be promised until then beside those that are promised now; 0 where no day before had more.</summary>
+    public double PromisedMoreUntil(DateTimeOffset until) => Math.Max(0, DaysBefore(pastPromised, until) - NowPromised);
+
+    /// <summary>The most that the days before had from this time of day to that one, less one day's exception; 0 for no day.</summary>
+    private double DaysBefore(IReadOnlyList<PastLoad> past, DateTimeOffset until)
     {
         var peaks = new List<double>();
         for (var back = 1; back <= DaysMax; back++)
@@ -55,10 +70,9 @@ public sealed class ClusterForecast
             var spans = past.Where(p => p.At < to && p.End > from).ToList();
             if (spans.Count == 0) continue;
             var finest = spans.Min(p => p.Span);
-            peaks.Add(spans.Where(p => p.Span == finest).Max(p => p.Cores));
+            peaks.Add(spans.Where(p => p.Span == finest).Max(p => p.Amount));
         }
         peaks.Sort();
-        var expected = peaks.Count == 0 ? 0 : peaks[^(peaks.Count >= DaysForException ? 2 : 1)];
-        return expected > Now ? (expected, true) : (Now, false);
+        return peaks.Count == 0 ? 0 : peaks[^(peaks.Count >= DaysForException ? 2 : 1)];
     }
 }

@@ -8,7 +8,8 @@ namespace Godwit.Core.Power;
 /// <summary>
 /// Which hosts to wake, before they are needed, and which one could be turned off. Waking comes first; while anything asks for a
 /// host to be woken, none is turned off. One host is turned off at a time, whole or not at all: every VM of it has a place
-/// by the one checker, below every ceiling, with the spare capacity as people wished it, proved by packing. Pure.
+/// by the one checker, below every ceiling, with the spare capacity as people wished it, proved by packing; and so has every VM of a
+/// host that is dead or silent (<see cref="LostHosts"/>). Pure.
 /// </summary>
 public sealed class PlanPower
 {
@@ -19,6 +20,8 @@ public sealed class PlanPower
     /// <summary>A host that could not be turned off, or woken, is left alone so long; less where there is no other to wake.</summary>
     private static readonly TimeSpan offAgainAfter = TimeSpan.FromHours(6), wakeAgainAfter = TimeSpan.FromMinutes(30),
         wakeLastAgainAfter = TimeSpan.FromMinutes(5);
+    /// <summary>Of memory that is free: the rest is in pieces too small for a VM.</summary>
+    private const double UsableFree = 0.9;
     /// <summary>A night off at least, or it would be woken for its certificate at once.</summary>
     private static readonly TimeSpan renewBefore = TimeSpan.FromHours(12);
     /// <summary>Two looks: one that sees it, and one that was late.</summary>
@@ -28,12 +31,13 @@ public sealed class PlanPower
     private readonly PowerSettings settings;
     private readonly List<PowerAdvice> advices = [];
     private readonly List<PowerStay> stays = [];
+    private readonly LostHosts lost;
     /// <summary>As it will be once those that wake are there.</summary>
     private PlacementView view;
 
     private PlanPower(PowerPicture picture, PowerSettings settings)
     {
-        (this.picture, this.settings) = (picture, settings);
+        (this.picture, this.settings, lost) = (picture, settings, new LostHosts(picture));
         view = picture.View;
         foreach (var host in view.Hosts.Where(h => picture.PowerOf(h.Id).Phase == PowerPhase.Waking).ToList()) Rise(host.Id);
     }
@@ -111,12 +115,32 @@ public sealed class PlanPower
     private bool Expected(PlacementHost next, out string why)
     {
         var lead = picture.PowerOf(next.Id).Lead + looks;
+        if (MemoryShort(view, picture.Now + lead) is { } memory)
+        {
+            why = string.Create(CultureInfo.InvariantCulture,
+                $"{memory}; it takes {picture.PowerOf(next.Id).Lead.TotalSeconds:0} s to wake");
+            return true;
+        }
         var (cores, byPast) = picture.Forecast.PeakUntil(picture.Now + lead);
         var (ceiling, on) = (settings.Ceiling * OnCores(view), OnCores(view));
         why = string.Create(CultureInfo.InvariantCulture,
             $"{cores:0.0} cores are to be reckoned with{(byPast ? ", as the days before had at this time" : "")}, "
             + $"{on:0} are on and their ceiling is {ceiling:0.0}; it takes {picture.PowerOf(next.Id).Lead.TotalSeconds:0} s to wake");
         return cores > ceiling;
+    }
+
+    /// <summary>
+    /// Null, or why VMs that the days before had by now would find no room: it is about what comes beside what is there, because
+    /// what is there has its room, and a host that is full of it is no reason to wake another.
+    /// </summary>
+    private string? MemoryShort(PlacementView of, DateTimeOffset until)
+    {
+        var more = picture.Forecast.PromisedMoreUntil(until);
+        if (more <= 0) return null;
+        var free = On(of).Sum(h => Math.Max(0,
+            of.Policy.Ceiling(Resource.Memory, h.Capacity.MemoryBytes) * (1 - of.Policy.SpareMemory) - of.Used(h.Id).MemoryBytes));
+        return more <= free * UsableFree ? null
+            : $"VMs with {Gib(more)} more are to be reckoned with, as the days before had at this time, and {Gib(free)} are free";
     }
 
     private void Wake(List<PlacementHost> asleep, PlacementHost host, string why)
@@ -157,8 +181,7 @@ public sealed class PlanPower
 
     private string? WhyNone()
     {
-        if (view.Hosts.FirstOrDefault(h => h.State is HostState.Unreachable or HostState.Fenced) is { } lost)
-            return $"{lost.Id} does not answer: nothing is turned off meanwhile";
+        if (lost.WhyWait() is { } wait) return wait;
         if (view.Hosts.FirstOrDefault(h => picture.PowerOf(h.Id).Phase is not (PowerPhase.On or PowerPhase.Standby)) is { } changing)
             return $"{changing.Id} is being turned off or on: one after the other";
         var on = On(view).Count();
@@ -187,13 +210,19 @@ public sealed class PlanPower
     {
         var power = picture.PowerOf(host.Id);
         var until = picture.Now + power.Lead + looks + TimeSpan.FromMinutes(settings.MinOnMinutes);
-        var (expected, _) = picture.Forecast.PeakUntil(until);
-        var after = With(view, host.Id, HostState.Standby);
+        var expected = picture.Forecast.PeakUntil(until).Cores + lost.CoresUnseen;
+        var after = lost.Gone(With(view, host.Id, HostState.Standby));
         var limit = settings.Ceiling * PowerSettings.EmptyTo * OnCores(after);
         if (expected > limit)
             return (null, string.Create(CultureInfo.InvariantCulture,
                 $"{expected:0.0} cores are to be reckoned with, and without it {limit:0.0} could be borne"));
         if (LastWith(after, host) is { } only) return (null, only);
+        foreach (var vm in lost.Vms)
+        {
+            if (Place(after, vm with { Host = null }, "vcpus-exceed-host") is not { } to)
+                return (null, $"{vm.Name} of {vm.Host}, which is away, would have no place below every ceiling");
+            after = after.With(vm, to);
+        }
         var moves = new List<PowerMove>();
         foreach (var vm in vms)
         {
@@ -202,6 +231,7 @@ public sealed class PlanPower
             moves.Add(new(vm.Id, vm.Name, to));
             after = after.With(vm, to);
         }
+        if (MemoryShort(after, until) is { } memory) return (null, $"without it: {memory}");
         var gaps = picture.SpareHosts > 0 ? Gaps(after, stop) : [];
         if (stop.IsCancellationRequested) return (null, "there was no time to prove that spare capacity is left");
         if (gaps.Count > 0)
@@ -216,8 +246,10 @@ public sealed class PlanPower
     }
 
     /// <summary>The best rated host that bears it without passing a ceiling, a person's reserve included; null for none.</summary>
-    private static HostId? Place(PlacementView after, PlacementVm vm) => PlacementCheck.Rate(after, vm)
-        .FirstOrDefault(rating => rating.Stars > 0 && !rating.Verdict.Reasons.Any(reason => IsOfRoom(reason.Why.Code)))?.Host;
+    /// <param name="borne">A reason of room that does not count.</param>
+    private static HostId? Place(PlacementView after, PlacementVm vm, string? borne = null) => PlacementCheck.Rate(after, vm)
+        .FirstOrDefault(rating => rating.Stars > 0
+            && !rating.Verdict.Reasons.Any(reason => reason.Why.Code != borne && IsOfRoom(reason.Why.Code)))?.Host;
 
     private static bool IsOfRoom(string code) =>
         code is "cpu-busy" or "network-busy" or "disk-busy" or "memory-pressed" or "vcpus-exceed-host" or "reserve-used";

@@ -21,6 +21,10 @@ public sealed record PowerPicture
     public IReadOnlyList<RoomNeed> Needs { get; init; } = [];
     /// <summary>Hosts that nobody may turn off now, and why: a VM that cannot leave, a recovery that goes on.</summary>
     public IReadOnlyDictionary<HostId, string> Held { get; init; } = new Dictionary<HostId, string>();
+    /// <summary>How long hosts have not answered; one that is not here has just begun to be silent.</summary>
+    public IReadOnlyDictionary<HostId, TimeSpan> SilentFor { get; init; } = new Dictionary<HostId, TimeSpan>();
+    /// <summary>Hosts whose VMs are being started elsewhere.</summary>
+    public IReadOnlySet<HostId> Recovering { get; init; } = new HashSet<HostId>();
     /// <summary>Directories, by pool and share, that hold something for all: templates.</summary>
     public IReadOnlySet<(string Pool, string Directory)> Kept { get; init; } = new HashSet<(string, string)>();
     /// <summary>When a host's certificate is to be renewed, where it has one.</summary>

@@ -12,6 +12,9 @@ public enum PowerDeed
 /// <summary>What becomes of one advice, and why.</summary>
 public sealed record PowerDecision(PowerAdvice Advice, PowerDeed Deed, string Because);
 
+/// <summary>Somebody works on hosts one after the other: until then none is turned off but by a person's word.</summary>
+public sealed record PowerHold(DateTimeOffset Until, string Because);
+
 /// <summary>From a plan to what is done about it now. Pure.</summary>
 public static class PowerRules
 {
@@ -29,16 +32,16 @@ public static class PowerRules
     /// <param name="powers">Of all hosts, as of now.</param>
     public static IReadOnlyList<PowerDecision> Decide(
         PowerSettings settings, PowerPlan plan, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince,
-        DateTimeOffset now) =>
-        [.. plan.Advices.Select(advice => Judge(settings, advice, powers, lowSince, now))];
+        DateTimeOffset now, PowerHold? hold = null) =>
+        [.. plan.Advices.Select(advice => Judge(settings, advice, powers, lowSince, now, hold))];
 
     private static PowerDecision Judge(
         PowerSettings settings, PowerAdvice advice, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince,
-        DateTimeOffset now)
+        DateTimeOffset now, PowerHold? hold)
     {
         if (powers.GetValueOrDefault(advice.Host)?.DismissedAt is { } dismissed && now - dismissed < DismissedFor)
             return new(advice, PowerDeed.Wait, "a person dismissed it");
-        if (advice.Act == PowerAct.Standby && WhyNotOffYet(settings, powers, lowSince, now) is { } why)
+        if (advice.Act == PowerAct.Standby && WhyNotOffYet(settings, powers, lowSince, now, hold) is { } why)
             return new(advice, PowerDeed.Wait, why);
         return settings.Mode switch
         {
@@ -49,8 +52,10 @@ public static class PowerRules
     }
 
     private static string? WhyNotOffYet(
-        PowerSettings settings, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince, DateTimeOffset now)
+        PowerSettings settings, IReadOnlyDictionary<HostId, HostPower> powers, DateTimeOffset? lowSince, DateTimeOffset now,
+        PowerHold? hold)
     {
+        if (hold is not null && now < hold.Until) return $"{hold.Because} goes on: no host is turned off meanwhile";
         if (!settings.MayTurnOff(now)) return $"hosts are turned off in {string.Join(", ", settings.Windows)} (UTC) only";
         var changing = powers.Where(p => p.Value.Phase is not (PowerPhase.On or PowerPhase.Standby))
             .OrderBy(p => p.Key.Value, StringComparer.Ordinal).Select(p => (HostId?)p.Key).FirstOrDefault();

@@ -15,6 +15,7 @@ internal static class PowerEndpoints
         api.MapGet("/power", () => control.PowerVerbs.ShowAsync()).Needs(Permission.SeeCluster);
         api.MapPost("/power", (PowerWish? wish) => control.PowerVerbs.SetAsync(wish ?? new PowerWish()))
             .Needs(Permission.RunHosts, Traits.Recorded);
+        api.MapPost("/power/hold", (PowerHoldWish wish) => control.PowerVerbs.HoldAsync(wish)).Needs(Permission.RunHosts, Traits.Recorded);
         api.MapPost("/power/recommendations/{id}/apply", async (string id, HttpContext http) =>
             await AcceptedAsync(control, await control.PowerVerbs.ApplyAsync(id, Gate.ActorOf(http).Name))).Needs(Permission.RunHosts);
         api.MapPost("/power/recommendations/{id}/dismiss", async (string id) =>

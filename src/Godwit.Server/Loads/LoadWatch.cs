@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Godwit.Core;
 using Godwit.Core.Balance.Automatic;
+using Godwit.Core.Hosts;
 using Godwit.Core.Loads;
 using Godwit.Core.Ports;
 using Godwit.Server.Agents;
@@ -18,6 +19,8 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
 {
     /// <summary>Under this name the store has what all VMs together took.</summary>
     public const string Cluster = "cluster";
+    /// <summary>Under this name it has, as memory, what all VMs together were promised.</summary>
+    public const string Promised = LoadStore.Promised;
     private const int AtOnceMax = 16;
     private static readonly int pointsMax = (int)(BalancerPace.Real.Window / BalancerPace.Real.SampleEvery);
 
@@ -113,6 +116,10 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
             if (track.Summary(from, to) is { } summary) rows.Add((thing, summary));
         var vms = rows.Where(row => row.Thing.StartsWith("vm/", StringComparison.Ordinal)).Select(row => row.Summary).ToList();
         if (vms.Count > 0) rows.Add((Cluster, LoadSummary.Together(vms)));
+        // As of the slot's end: a VM that came and went within five minutes is nothing to wake a host for.
+        var promised = (await stores.Vms.ListAsync()).Where(PlacementStore.HasMemory)
+            .Sum(vm => (double)vm.Spec.MemoryBytes + Host.QemuOverheadBytes);
+        rows.Add((Promised, new LoadSummary(from, to, 1, 0, 0, 0, 0, 0, promised, 0, 0)));
         await stores.Loads.AddAsync(from, rows);
         _rolledUpTo = slot;
     }

@@ -7,6 +7,7 @@ using Godwit.Core.Power;
 using Godwit.Core.Vms;
 using Godwit.Server.Balancing;
 using Godwit.Server.Draining;
+using Godwit.Server.Hosts;
 using Godwit.Server.Loads;
 using Godwit.Server.Store;
 using Microsoft.Extensions.Logging;
@@ -18,8 +19,8 @@ namespace Godwit.Server.Power;
 /// that it may begin by itself. What it decides is <see cref="PlanPower"/> and <see cref="PowerRules"/>.
 /// </summary>
 public sealed class PowerKeeper(
-    Stores stores, BalanceVerbs plans, RoomNeeds needs, PowerRunner runner, IPowerHooks hooks, BalancerPace pace, TimeProvider time,
-    ILogger<PowerKeeper> log)
+    Stores stores, BalanceVerbs plans, HostWatcher watcher, RoomNeeds needs, PowerRunner runner, IPowerHooks hooks, BalancerPace pace,
+    TimeProvider time, ILogger<PowerKeeper> log)
 {
     /// <summary>The actor under which the server's own watch acts.</summary>
     public const string WatchsName = "power";
@@ -32,6 +33,7 @@ public sealed class PowerKeeper(
     private readonly SemaphoreSlim _one = new(1, 1);
     private DateTimeOffset? _lowSince;
     private volatile PowerLook? _last;
+    private PowerHold? _hold;
     private TaskCompletionSource _nudge = New();
 
     /// <summary>Null until the first one, or while its mode is off.</summary>
@@ -111,6 +113,21 @@ public sealed class PowerKeeper(
         return true;
     }
 
+    /// <summary>
+    /// Until then no look turns a host off. It ends by itself with whoever asks for it: they ask again before it has. So it is in memory
+    /// only; a server that has just begun turns nothing off before it was asked again.
+    /// </summary>
+    public async Task<PowerHold> HoldAsync(TimeSpan span, string because)
+    {
+        await _one.WaitAsync(); // A look that did not know of it has begun what it decided when this returns.
+        try
+        {
+            var until = time.GetUtcNow() + span;
+            return _hold = _hold is { } before && before.Until > until ? before : new PowerHold(until, because);
+        }
+        finally { _one.Release(); }
+    }
+
     /// <summary>A host that was turned off answers, is proved, and has said what runs there: it is used again.</summary>
     internal async Task RisesAsync(HostId host)
     {
@@ -136,7 +153,7 @@ public sealed class PowerKeeper(
         var plan = PlanPower.Of(picture, settings, either.Token);
         stopping.ThrowIfCancellationRequested();
         _lowSince = PowerRules.LowSince(_lowSince, plan, picture.Now);
-        var decisions = PowerRules.Decide(settings, plan, picture.Powers, _lowSince, picture.Now);
+        var decisions = PowerRules.Decide(settings, plan, picture.Powers, _lowSince, picture.Now, _hold);
         _last = new PowerLook(picture.Now, plan, decisions);
         foreach (var (advice, _, _) in decisions.Where(d => d.Deed == PowerDeed.Begin))
             await BeginAsync(advice.Act, advice.Host, WatchsName, advice.Reason);
@@ -153,24 +170,29 @@ public sealed class PowerKeeper(
             Now = now.At, View = view,
             Idle = [.. now.Vms.Where(vm => !PlacementStore.HasMemory(vm)).Select(vm => ClusterPicture.VmOf(vm, anywhere))],
             Powers = now.Rooms.ToDictionary(room => room.Host.Id, room => room.Host.Power),
-            Forecast = await ForecastAsync(view.Vms.Sum(vm => vm.Demand.CpuCores), now.At),
+            Forecast = new ClusterForecast(
+                await PastAsync(LoadWatch.Cluster, row => row.CpuMax, now.At), view.Vms.Sum(vm => vm.Demand.CpuCores), now.At,
+                await PastAsync(LoadWatch.Promised, row => row.MemoryBytes, now.At), view.Vms.Sum(vm => vm.Demand.MemoryBytes)),
             Restarted = now.Vms.Where(vm => vm.Ha).Select(vm => vm.Spec.Id).ToHashSet(),
             SpareHosts = (await stores.Balancer.SettingsAsync()).SpareHosts, Needs = needs.Open(), Held = await HeldAsync(now),
+            SilentFor = now.Rooms.ToDictionary(room => room.Host.Id, room => watcher.Silence(room.Host.Id).For),
+            Recovering = (await stores.Fences.UnfinishedAsync()).Select(recovery => recovery.Host).ToHashSet(),
             Kept = (await stores.Templates.ListAsync()).Select(t => (t.Pool, t.Share)).ToHashSet(),
             RenewAt = now.Rooms.Where(room => room.Host.Facts?.Certificate is not null)
                 .ToDictionary(room => room.Host.Id, room => room.Host.Facts!.Certificate!.Life.RenewAt),
         };
     }
 
-    private async Task<ClusterForecast> ForecastAsync(double nowCores, DateTimeOffset now)
+    /// <summary>A week of it, oldest first: five minutes a span for the last day, an hour for the days before.</summary>
+    private async Task<List<PastLoad>> PastAsync(string thing, Func<LoadRow, double> amount, DateTimeOffset now)
     {
-        var coarse = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-ClusterForecast.DaysMax).AddHours(-1), now);
-        var fine = await stores.Loads.HistoryAsync(LoadWatch.Cluster, now.AddDays(-1), now);
-        return new ClusterForecast(
+        var coarse = await stores.Loads.HistoryAsync(thing, now.AddDays(-ClusterForecast.DaysMax).AddHours(-1), now);
+        var fine = await stores.Loads.HistoryAsync(thing, now.AddDays(-1), now);
+        return
         [
-            .. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), row.CpuMax))
+            .. coarse.Concat(fine).Select(row => new PastLoad(row.At, TimeSpan.FromSeconds(row.SpanSeconds), amount(row)))
                 .OrderBy(past => past.At),
-        ], nowCores, now);
+        ];
     }
 
     private async Task<Dictionary<HostId, string>> HeldAsync(ClusterSnapshot now)

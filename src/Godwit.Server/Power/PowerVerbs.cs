@@ -14,6 +14,8 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
 {
     private const string None = "none";
     private const int HostsOnMax = HostStore.HostsMax, MinutesMax = 24 * 60, MinOnLeast = 10, WakeMinutesMax = 60;
+    /// <summary>Whoever asked for it and is gone holds nothing for longer.</summary>
+    private const int HoldSecondsMax = 600, BecauseCharsMax = 100;
     private const double CeilingLeast = 0.2, CeilingMax = 0.95;
 
     public async Task<PowerView> ShowAsync()
@@ -35,6 +37,15 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
             Ceiling = wish.Ceiling ?? s.Ceiling, MinOnMinutes = wish.MinOnMinutes ?? s.MinOnMinutes,
             WakeMinutesMax = wish.WakeMinutesMax ?? s.WakeMinutesMax, Windows = windows ?? s.Windows,
         });
+    }
+
+    /// <summary>For who works on one host after the other, and says it again while they do.</summary>
+    public Task<PowerHold> HoldAsync(PowerHoldWish wish)
+    {
+        if (wish.Seconds is < 1 or > HoldSecondsMax)
+            throw new RefusedException(
+                "bad-hold", $"a hold of {wish.Seconds} s", $"1 to {HoldSecondsMax} s are possible; ask again for longer");
+        return keeper.HoldAsync(TimeSpan.FromSeconds(wish.Seconds), OneLine.Of(wish.Because, BecauseCharsMax));
     }
 
     /// <summary>What is null stays; <c>none</c> takes a hook away.</summary>
@@ -147,6 +158,10 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
 public sealed record PowerWish(
     PowerMode? Mode = null, int? MinHostsOn = null, int? LowMinutes = null, double? Ceiling = null, int? MinOnMinutes = null,
     int? WakeMinutesMax = null, IReadOnlyList<string>? Windows = null);
+
+/// <summary>POST /power/hold: so long no host is turned off but by a person's word.</summary>
+/// <param name="Because">What goes on meanwhile: <c>a rolling upgrade</c>.</param>
+public sealed record PowerHoldWish(int Seconds, string Because);
 
 /// <summary>GET /power.</summary>
 /// <param name="LastLook">Null: none yet, or its mode is off.</param>

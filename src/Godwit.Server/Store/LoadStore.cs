@@ -10,6 +10,8 @@ namespace Godwit.Server.Store;
 public sealed class LoadStore(Database database)
 {
     public static readonly TimeSpan Slot = TimeSpan.FromMinutes(5), FineKept = TimeSpan.FromDays(1), CoarseKept = TimeSpan.FromDays(30);
+    /// <summary>The thing that has, as memory, what all VMs were promised: of an hour the most counts, as that has to have room.</summary>
+    public const string Promised = "promised";
     private const int RowsMax = 2_000;
     private static readonly TimeSpan hour = TimeSpan.FromHours(1);
 
@@ -24,11 +26,12 @@ public sealed class LoadStore(Database database)
         work.Execute(
             """
             INSERT INTO loads (thing, span, at, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk)
-            SELECT thing, @hour, @from, AVG(cpu_mean), MAX(cpu_p95), MAX(cpu_max), AVG(wait_mean), AVG(memory), AVG(network), AVG(disk)
+            SELECT thing, @hour, @from, AVG(cpu_mean), MAX(cpu_p95), MAX(cpu_max), AVG(wait_mean),
+                CASE WHEN thing = @promised THEN MAX(memory) ELSE AVG(memory) END, AVG(network), AVG(disk)
             FROM loads WHERE span = @slot AND at >= @from AND at < @to GROUP BY thing
             ON CONFLICT (thing, span, at) DO NOTHING
             """,
-            ("@hour", Seconds(hour)), ("@slot", Seconds(Slot)),
+            ("@hour", Seconds(hour)), ("@slot", Seconds(Slot)), ("@promised", Promised),
             ("@from", Fields.Time(slot + Slot - hour)), ("@to", Fields.Time(slot + Slot)));
         foreach (var (span, kept) in new[] { (Slot, FineKept), (hour, CoarseKept) })
             work.Execute("DELETE FROM loads WHERE span = @span AND at < @from",

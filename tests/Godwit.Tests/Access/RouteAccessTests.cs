@@ -50,6 +50,7 @@ public sealed class RouteAccessTests
         ["POST /api/v1/balancer/recommendations/{id}/dismiss"] = Movers,
         ["GET /api/v1/power"] = Lookers,
         ["POST /api/v1/power"] = Hosters,
+        ["POST /api/v1/power/hold"] = Hosters,
         ["POST /api/v1/power/recommendations/{id}/apply"] = Hosters,
         ["POST /api/v1/power/recommendations/{id}/dismiss"] = Hosters,
         ["POST /api/v1/hosts/{host}/standby"] = Hosters,

@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Loads;
 using Godwit.Core.Ports;
 using Godwit.Server.Api;
+using Godwit.Server.Loads;
 using Godwit.Server.Store;
 using Godwit.Tests.Control;
 using Godwit.Tests.Identity;
@@ -63,6 +64,19 @@ public sealed class LoadWatchTests
         await store.Stores.Loads.AddAsync(later, [("vm/vm-1", Summary(cpu: 3))]);
         Assert.Single(await store.Stores.Loads.HistoryAsync("vm/vm-1", hour, hour.AddHours(2)));
         Assert.Equal(2, (await store.Stores.Loads.HistoryAsync("vm/vm-1", hour.AddDays(-2), later)).Count);
+    }
+
+    [Fact]
+    public async Task Of_memory_that_was_promised_the_most_of_an_hour_is_kept_and_of_all_else_the_mean()
+    {
+        using var store = new StoreUnderTest();
+        var hour = new DateTimeOffset(2026, 1, 2, 12, 0, 0, TimeSpan.Zero);
+        for (var slot = 0; slot < 12; slot++)
+            await store.Stores.Loads.AddAsync(hour + slot * LoadStore.Slot,
+                [(LoadWatch.Promised, Summary(0) with { MemoryMean = slot }), ("vm/vm-1", Summary(0) with { MemoryMean = slot })]);
+        foreach (var (thing, memory) in new[] { (LoadWatch.Promised, 11.0), ("vm/vm-1", 5.5) })
+            Assert.Equal(memory,
+                Assert.Single(await store.Stores.Loads.HistoryAsync(thing, hour.AddDays(-2), hour.AddHours(1))).MemoryBytes);
     }
 
     private static HostLoad Load(VmId? vm, double cpu, double wait) => new()

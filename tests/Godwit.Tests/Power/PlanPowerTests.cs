@@ -120,15 +120,6 @@ public sealed class PlanPowerTests
     }
 
     [Fact]
-    public void While_a_host_is_silent_none_is_turned_off()
-    {
-        var picture = Picture([Host("h1"), Host("h2"), Host("h3"), Host("h4") with { State = HostState.Unreachable }], []);
-        var plan = PlanPower.Of(picture, settings);
-        Assert.Empty(plan.Advices);
-        Assert.All(plan.Stays, stay => Assert.Contains("h4 does not answer", stay.Why, StringComparison.Ordinal));
-    }
-
-    [Fact]
     public void A_persons_word_turns_off_what_has_a_place_and_breaks_no_spare_capacity()
     {
         var vms = new[] { Vm("a", "h1", memoryGiB: 40), Vm("b", "h2", memoryGiB: 40) };

@@ -44,6 +44,8 @@ public sealed class PowerApiTests
             problem.Reasons.Select(r => r.Code));
         Assert.Equal("bad-window", (await server.ProblemAsync("POST", "power", new PowerWish(Windows: ["noon"]))).Code);
         Assert.Equal("nothing-to-set", (await server.ProblemAsync("POST", "power", new { })).Code);
+        foreach (var seconds in new[] { 0, 601 })
+            Assert.Equal("bad-hold", (await server.ProblemAsync("POST", "power/hold", new PowerHoldWish(seconds, "x"))).Code);
         Assert.Equal("recommendation-not-found", (await server.ProblemAsync("POST", "power/recommendations/wake-h1/apply")).Code);
         var settings = await server.OkAsync<PowerSettings>("POST", "power", new PowerWish(PowerMode.Manual, Windows: ["22:00-06:00"]));
         Assert.Equal("22:00-06:00", Assert.Single(settings.Windows).ToString());
@@ -68,7 +70,14 @@ public sealed class PowerApiTests
         await server.OkAsync<HostView>("POST", "power/recommendations/standby-h3/dismiss");
         Assert.Equal(PowerDeed.Wait, Assert.Single((await LookAsync(server, time, web)).Decisions).Deed);
         time.Offset += TimeSpan.FromHours(1);
-        await LookAsync(server, time, web);
+        await server.OkAsync<PowerHold>("POST", "power/hold", new PowerHoldWish(600, "a rolling upgrade"));
+        // A shorter one does not end a longer one.
+        var hold = await server.OkAsync<PowerHold>("POST", "power/hold", new PowerHoldWish(1, "x"));
+        Assert.Equal("a rolling upgrade", hold.Because);
+        Assert.Contains("a rolling upgrade goes on", Assert.Single((await LookAsync(server, time, web)).Decisions).Because,
+            StringComparison.Ordinal);
+        time.Offset += TimeSpan.FromMinutes(10); // Nobody asked again.
+        Assert.Equal(PowerDeed.Ask, Assert.Single((await LookAsync(server, time, web)).Decisions).Deed);
 
         Assert.Equal(PowerPhase.Emptying,
             (await server.OkAsync<HostView>("POST", "power/recommendations/standby-h3/apply")).Power.Phase);
@@ -127,6 +136,9 @@ public sealed class PowerApiTests
         var rows = await server.Control.Stores.Loads.HistoryAsync(Server.Loads.LoadWatch.Cluster, now.AddHours(-1), now);
         Assert.All(rows, row => Assert.Equal(0.5, row.CpuMax, 3));
         Assert.NotEmpty(rows);
+        var promised = await server.Control.Stores.Loads.HistoryAsync(Server.Loads.LoadWatch.Promised, now.AddHours(-1), now);
+        Assert.All(promised, row => Assert.Equal(web.Spec.MemoryBytes + Host.QemuOverheadBytes, row.MemoryBytes));
+        Assert.NotEmpty(promised);
     }
 
     private static async Task<PowerLook> LookAsync(ServerUnderTest server, ShiftedTime time, VmView vm)

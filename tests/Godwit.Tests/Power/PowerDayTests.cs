@@ -109,5 +109,5 @@ public sealed class PowerDayTests(ITestOutputHelper output)
     private static IEnumerable<PastLoad> Hourly(List<PastLoad> past, DateTimeOffset now) => past.Where(p => p.At <= now.AddDays(-1))
         .GroupBy(p => p.At.Ticks / TimeSpan.TicksPerHour)
         .Select(hour => new PastLoad(new DateTimeOffset(hour.Key * TimeSpan.TicksPerHour, TimeSpan.Zero),
-            TimeSpan.FromHours(1), hour.Max(p => p.Cores)));
+            TimeSpan.FromHours(1), hour.Max(p => p.Amount)));
 }

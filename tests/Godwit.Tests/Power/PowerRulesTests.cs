@@ -71,6 +71,16 @@ public sealed class PowerRulesTests
         Assert.Equal(PowerDeed.Begin, Decide(automatic, spare, Now.AddHours(-1), Now.AddMinutes(15), powers).Deed);
     }
 
+    [Fact]
+    public void While_somebody_works_on_hosts_none_is_turned_off_and_one_that_is_needed_is_woken()
+    {
+        var hold = new PowerHold(Now.AddMinutes(3), "a rolling upgrade");
+        var held = Decide(automatic, spare, Now.AddHours(-1), Now, hold: hold);
+        Assert.Equal((PowerDeed.Wait, "a rolling upgrade goes on: no host is turned off meanwhile"), (held.Deed, held.Because));
+        Assert.Equal(PowerDeed.Begin, Decide(automatic, need, null, Now, hold: hold).Deed);
+        Assert.Equal(PowerDeed.Begin, Decide(automatic, spare, Now.AddHours(-1), hold.Until, hold: hold).Deed);
+    }
+
     [Theory]
     [InlineData(0, "on", true)]
     [InlineData(0, " off\n", false)]
@@ -80,6 +90,7 @@ public sealed class PowerRulesTests
         Assert.Equal(saysOn, new PowerOutcome(code, output).SaysOn);
 
     private static PowerDecision Decide(
-        PowerSettings settings, PowerPlan plan, DateTimeOffset? low, DateTimeOffset at, Dictionary<HostId, HostPower>? powers = null) =>
-        Assert.Single(PowerRules.Decide(settings, plan, powers ?? [], low, at));
+        PowerSettings settings, PowerPlan plan, DateTimeOffset? low, DateTimeOffset at, Dictionary<HostId, HostPower>? powers = null,
+        PowerHold? hold = null) =>
+        Assert.Single(PowerRules.Decide(settings, plan, powers ?? [], low, at, hold));
 }
