@@ -8,7 +8,7 @@ namespace Godwit.Core.Consolidation;
 public sealed record ConsolidationPolicy
 {
     /// <summary>How many times its spread a host is reckoned with above its mean when hosts are counted that carry the load.</summary>
-    public double Spreads { get; init; } = 2.2;
+    public double Spreads { get; init; } = 2.27;
     /// <summary>And when one VM more is put on a host: some may be fuller than others.</summary>
     public double SpreadsToFit { get; init; } = 1.2;
     /// <summary>
@@ -32,7 +32,7 @@ public sealed record ConsolidationPolicy
     /// </summary>
     public double LoadPlus { get; init; } = 0.09;
     /// <summary>Two moves that relieve a host are taken for so many times as dear as they are by load and memory.</summary>
-    public double PairFactor { get; init; } = 1.8;
+    public double PairFactor { get; init; } = 1.5;
 
     /// <summary>Newest loads of a VM that count.</summary>
     public int WindowPoints { get; init; } = 60;
