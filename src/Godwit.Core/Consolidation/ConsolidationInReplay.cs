@@ -5,7 +5,6 @@ namespace Godwit.Core.Consolidation;
 /// <summary>Consolidation as a policy of one replay: keeps what it has to remember of its own moves. Sees the past only.</summary>
 public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayPolicy
 {
-    private double overloaded = policy.OverloadedWanted;
     private double[] tookAt = [];
     private List<(int Host, double At)>[] left = [];
 
@@ -17,7 +16,6 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
             left = [.. Enumerable.Range(0, view.Vms).Select(_ => new List<(int, double)>())];
         }
         foreach (var leaves in left) leaves.RemoveAll(leave => view.NowSeconds - leave.At >= policy.NoReturnSeconds);
-        CountOverloaded(view);
         var moves = PlanConsolidation.Of(Picture(view), policy).Moves;
         foreach (var move in moves)
         {
@@ -25,14 +23,6 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
             left[move.Vm].Add((move.From, view.NowSeconds));
         }
         return [.. moves.Select(move => new ReplayMove(move.Vm, move.To))];
-    }
-
-    private void CountOverloaded(ReplayView view)
-    {
-        var awake = Enumerable.Range(0, view.Hosts).Where(h => view.On(h).Count > 0).ToList();
-        if (awake.Count == 0) return;
-        var now = awake.Count(h => view.On(h).Sum(view.Request) > view.Host(h).Cpu) / (double)awake.Count;
-        overloaded += policy.OverloadFollow * (now - overloaded);
     }
 
     private ConsolidationPicture Picture(ReplayView view)
@@ -48,7 +38,7 @@ public sealed class ConsolidationInReplay(ConsolidationPolicy policy) : IReplayP
             NowSeconds = view.NowSeconds, HostCpu = [.. hosts.Select(h => h.Cpu)], HostCore = [.. hosts.Select(h => h.CpuOfOneCore)],
             HostMemoryBytes = [.. hosts.Select(h => view.MemoryIsHard ? h.MemoryBytes : double.PositiveInfinity)],
             IdleWatts = [.. hosts.Select(h => h.Power.Idle)], FullWatts = [.. hosts.Select(h => h.Power.Full)],
-            IsClosed = new bool[hosts.Length], TookAt = tookAt, OverloadedLately = overloaded,
+            IsClosed = new bool[hosts.Length], TookAt = tookAt,
             HostOf = [.. vms.Select(view.HostOf)], VmMemoryBytes = [.. vms.Select(v => view.Size(v).MemoryBytes)],
             IsFixed = [.. vms.Select(view.IsMoving)], LeftLately = [.. left.Select(l => l.ConvertAll(leave => leave.Host))], Loads = loads,
         };

@@ -18,8 +18,6 @@ public sealed class ConsolidationPicture
     public required bool[] IsClosed { get; init; }
     /// <summary>When the host took a VM last; negative infinity for never.</summary>
     public required double[] TookAt { get; init; }
-    /// <summary>Share of awake hosts that were found overloaded lately: how well the packing has held.</summary>
-    public required double OverloadedLately { get; init; }
 
     /// <summary>−1 for a VM that is not to be counted.</summary>
     public required int[] HostOf { get; init; }

@@ -7,10 +7,13 @@ namespace Godwit.Core.Consolidation;
 public sealed class LoadWindows
 {
     private readonly double[] loads;
+    private readonly double[] untold;
     private readonly ConsolidationPolicy policy;
+    /// <summary>Of the VM that is known longest.</summary>
+    private int known = 1;
 
-    public LoadWindows(int vms, ConsolidationPolicy policy) =>
-        (loads, this.policy, Points) = (new double[vms * policy.WindowPoints], policy, policy.WindowPoints);
+    public LoadWindows(int vms, ConsolidationPolicy policy) => (loads, untold, this.policy, Points) =
+        (new double[vms * policy.WindowPoints], new double[vms], policy, policy.WindowPoints);
 
     public int Points { get; }
 
@@ -20,22 +23,27 @@ public sealed class LoadWindows
     public void Set(int vm, ReadOnlySpan<double> shares, double cpu, double clusterShare)
     {
         var window = loads.AsSpan(vm * Points, Points);
-        if (shares.Length == 0)
-        {
-            window.Fill(cpu * clusterShare);
-            return;
-        }
-        var trust = policy.TrustInShortRecord;
-        for (var i = 0; i < Points; i++)
-            window[i] = cpu * (i < shares.Length ? shares[i] : trust * shares[^1] + (1 - trust) * clusterShare);
+        var points = Math.Min(shares.Length, Points);
+        known = Math.Max(known, points);
+        var (sum, typical) = (0.0, policy.TypicalSpread * cpu);
+        for (var i = 0; i < points; i++) sum += shares[i];
+        var before = (sum + policy.MeanPoints * clusterShare) / (points + policy.MeanPoints);
+        for (var i = 0; i < Points; i++) window[i] = cpu * (i < points ? shares[i] : before);
+        untold[vm] = typical * typical * policy.TypicalPoints / Math.Max(points + policy.TypicalPoints, 1);
     }
 
     public ReadOnlySpan<double> Of(int vm) => loads.AsSpan(vm * Points, Points);
 
     public double Now(int vm) => loads[vm * Points];
 
-    /// <summary>The short mean, and what is to be reckoned with: the mean and what has come on top of it before.</summary>
-    public (double Mean, double Reckoned) Reckon(ReadOnlySpan<double> window)
+    /// <summary>
+    /// What to expect of the VM's surprises beyond those in its window, squared. These add up where VMs are on one host.
+    /// </summary>
+    public double Untold(int vm) => untold[vm];
+
+    /// <summary>The mean, and how far the load has come above it before: the root of the mean square of past surprises.</summary>
+    /// <param name="untoldOfAll">Sum of <see cref="Untold"/> of those whose windows are added up here.</param>
+    public (double Mean, double Spread) Reckon(ReadOnlySpan<double> window, double untoldOfAll)
     {
         var (mean, surprises) = (window[^1], 0.0);
         for (var i = window.Length - 2; i >= 0; i--)
@@ -44,6 +52,6 @@ public sealed class LoadWindows
             if (surprise > 0) surprises += surprise * surprise;
             mean += surprise * policy.Follow;
         }
-        return (mean, mean + policy.Surprises * Math.Sqrt(surprises / window.Length));
+        return (mean, Math.Sqrt(surprises / (known + policy.TypicalPoints) + Math.Max(untoldOfAll, 0)));
     }
 }

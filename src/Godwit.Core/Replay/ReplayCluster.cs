@@ -54,7 +54,7 @@ public sealed record ReplayRules
     /// <summary>A move that made guests wait for less than this, in the replay's unit of processing, did not hurt.</summary>
     public double HurtNoise { get; init; } = 0.02;
     /// <summary>Newest loads of a VM that the policy sees, taken at ticks.</summary>
-    public int HistoryPoints { get; init; } = 30;
+    public int HistoryPoints { get; init; } = 60;
 }
 
 /// <summary>Where a VM shall go.</summary>
