@@ -124,7 +124,8 @@ public sealed partial class MachineLife(HostMachines machines)
 
     /// <summary>
     /// Forgets a VM none of whose QEMUs is here: run directory, record. No error where it is unknown. Of a VM that is
-    /// another host's by now (a newer epoch, or known so before) the record stays: it refuses a late start of the old epoch.
+    /// another host's by now (a newer epoch, or known so before) the record stays: it refuses a late start of the old epoch. So it
+    /// does of one that leaves into its file: started late, it would boot a disk that belongs to the memory in the file.
     /// </summary>
     public async Task ForgetAsync(VmId vm, Epoch epoch)
     {
@@ -138,6 +139,8 @@ public sealed partial class MachineLife(HostMachines machines)
                     $"{machine.Spec.Name} has a QEMU here (process {alive.Process.Pid})", "stop it first");
             foreach (var dead in machine.Record.Instances) await machines.BuryAsync(machine, dead, r => r);
             if (epoch > machine.Epoch) await machines.DisownAsync(machine, epoch, "it moved away while it was stopped");
+            if (machine.Record is { IsOwner: true, Wanted: VmState.Saved })
+                await machines.DisownAsync(machine, epoch, "it left into its file");
             if (machine.Record.IsOwner) machines.Remove(machine);
         }
     }

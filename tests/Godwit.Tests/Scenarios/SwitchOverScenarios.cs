@@ -310,6 +310,29 @@ public sealed class SwitchOverScenarios
         Assert.Equal(VmState.Paused, (await world.VmAsync("web")).State);
     });
 
+    /// <summary>
+    /// Simulator, seed 40403498: the order that had started a guest came once more, five seconds late; meanwhile it was saved, and its host
+    /// had forgotten it for another to bring it back. It booted the disk that belongs to the memory in the file.
+    /// </summary>
+    [Fact]
+    public void A_late_start_of_a_vm_that_left_into_its_file_is_refused() => World.Run(seed: 103, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var before = await world.VmAsync("web");
+        var late = new StartVm(before.Spec, before.Epoch);
+        world.LetGo("web");
+        await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Save, "web", o => o, null, default));
+        var agent = world.Agents["host1"];
+        await agent.Process!.Context.CallAsync(() => agent.Serving!.ForgetVmAsync(before.Spec.Id, before.Epoch, default));
+        await Assert.ThrowsAnyAsync<RefusedException>(
+            () => agent.Process!.Context.CallAsync(() => agent.Serving!.StartVmAsync(late, default)));
+        Assert.False(world.Runs("web", on: "host1"));
+
+        world.WantBack("web");
+        await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, default));
+        await world.Loop.Until(() => world.Runs("web", on: "host1")); // To where it left from, too.
+    });
+
     private static async Task<MoveId> BeginAsync(World world, string? source = null, string? target = null)
     {
         await world.CreateVmAsync("web", on: "host1");
