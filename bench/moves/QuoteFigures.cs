@@ -3,7 +3,9 @@ using System.Text;
 
 namespace Godwit.Moves;
 
-/// <summary>Collects moves beside their quotes; prints each, and at the end how well quotes held, link by link and guest by guest.</summary>
+/// <summary>
+/// Collects moves beside their quotes; prints each, and at the end how well quotes held, link by link and guest by guest.
+/// </summary>
 internal sealed class QuoteFigures(string resultsDirectory)
 {
     private sealed record Noted(string Link, string Guest, bool MayQuick, QuotedMove Move);
@@ -48,8 +50,8 @@ internal sealed class QuoteFigures(string resultsDirectory)
 
     private static void Table(StringBuilder text, string of, IEnumerable<IGrouping<string, Noted>> groups)
     {
-        text.AppendLine(CultureInfo.InvariantCulture,
-            $"| {of} | moves | done | time within 10 % | bytes within 10 % | pause off by, median ms | 9 of 10 by ms | over limit | stayed |");
+        text.AppendLine($"| {of} | moves | done | time within 10 % | bytes within 10 % | pause off by, median ms | 9 of 10 by ms | "
+            + "over limit | stayed |");
         text.AppendLine("|---|---|---|---|---|---|---|---|---|");
         var all = groups.ToList();
         foreach (var group in all) Row(text, group.Key, [.. group]);

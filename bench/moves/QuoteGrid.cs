@@ -57,7 +57,7 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
         for (var round = 0; round < rounds; round++)
             foreach (var shape in Shapes)
             {
-                await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, cancel, shape.Pattern);
+                await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, shape.Pattern, cancel);
                 await Task.Delay(settle, cancel);
                 // One in three may be stopped for the rest: both ends of a guest that is faster than its link are wanted.
                 string[] wish = round % 3 == 1 ? ["--may-quick", "--deadline", "30"] : ["--max-pause", Text(MaxPauseMs)];

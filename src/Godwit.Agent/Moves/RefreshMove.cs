@@ -65,8 +65,12 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
         }
         catch (Exception)
         {
-            if (fresh is not null) using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
-            await tools.Machines.ReleaseAsync(vm, order.Move);
+            // A disk that is full now must not leave the VM held for ever.
+            try
+            {
+                if (fresh is not null) using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+            }
+            finally { await tools.Machines.ReleaseAsync(vm, order.Move); }
             throw;
         }
         Completion = SwitchAsync(fresh);

@@ -34,15 +34,16 @@ public sealed class GuestControl(LabPlan plan, LabFolder folder)
         }
     }
 
-    /// <summary>
-    /// A working set of <paramref name="mib"/> MiB, touched as a whole before this returns, then dirtied at this rate in the mean.
-    /// </summary>
+    /// <summary>A working set of <paramref name="mib"/> MiB, touched as a whole before this returns, then dirtied steadily.</summary>
+    public Task<GuestStatus> LoadAsync(string address, int mib, int mibPerSecond, CancellationToken cancel = default) =>
+        LoadAsync(address, mib, mibPerSecond, pattern: "", cancel);
+
+    /// <summary>As the other, at this rate in the mean.</summary>
     /// <param name="pattern">
     /// Empty: scattered pages, steadily; <c>sequential</c>: one after the other, steadily; <c>bursty</c>: all in a fifth of each
     /// second; <c>periodic</c>: ten seconds twice as much, ten nothing.
     /// </param>
-    public async Task<GuestStatus> LoadAsync(
-        string address, int mib, int mibPerSecond, CancellationToken cancel = default, string pattern = "")
+    public async Task<GuestStatus> LoadAsync(string address, int mib, int mibPerSecond, string pattern, CancellationToken cancel)
     {
         const int triesMax = 600;
         var status = await SendAsync(address, $"load {mib} {mibPerSecond} {pattern}".TrimEnd(), cancel);

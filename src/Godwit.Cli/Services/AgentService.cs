@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text;
 using Godwit.Core;
 using Godwit.Core.Ports;
 
@@ -20,10 +21,12 @@ internal sealed class AgentService(IProcesses processes, IDisk disk, string root
     public void Demand(IReadOnlyList<string> words)
     {
         if (!Directory.Exists(Path.Combine(root, "run/systemd/system")))
-            throw new RefusedException("no-systemd", "this machine does not run systemd", "join without --service, and see to it that 'godwit agent' runs");
+            throw new RefusedException("no-systemd", "this machine does not run systemd",
+                "join without --service, and see to it that 'godwit agent' runs");
         string[] places = ["lib/systemd/system", "usr/lib/systemd/system", "etc/systemd/system"];
         if (!places.Any(place => File.Exists(Path.Combine(root, place, Unit))))
-            throw new RefusedException("no-unit", $"{Unit} is not installed", "install the package, or copy deploy/systemd/* to /etc/systemd/system");
+            throw new RefusedException("no-unit", $"{Unit} is not installed",
+                "install the package, or copy deploy/systemd/* to /etc/systemd/system");
         // The unit splits its options at blanks, and systemd reads quotes, backslashes and dollars in its own way.
         if (words.FirstOrDefault(word => word.Any(c => char.IsWhiteSpace(c) || c is '"' or '\'' or '\\' or '$' or '%')) is { } odd)
             throw new RefusedException("option-not-for-unit", $"{odd} cannot stand in {OptionsFile}",
@@ -33,7 +36,8 @@ internal sealed class AgentService(IProcesses processes, IDisk disk, string root
     public async Task StartAsync(IReadOnlyList<string> words, CancellationToken cancel)
     {
         disk.CreateDirectory(Path.GetDirectoryName(OptionsFile)!);
-        await disk.WriteDurablyAsync(OptionsFile, System.Text.Encoding.UTF8.GetBytes($"GODWIT_AGENT_OPTIONS={string.Join(' ', words)}\n"), cancel);
+        var line = $"GODWIT_AGENT_OPTIONS={string.Join(' ', words)}\n";
+        await disk.WriteDurablyAsync(OptionsFile, Encoding.UTF8.GetBytes(line), cancel);
         var result = await processes.RunAsync(new Core.Ports.Command(systemctl, ["enable", "--now", Unit]), startMax, cancel);
         if (result.ExitCode != 0)
             throw new RefusedException("unit-not-started", $"this machine has joined, but {Unit} did not start: {result.Error.Trim()}",

@@ -72,9 +72,11 @@ public sealed class RandomStory(World world, RunCounts counts)
             var back = await world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, name, o => o, null, CancellationToken.None));
             if (back.Problem is { } problem) throw Unusable($"{name} was saved and does not come back: {problem.Cause}");
         }
-        var mover = (await world.Server.AskAsync(c => c.Stores.Vms.ListAsync())).FirstOrDefault(v => v.State == VmState.Running);
+        var all = await world.Server.AskAsync(c => c.Stores.Vms.ListAsync());
+        var mover = all.FirstOrDefault(v => v.State == VmState.Running);
         if (mover is null) return;
-        var target = world.Agents.Keys.First(h => h != mover.Owner.Value);
+        // Where there is room: a host that is full refuses, and is none the worse for it.
+        var target = world.Agents.Keys.Where(h => h != mover.Owner.Value).MinBy(h => all.Count(v => v.Owner.Value == h))!;
         var move = await world.EndOfAsync(await world.MigrateAsync(mover.Spec.Name, target, MoveMode.Quick));
         if (move.End != MoveEnd.Done) throw Unusable($"{mover.Spec.Name} cannot be moved: {move.End}, {move.Reason}");
     }

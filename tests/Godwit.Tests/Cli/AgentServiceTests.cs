@@ -67,7 +67,8 @@ public sealed class AgentServiceTests : IDisposable
 
     private static IReadOnlyList<string> Words(string line)
     {
-        var (link, pools, shared, state) = (new Option<string>("--link"), new Option<string[]>("--pool"), new Option<bool>("--shares-machine"),
+        var (link, pools, shared, state) = (
+            new Option<string>("--link"), new Option<string[]>("--pool"), new Option<bool>("--shares-machine"),
             new Option<string>("--state") { DefaultValueFactory = _ => "/var/lib" });
         Command agent = new("agent") { link, pools, shared, state };
         return AgentService.Words(new RootCommand { agent }.Parse(line), [link, pools, shared, state]);

@@ -95,7 +95,7 @@ public sealed class ConsolidationTests
     public void A_host_is_emptied_whole_or_not_at_all()
     {
         // The VM of 30 would find room, that of 450 does not: nothing moves. In two halves it does.
-        (int, double)[] others = [(1, 640), (2, 640), (3, 640), (4, 640)];
+        (int, double)[] others = [(1, 580), (2, 580), (3, 580), (4, 580)];
         Assert.Empty(PlanConsolidation.Of(Picture(5, [(0, 450), (0, 30), .. others]), Policy).Moves);
         var plan = PlanConsolidation.Of(Picture(5, [(0, 225), (0, 225), (0, 30), .. others]), Policy);
         Assert.Equal([0], plan.Emptied);
