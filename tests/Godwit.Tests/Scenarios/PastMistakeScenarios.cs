@@ -38,6 +38,31 @@ public sealed class PastMistakeScenarios
         Assert.Equal(VmState.Running, (await world.VmAsync("web")).State);
     });
 
+    /// <summary>
+    /// Simulator, seed 50003586: the first step of a refresh failed on a full disk, and taking that back did, too; the VM was held by a
+    /// move that was over, for ever.
+    /// </summary>
+    [Fact]
+    public void A_refresh_that_cannot_begin_on_a_full_disk_lets_go_of_its_vm()
+    {
+        World? there = null;
+        World.Run(seed: 104, async world =>
+        {
+            there = world;
+            await world.CreateVmAsync("web", on: "host1");
+            var move = await world.RefreshAsync("web");
+            await world.Loop.Until(() => world.Agents["host1"].Host.Disk.IsFull);
+            await world.SleepAsync(20);
+            world.Agents["host1"].Host.Disk.IsFull = false;
+            Assert.Equal(MoveEnd.RolledBack, (await world.EndOfAsync(move)).End);
+            await MovedAsync(world, to: "host2");
+        }, onEvent: happened =>
+        {
+            if (happened.Contains("host1", StringComparison.Ordinal) && happened.Contains("incoming migration setup", StringComparison.Ordinal))
+                there!.Agents["host1"].Host.Disk.IsFull = true;
+        });
+    }
+
     /// <summary>A refresh kept the guest standing for up to 10 s before anybody acted; R5 says 2, and no server is needed.</summary>
     [Fact]
     public void A_refresh_whose_new_qemu_stands_still_gives_the_guest_back_after_two_seconds_without_a_server() => World.Run(seed: 62,
