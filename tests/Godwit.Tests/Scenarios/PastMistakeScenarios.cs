@@ -58,7 +58,8 @@ public sealed class PastMistakeScenarios
             await MovedAsync(world, to: "host2");
         }, onEvent: happened =>
         {
-            if (happened.Contains("host1", StringComparison.Ordinal) && happened.Contains("incoming migration setup", StringComparison.Ordinal))
+            if (happened.Contains("host1", StringComparison.Ordinal)
+                && happened.Contains("incoming migration setup", StringComparison.Ordinal))
                 there!.Agents["host1"].Host.Disk.IsFull = true;
         });
     }
