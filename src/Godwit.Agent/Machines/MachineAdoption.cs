@@ -151,6 +151,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
             {
                 Silent(machines.Log, machine.Id.Value, record.Process.Pid, silent.Message);
                 _ = machines.WatchSilentAsync(machine, record.Process);
+                if (record.Incarnation != machine.Record.Current) _ = EndOnceItAnswersAsync(machine, record);
             }
         }
     }
@@ -164,17 +165,49 @@ public sealed partial class MachineAdoption(HostMachines machines)
             var status = (await instance.Qmp.QueryStatusAsync(QmpDeadline, CancellationToken.None)).Status;
             if (instance.Incarnation != machine.Record.Current)
             {
-                // Launched for a start or a move that nobody remembers. It never ran, so ending it loses nothing.
-                // One that has loaded a saved state is as unrun: the file is still there, and is loaded again.
-                if (status is QmpRunStatus.Prelaunch or QmpRunStatus.InMigrate
-                    || (instance.Record.LoadsFile && status == QmpRunStatus.Paused))
-                    await machines.DropAsync(machine, instance);
+                // Launched for a start or a move that nobody remembers.
+                if (NeverRan(instance, status)) await machines.DropAsync(machine, instance);
             }
             else if (machine.Record is { IsOwner: true, Wanted: VmState.Running }
                 && status is QmpRunStatus.Prelaunch or QmpRunStatus.Paused)
                 await instance.Qmp.ContAsync(QmpDeadline, CancellationToken.None);
             else if (machine.Record is { IsOwner: true, Wanted: VmState.Paused } && status == QmpRunStatus.Running)
                 await instance.Qmp.StopAsync(QmpDeadline, CancellationToken.None);
+        }
+    }
+
+    /// <summary>
+    /// Ending it loses nothing. One that has loaded a saved state is as unrun: the file is still there, and is loaded again.
+    /// </summary>
+    private static bool NeverRan(QemuInstance instance, string status) =>
+        status is QmpRunStatus.Prelaunch or QmpRunStatus.InMigrate || (instance.Record.LoadsFile && status == QmpRunStatus.Paused);
+
+    /// <summary>
+    /// A QEMU that lives, does not answer, and is not the one that runs the VM: what it is shows when it answers. Never ran, it would
+    /// be in the way of every later start. Never faults.
+    /// </summary>
+    private async Task EndOnceItAnswersAsync(Machine machine, InstanceRecord record)
+    {
+        for (var attempt = 0; attempt < SettleTriesMax; attempt++)
+        {
+            await Task.Delay(SettlePause, machines.Time);
+            if (!machines.Processes.IsAlive(record.Process)) return;
+            if (machine.HeldBy is not null || await ReconnectAsync(machines, machine, record) is not { } instance) continue;
+            try
+            {
+                using (await machine.EnterAsync())
+                {
+                    if (machine.HeldBy is not null) continue; // A move has begun, and judges it.
+                    if (machine.Record.Current == record.Incarnation || machines.Find(machine.Id) != machine) return;
+                    if (NeverRan(instance, (await instance.Qmp.QueryStatusAsync(QmpDeadline, CancellationToken.None)).Status))
+                        await machines.DropAsync(machine, instance);
+                    return;
+                }
+            }
+            catch (Exception failed) when (failed is IOException or QmpException)
+            {
+                SettleFailed(machines.Log, machine.Id.Value, failed.Message);
+            }
         }
     }
 

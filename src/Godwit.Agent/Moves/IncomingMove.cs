@@ -228,6 +228,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
 
     private async Task EndAsRunAsync()
     {
+        await tools.FailPoints.HitAsync("incoming.before-mark");
         await WriteEndAsync(record with { Mark = MoveMark.Runs });
         Board.Stand(MoveStanding.TargetRuns);
         await tools.Machines.ReleaseAsync(vm!, order.Move);

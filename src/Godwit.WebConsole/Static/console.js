@@ -11,10 +11,13 @@
     if (event.target.closest('[data-reload]')) location.reload();
   });
 
+  let dragged = null; // The card under way.
+
   // A browser begins no drag without something to carry, and draws the whole card under the pointer: one label is enough.
   document.addEventListener('dragstart', event => {
     const card = event.target.closest?.('[data-drag]');
     if (!card) return;
+    dragged = card;
     event.dataTransfer.setData('text/plain', card.dataset.drag);
     event.dataTransfer.effectAllowed = 'move';
     const label = document.createElement('div');
@@ -24,6 +27,13 @@
     event.dataTransfer.setDragImage(label, 12, 12);
     setTimeout(() => label.remove());
   });
+
+  // Here and not at the server: who drops quickly would be there before the server's word that a host may be dropped on.
+  document.addEventListener('dragover', event => {
+    const host = dragged && event.target.closest?.('[data-host]');
+    if (host && !host.classList.contains('refused') && !host.contains(dragged)) event.preventDefault();
+  });
+  document.addEventListener('dragend', () => { dragged = null; });
 
   // "/" goes to the search field, as people know it.
   document.addEventListener('keydown', event => {

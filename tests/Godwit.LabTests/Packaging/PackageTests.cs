@@ -82,7 +82,10 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
         var logged = lines.Where(line => line[0] == '{').Select(line => JsonDocument.Parse(line).RootElement).ToList();
         Assert.NotEmpty(logged);
         Assert.All(logged, line => Assert.True(line.TryGetProperty("Timestamp", out _) && line.TryGetProperty("Message", out _)));
-        Assert.Equal(lines.Length - 1, logged.Count); // But for the sentence that it is up.
+        var said = lines.Where(line => line[0] != '{').ToList(); // And nothing else: log lines are for a log's reader.
+        Assert.Equal(2, said.Count);
+        Assert.StartsWith("here is up.", said[0], StringComparison.Ordinal);
+        Assert.StartsWith("Console: https://", said[1], StringComparison.Ordinal);
 
         string Pid() => up.Id.ToString(CultureInfo.InvariantCulture);
         Task<ShellResult> InsideAsync(params string[] words) => LabShell.TryAsync(["nsenter", "--mount", "--net", "--target", Pid(),

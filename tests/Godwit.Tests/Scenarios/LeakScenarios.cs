@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Checking;
 using Godwit.Core.Inventory;
 using Godwit.Core.Vms;
+using Godwit.Server.Operations;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Machines;
 using Xunit;
@@ -58,6 +59,47 @@ public sealed class LeakScenarios
         await world.SleepAsync(20);
         Assert.Equal(VmState.Running, (await world.VmAsync("web")).State);
     });
+
+    /// <summary>
+    /// Simulator, seed 60601043: a QEMU that had loaded a saved state stood still as its agent died, and answered the next one late. It
+    /// had never run, nobody ended it, and it was in the way of every later start.
+    /// </summary>
+    [Fact]
+    public void A_qemu_that_never_ran_and_answers_late_is_ended() => World.Run(105, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.LetGo("web");
+        await DoAsync(world, OperationKind.Save);
+        var resume = world.Server.AskAsync(c => c.Vms.DoAsync(OperationKind.Resume, "web", o => o, null, CancellationToken.None));
+        await world.Loop.Until(() => world.Copy("web", on: "host1")?.RunState == "paused");
+        var silent = world.Copy("web", on: "host1")!;
+        silent.Process.Stall();
+        world.Agents["host1"].Kill();
+        await resume; // How it ended is not asked here.
+        await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
+        await world.SleepAsync(60);
+        Assert.Equal("vm-running", (await DoAsync(world, OperationKind.Resume)).Problem?.Code);
+
+        silent.Process.Continue();
+        await world.SleepAsync(25);
+        Assert.Empty(world.Ledger.Alive);
+        Assert.Null((await DoAsync(world, OperationKind.Resume)).Problem);
+        world.WantBack("web");
+        await world.Loop.Until(() => world.Runs("web", on: "host1"));
+    });
+
+    /// <summary>Simulator, seed 60401061: a repair took the ticket of a link test that was about to begin.</summary>
+    [Fact]
+    public void A_link_test_that_is_about_to_begin_is_no_leak() => World.Run(106, async world =>
+    {
+        await world.SleepAsync(5);
+        var agent = world.Agents["host2"];
+        await agent.Process!.Context.CallAsync(() => agent.Serving!.PrepareLinkTestAsync(new HostId("host1"), CancellationToken.None));
+        Assert.Empty(await CheckAsync(world, repair: true));
+    });
+
+    private static Task<Operation> DoAsync(World world, OperationKind verb) =>
+        world.Server.AskAsync(c => c.Vms.DoAsync(verb, "web", o => o, null, CancellationToken.None));
 
     private static void Leave(SimHost host, VmId running)
     {
