@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 
 namespace Godwit.Moves;
 
@@ -12,9 +13,17 @@ internal sealed class QuoteFigures(string resultsDirectory)
 
     private const double Tenth = 0.1;
     private readonly DateTime began = DateTime.UtcNow;
+    private readonly string commit = Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown";
     private readonly List<Noted> notes = [];
     private readonly List<string> raw = [];
     private int refusals, wouldHaveFitted;
+
+    /// <summary>Whole, beside the tables, one line each: a change of the model is tried on these first.</summary>
+    public void Keep(JsonElement move)
+    {
+        Directory.CreateDirectory(resultsDirectory);
+        File.AppendAllText(Path.Combine(resultsDirectory, Name(".jsonl")), JsonSerializer.Serialize(move) + "\n");
+    }
 
     public void Note(string link, string guest, string[] wish, QuotedMove move)
     {
@@ -35,7 +44,6 @@ internal sealed class QuoteFigures(string resultsDirectory)
     {
         if (notes.Count == 0) return;
         var text = new StringBuilder();
-        var commit = Environment.GetEnvironmentVariable("GODWIT_COMMIT") ?? "unknown";
         text.AppendLine(CultureInfo.InvariantCulture, $"{began:yyyy-MM-dd HH:mm} UTC, commit {commit}; {notes.Count} moves\n");
         Table(text, "link", notes.GroupBy(note => note.Link));
         Table(text, "guest", notes.GroupBy(note => note.Guest));
@@ -43,7 +51,7 @@ internal sealed class QuoteFigures(string resultsDirectory)
             $"Refused to keep a limit: {refusals}; of them the same move without a limit paused no longer than it: {wouldHaveFitted}");
         Console.WriteLine(text);
         Directory.CreateDirectory(resultsDirectory);
-        var path = Path.Combine(resultsDirectory, string.Create(CultureInfo.InvariantCulture, $"quotes-{began:yyyyMMdd-HHmm}-{commit}.md"));
+        var path = Path.Combine(resultsDirectory, Name(".md"));
         File.WriteAllText(path, $"{text}\nEvery move:\n\n```\n{string.Join('\n', raw)}\n```\n");
         Report.Tell($"Kept in {path}");
     }
@@ -77,6 +85,9 @@ internal sealed class QuoteFigures(string resultsDirectory)
 
     private static string At(List<double> sorted, double part) => sorted.Count == 0 ? "-"
         : sorted[(int)Math.Min(sorted.Count - 1, Math.Floor(part * sorted.Count))].ToString("F1", CultureInfo.InvariantCulture);
+
+    private string Name(string ending) =>
+        string.Create(CultureInfo.InvariantCulture, $"quotes-{began:yyyyMMdd-HHmm}-{commit}{ending}");
 
     private static string Words(QuotedMove move) => string.Create(CultureInfo.InvariantCulture,
         $"{move.End}, pause {move.PauseMs:F0} ms (quoted {move.QuotedPauseMs:F0}), {move.TotalMs / 1000:F2} s ({move.QuotedMs / 1000:F2}), {

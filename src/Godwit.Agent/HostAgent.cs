@@ -77,10 +77,10 @@ public sealed class HostAgent : IHostAgent
         images = new ImageImport(pools, disk, processes, randomness);
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
-        load = new LoadMeter(disk, machines, time);
         checks = new MoveChecks(machines, facts, time);
         look = new MemoryLook(disk, time, randomness);
         memory = new MemoryKnown(machines, look, time);
+        load = new LoadMeter(disk, machines, memory, time);
         journal = new MoveJournal(
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)

@@ -11,7 +11,7 @@ namespace Godwit.Agent.Facts;
 /// Reads the kernel's counters when it is asked, and answers with what was taken since it was asked before. Reads only, a few
 /// files a VM; has no loop of its own.
 /// </summary>
-internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider time)
+internal sealed class LoadMeter(IDisk disk, HostMachines machines, MemoryKnown memory, TimeProvider time)
 {
     private const int FileBytesMax = 256 << 10;
     private const int ThreadsMax = 256;
@@ -72,7 +72,8 @@ internal sealed class LoadMeter(IDisk disk, HostMachines machines, TimeProvider 
 
         VmLoad Compare(VmId vm, VmReading was, VmReading has) => new(vm,
             PerSecond(has.CpuTicks, was.CpuTicks) / LoadCounters.TicksPerSecond, PerSecond(has.WaitNs, was.WaitNs) / 1e9,
-            has.MemoryBytes, (long)PerSecond(has.NetworkBytes, was.NetworkBytes), (long)PerSecond(has.DiskBytes, was.DiskBytes));
+            has.MemoryBytes, (long)PerSecond(has.NetworkBytes, was.NetworkBytes), (long)PerSecond(has.DiskBytes, was.DiskBytes),
+            memory.DirtyBytesPerSecond(vm));
 
         // A counter that went back (a link made anew, a thread that ended with its waiting time) says nothing this time.
         double PerSecond(long has, long? was) => was is { } old && seconds > 0 && has >= old ? (has - old) / seconds : 0;

@@ -13,6 +13,8 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimePr
 {
     /// <summary>A guest's habits change more slowly than this.</summary>
     private static readonly TimeSpan AgainAfter = TimeSpan.FromMinutes(1);
+    /// <summary>With a hundred guests, one is looked at every ten minutes.</summary>
+    private static readonly TimeSpan ToldFor = TimeSpan.FromMinutes(10);
     private readonly ConcurrentDictionary<VmId, MemoryProfile> known = new();
     private readonly SemaphoreSlim one = new(1, 1);
 
@@ -37,6 +39,10 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimePr
         if (here.MinBy(vm => known.TryGetValue(vm.Id, out var profile) ? profile.At : DateTimeOffset.MinValue) is not { } next) return;
         await OfAsync(next, AgainAfter, mayLook: true, cancel);
     }
+
+    /// <summary>Bytes a second written anew, as of the newest look; 0 where that is long ago.</summary>
+    public long DirtyBytesPerSecond(VmId vm) =>
+        known.TryGetValue(vm, out var profile) && time.GetUtcNow() - profile.At < ToldFor ? (long)profile.DirtyBytesPerSecond : 0;
 
     private MemoryProfile? Young(Machine vm, TimeSpan ageMax) =>
         known.TryGetValue(vm.Id, out var profile) && time.GetUtcNow() - profile.At is var age && age >= TimeSpan.Zero && age < ageMax

@@ -34,5 +34,6 @@ public static class LoadToServer
     {
         VmId = vm.Vm.Value, CpuCores = vm.CpuCores, WaitCores = vm.WaitCores, MemoryTouchedBytes = vm.MemoryTouchedBytes,
         NetworkBytesPerSecond = vm.NetworkBytesPerSecond, DiskBytesPerSecond = vm.DiskBytesPerSecond,
+        DirtyBytesPerSecond = vm.DirtyBytesPerSecond,
     };
 }

@@ -34,5 +34,6 @@ public static class QuotingToServer
         At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,
         PackRatio = profile.PackRatio, SampledPages = profile.SampledPages,
         Dirty = { profile.Dirty.Select(point => new Contracts.DirtyPoint { WindowMs = point.WindowMs, Bytes = point.Bytes }) },
+        Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio,
     };
 }

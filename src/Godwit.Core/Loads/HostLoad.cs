@@ -32,5 +32,7 @@ public sealed record LinkLoad(string Interface, long ReceivedBytesPerSecond, lon
 /// <param name="MemoryTouchedBytes">Guest memory that was ever touched and so is in the host's memory.</param>
 /// <param name="NetworkBytesPerSecond">Both directions.</param>
 /// <param name="DiskBytesPerSecond">Read and written, past the host's cache.</param>
+/// <param name="DirtyBytesPerSecond">Memory written anew, of the newest look into it; 0 where there was none in the last minutes.</param>
 public readonly record struct VmLoad(
-    VmId Vm, double CpuCores, double WaitCores, long MemoryTouchedBytes, long NetworkBytesPerSecond, long DiskBytesPerSecond);
+    VmId Vm, double CpuCores, double WaitCores, long MemoryTouchedBytes, long NetworkBytesPerSecond, long DiskBytesPerSecond,
+    long DirtyBytesPerSecond = 0);

@@ -1,9 +1,10 @@
 namespace Godwit.Core.Loads;
 
 /// <summary>One thing's load at one moment.</summary>
-/// <param name="WaitCores">0 for hosts.</param>
+/// <param name="WaitCores">0 for hosts, as <paramref name="DirtyBytesPerSecond"/>.</param>
 public readonly record struct LoadPoint(
-    DateTimeOffset At, float CpuCores, float WaitCores, float MemoryBytes, float NetworkBytesPerSecond, float DiskBytesPerSecond)
+    DateTimeOffset At, float CpuCores, float WaitCores, float MemoryBytes, float NetworkBytesPerSecond, float DiskBytesPerSecond,
+    float DirtyBytesPerSecond = 0)
 {
     /// <summary>What it took and what it had to wait for.</summary>
     public float CpuDemand => CpuCores + WaitCores;
@@ -35,7 +36,7 @@ public sealed class LoadSeries(int pointsMax)
 /// <param name="CpuDemandP75">Three of four points were not above it.</param>
 public sealed record LoadSummary(
     DateTimeOffset From, DateTimeOffset To, int Points, double CpuMean, double CpuDemandP75, double CpuDemandP95, double CpuDemandMax,
-    double WaitMean, double MemoryMean, double NetworkMean, double DiskMean)
+    double WaitMean, double MemoryMean, double NetworkMean, double DiskMean, double DirtyMean)
 {
     /// <summary>How fast the short mean follows: a point counts half after 90 s of 10 s points.</summary>
     private const double Follow = 0.075;
@@ -47,7 +48,8 @@ public sealed record LoadSummary(
         var demand = points.Select(p => (double)p.CpuDemand).Order().ToArray();
         return new LoadSummary(points[0].At, points[^1].At, points.Count, points.Average(p => p.CpuCores),
             Rank(demand, 0.75), Rank(demand, 0.95), demand[^1], points.Average(p => p.WaitCores), points.Average(p => p.MemoryBytes),
-            points.Average(p => p.NetworkBytesPerSecond), points.Average(p => p.DiskBytesPerSecond));
+            points.Average(p => p.NetworkBytesPerSecond), points.Average(p => p.DiskBytesPerSecond),
+            points.Average(p => p.DirtyBytesPerSecond));
     }
 
     /// <summary>Of things measured over the same span: their means added up, as peaks at different moments do not add up.</summary>
@@ -57,7 +59,7 @@ public sealed record LoadSummary(
         var demand = summaries.Sum(s => s.CpuMean + s.WaitMean);
         return new LoadSummary(summaries.Min(s => s.From), summaries.Max(s => s.To), summaries.Min(s => s.Points),
             summaries.Sum(s => s.CpuMean), demand, demand, demand, summaries.Sum(s => s.WaitMean), summaries.Sum(s => s.MemoryMean),
-            summaries.Sum(s => s.NetworkMean), summaries.Sum(s => s.DiskMean));
+            summaries.Sum(s => s.NetworkMean), summaries.Sum(s => s.DiskMean), summaries.Sum(s => s.DirtyMean));
     }
 
     /// <summary>

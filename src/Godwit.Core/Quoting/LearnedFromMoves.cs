@@ -24,7 +24,19 @@ public static class LearnedFromMoves
     /// <summary>A move of less says little about a path's rate.</summary>
     private const long TellingBytes = 8 << 20;
     /// <summary>As if so many moves without any error had been seen before: one odd move must not turn a quote over.</summary>
-    private const double Doubt = 1;
+    private const double Doubt = 2;
+    /// <summary>Two moves tell a rate apart from what each costs anyway if their bytes differ by this part of the usual.</summary>
+    private const double TellingDifference = 0.1;
+    /// <summary>A path is at most so much faster than bytes over time say.</summary>
+    private const double SetupFactorMax = 4;
+    private const double PageBytes = 4096;
+    /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
+    private const int OwnEnough = 5;
+    /// <summary>So many pairs of moves must tell, or the link test is believed.</summary>
+    private const int TellingPairs = 6;
+
+    /// <summary>Before any was seen: what they come to in the lab.</summary>
+    private static readonly Estimate assumedRefreshPauseMs = new(5, 20, 80), assumedRefreshMs = new(700, 1500, 4000);
 
     /// <param name="ended">Of the whole cluster, newest first.</param>
     /// <param name="tested">What a link test found; counts until a move has told more.</param>
@@ -38,29 +50,61 @@ public static class LearnedFromMoves
         var rates = here.Where(m => m.Limits.BandwidthBytesPerSecond == 0 && m.Receipt!.WireBytes >= TellingBytes)
             .Select(m => m.Receipt!).ToList();
         var around = here.Count > 0 ? here : moves.Take(NewestMax).ToList();
+        var wire = Wire(rates, tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null);
         return PathProfile.Assumed with
         {
-            WireBytesPerSecond = rates.Count > 0 ? Quantile(rates.Select(r => r.WireBytes * 1000.0 / r.MemoryMs), 0.5)
-                : tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : PathProfile.Assumed.WireBytesPerSecond,
+            WireBytesPerSecond = wire.BytesPerSecond,
+            SetupMs = wire.SetupMs,
             IsTested = tested is { BytesPerSecond: > 0 },
-            StreamBytesPerSecondMax = rates.Count > 0 ? rates.Max(r => r.StreamBytes * 1000.0 / r.MemoryMs)
+            StreamBytesPerSecondMax = rates.Count > 0 ? rates.Max(r => r.StreamBytes * 1000.0 / Math.Max(1, BytesMs(r) - wire.SetupMs))
                 : PathProfile.Assumed.StreamBytesPerSecondMax,
             AroundMs = around.Count > 0 ? Quantile(around.Select(Around), 0.5) : PathProfile.Assumed.AroundMs,
             Moves = rates.Count,
         };
     }
 
-    /// <param name="ended">Of the whole cluster, newest first. Those of the same pair of hosts count; failing them, all.</param>
+    /// <summary>
+    /// The straight line through time over bytes (Theil-Sen: the middle of the slopes of all pairs, then of what is left over): its
+    /// slope is the rate, and where it begins is what memory costs whatever crosses. Where moves were too much alike for a slope, the
+    /// link test has the word.
+    /// </summary>
+    private static (double BytesPerSecond, double SetupMs) Wire(List<Receipt> moves, double? tested)
+    {
+        if (moves.Count == 0) return (tested ?? PathProfile.Assumed.WireBytesPerSecond, 0);
+        var (usual, through) = (Quantile(moves.Select(r => (double)r.WireBytes), 0.5), Quantile(moves.Select(Rate), 0.5));
+        List<double> slopes = [];
+        for (var a = 0; a < moves.Count; a++)
+            for (var b = 0; b < a; b++)
+                if (Math.Abs(moves[a].WireBytes - moves[b].WireBytes) >= usual * TellingDifference)
+                    slopes.Add((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes));
+        // Never slower than all is together, nor so fast that nearly all were setup.
+        var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / through / SetupFactorMax)
+            : tested ?? through;
+        rate = Math.Clamp(rate, through, through * SetupFactorMax);
+        return (rate, Math.Max(0, Quantile(moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate), 0.5)));
+
+        static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
+    }
+
+    /// <summary>Of the memory phase without QEMU's look at pages of zeros.</summary>
+    private static double BytesMs(Receipt move) =>
+        Math.Max(move.MemoryMs / 2, move.MemoryMs - move.ZeroPages * PageBytes * 1000.0 / PredictMove.ZeroBytesPerSecond);
+
+    /// <param name="ended">
+    /// Of the whole cluster, newest first. Those of the same pair of hosts count, and of them the VM's own once there are enough: its
+    /// devices are its own. Failing them, all.
+    /// </param>
     /// <param name="path">As it is known now: old moves run on paper over it, so a path learned since is no error of the model.</param>
     public static Correction Correct(
-        IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode, PathProfile path)
+        IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode, PathProfile path, VmId? vm = null)
     {
-        var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote: not null } && m.Mode == mode).ToList();
+        var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote.Memory: not null } && m.Mode == mode).ToList();
         var here = quoted.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
+        if (here.Where(m => m.Vm == vm).ToList() is { Count: >= OwnEnough } own) here = own;
         var moves = here.Count > 0 ? here : quoted.Take(NewestMax).ToList();
         if (moves.Count == 0) return Correction.None;
         var held = moves.Select(m => (Receipt: m.Receipt!, Took: m.Receipt!.TotalMs - Queued(m),
-            Model: PredictMove.Of(mode, m.Quote!.Memory, path, m.Limits))).ToList();
+            Model: PredictMove.Of(mode, m.Quote!.Memory!, path, m.Limits))).ToList();
         var paused = held.Where(m => m.Receipt.PauseMs is not null).ToList();
         return new Correction(
             Factor(held.Select(m => m.Took / m.Model.DurationMs), Correction.None.Duration),
@@ -68,6 +112,23 @@ public static class LearnedFromMoves
             paused.Count == 0 ? Correction.None.PauseMs
                 : Difference(paused.Select(m => m.Receipt.PauseMs!.Value - m.Model.PauseMs), Correction.None.PauseMs),
             moves.Count);
+    }
+
+    /// <summary>What a refresh costs on a host: as its newest ones, failing them as the cluster's.</summary>
+    public static (Estimate PauseMs, Estimate DurationMs, int Moves) Refreshes(IEnumerable<Migration.Migration> ended, HostId host)
+    {
+        var all = ended.Where(m => m is { Mode: MoveMode.Refresh, End: MoveEnd.Done, Receipt: not null }).ToList();
+        var here = all.Where(m => m.Source == host).Take(NewestMax).ToList();
+        var moves = here.Count > 0 ? here : all.Take(NewestMax).ToList();
+        return (From(moves.Where(m => m.Receipt!.PauseMs is not null).Select(m => m.Receipt!.PauseMs!.Value), assumedRefreshPauseMs),
+            From(moves.Select(m => m.Receipt!.TotalMs - Queued(m)), assumedRefreshMs), moves.Count);
+
+        static Estimate From(IEnumerable<double> seen, Estimate assumed)
+        {
+            var span = new Estimate(assumed.Low - assumed.Expected, 0, assumed.High - assumed.Expected);
+            var off = Difference(seen.Select(ms => ms - assumed.Expected), span);
+            return new(Math.Max(0, assumed.Expected + off.Low), assumed.Expected + off.Expected, assumed.Expected + off.High);
+        }
     }
 
     /// <summary>A move that waited its turn was no slower for it.</summary>
@@ -86,6 +147,7 @@ public static class LearnedFromMoves
     private static Estimate Difference(IEnumerable<double> errors, Estimate prior)
     {
         var sorted = errors.Order().ToList();
+        if (sorted.Count == 0) return prior;
         var weight = sorted.Count / (sorted.Count + Doubt);
         var middle = weight * Quantile(sorted, 0.5);
         return new(

@@ -12,27 +12,31 @@ public sealed record MemoryProfile
     public required long NonZeroBytes { get; init; }
     /// <summary>Bytes as the guest has them for one byte packed by the link; 1 or more.</summary>
     public required double PackRatio { get; init; }
+    /// <summary>
+    /// The same of pages that changed while they were looked at: later passes carry those alone. 0 in older records: not looked at.
+    /// </summary>
+    public double ChangedPackRatio { get; init; }
     /// <summary>Ascending by window. Empty where nothing ran.</summary>
     public required IReadOnlyList<DirtyPoint> Dirty { get; init; }
+    /// <summary>
+    /// Bytes of pages that changed in each <see cref="SliceMs"/> after the first look: when the guest works, and when it rests. Empty where
+    /// that was not looked at; it then works steadily.
+    /// </summary>
+    public IReadOnlyList<long> Slices { get; init; } = [];
     /// <summary>How many pages were looked at: the figures are as good as that.</summary>
     public required int SampledPages { get; init; }
 
+    public const double SliceMs = 100;
+
+    /// <summary>After so long the guest is taken to begin anew with what it did since the first look.</summary>
+    public double PeriodMs => Slices.Count * SliceMs;
+
     /// <summary>
-    /// Different bytes that change within this many ms. A page written a thousand times counts once, so the curve bends: what a pass
-    /// leaves behind depends on how long it took. Straight between what was measured; on with the last slope beyond it.
+    /// Different bytes that change within this many ms of a guest that works steadily. A page written a thousand times counts once, so
+    /// the curve bends: what a pass leaves behind depends on how long it took. Straight between what was measured; on with the last
+    /// slope beyond it.
     /// </summary>
-    public double DirtyBytesWithin(double ms)
-    {
-        var (before, beforeBytes, slope) = (0.0, 0.0, 0.0);
-        foreach (var point in Dirty)
-        {
-            if (point.WindowMs <= before) continue;
-            slope = (Math.Max(point.Bytes, beforeBytes) - beforeBytes) / (point.WindowMs - before);
-            if (ms <= point.WindowMs) break;
-            (before, beforeBytes) = (point.WindowMs, Math.Max(point.Bytes, beforeBytes));
-        }
-        return Math.Min(beforeBytes + Math.Max(0, ms - before) * slope, TotalBytes);
-    }
+    public double DirtyBytesWithin(double ms) => new GuestClock(this).DirtyBytesWithin(ms);
 
     /// <summary>Bytes a second over the shortest window measured: the rate people know. 0 where nothing changes.</summary>
     public double DirtyBytesPerSecond => Dirty.Count == 0 ? 0 : Dirty[0].Bytes * 1000.0 / Dirty[0].WindowMs;

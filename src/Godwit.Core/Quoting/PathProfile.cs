@@ -9,6 +9,8 @@ public sealed record PathProfile
     public required double StreamBytesPerSecondMax { get; init; }
     /// <summary>Checks, target QEMU, proof and cleaning: all that is not memory, in ms.</summary>
     public required double AroundMs { get; init; }
+    /// <summary>Of the memory phase, whatever crosses in it: the first look at the dirty log, the link's opening; in ms.</summary>
+    public double SetupMs { get; init; }
     /// <summary>Moves these figures are from; 0: assumed, or tested.</summary>
     public required int Moves { get; init; }
     /// <summary>A link test was there.</summary>

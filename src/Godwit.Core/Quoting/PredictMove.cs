@@ -14,7 +14,7 @@ public static class PredictMove
 {
     /// <summary>A page of zeros is nine bytes on the stream, and looked at by QEMU at this many bytes of memory a second.</summary>
     public const double ZeroBytesPerSecond = 4e9;
-    private const int PassesMax = 500;
+    private const int PassesMax = 500, Beginnings = 10;
 
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
         mode == MoveMode.Quick ? Quick(memory, path, limits) : Live(memory, path, limits);
@@ -27,15 +27,33 @@ public static class PredictMove
             : Live(memory, path, limits, limits.MaxSlowdownPercent / 100.0);
     }
 
+    /// <summary>From each of ten moments of the guest's round, as nobody knows which the move will meet; the middle of them.</summary>
     private static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits, double slowdown)
     {
-        var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
-        var first = FirstPassMs(memory, rate);
-        var (spent, sent, last) = (first, (double)memory.NonZeroBytes, first);
+        var clock = new GuestClock(memory);
+        var beginnings = memory.PeriodMs > 0 ? Beginnings : 1;
+        var all = Enumerable.Range(0, beginnings)
+            .Select(n => Live(memory, clock, n * memory.PeriodMs / beginnings, path, limits, slowdown)).ToList();
+        var fits = all.Count(move => move.Fits) * 2 > all.Count;
+        var alike = all.Where(move => move.Fits == fits).ToList();
+        return new Prediction(Middle(move => move.PauseMs), Middle(move => move.DurationMs), Middle(move => move.WireBytes),
+            (int)Middle(move => move.Passes), fits);
+
+        double Middle(Func<Prediction, double> of) => LearnedFromMoves.Quantile(alike.Select(of), 0.5);
+    }
+
+    private static Prediction Live(
+        MemoryProfile memory, GuestClock clock, double beganMs, PathProfile path, MoveLimits limits, double slowdown)
+    {
+        var first = path.SetupMs + FirstPassMs(memory, path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond));
+        var packs = memory.ChangedPackRatio > 0 ? memory.ChangedPackRatio : memory.PackRatio;
+        var rate = path.StreamBytesPerSecond(packs, limits.BandwidthBytesPerSecond);
+        var (spent, wire, last) = (first, memory.NonZeroBytes / memory.PackRatio, first);
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
         while (true)
         {
-            var left = memory.DirtyBytesWithin(last) * (1 - slowdown);
+            var now = beganMs + spent;
+            var left = clock.DirtyBytesBetween(now - last, now) * (1 - slowdown);
             passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
             var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
                 : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
@@ -47,9 +65,9 @@ public static class PredictMove
                 var pause = last + Convergence.DevicePartMs;
                 // What does not fit ends with the guest at home: only what crossed until then was spent.
                 return new Prediction(pause, path.AroundMs + spent + (switches ? pause : 0),
-                    (sent + (switches ? left : 0)) / memory.PackRatio, passes.Count, switches);
+                    wire + (switches ? left / packs : 0), passes.Count, switches);
             }
-            (spent, sent) = (spent + last, sent + left);
+            (spent, wire) = (spent + last, wire + left / packs);
         }
     }
 
@@ -57,7 +75,7 @@ public static class PredictMove
     {
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
         var pause = FirstPassMs(memory, rate) + Convergence.DevicePartMs;
-        return new Prediction(pause, path.AroundMs + pause, memory.NonZeroBytes / memory.PackRatio, 1, Fits: true);
+        return new Prediction(pause, path.AroundMs + path.SetupMs + pause, memory.NonZeroBytes / memory.PackRatio, 1, Fits: true);
     }
 
     private static double FirstPassMs(MemoryProfile memory, double rate) =>

@@ -18,8 +18,10 @@ public sealed record WayQuote
     public required int Passes { get; init; }
     /// <summary>What it would break, in the words of the wish: "max-pause 300 ms". Empty: it keeps all that was asked.</summary>
     public required IReadOnlyList<string> Breaks { get; init; }
-    /// <summary>What the guest's memory was like: kept, so that the quote can be computed again.</summary>
-    public required MemoryProfile Memory { get; init; }
+    /// <summary>
+    /// What the guest's memory was like: kept, so that the quote can be computed again. Null where memory stays in its place.
+    /// </summary>
+    public required MemoryProfile? Memory { get; init; }
     public required DateTimeOffset At { get; init; }
 }
 
@@ -32,5 +34,6 @@ public sealed record MoveQuote
     public required string Why { get; init; }
     /// <summary>What to ask for instead where the chosen way breaks a promise, cheapest first. Empty where it keeps all.</summary>
     public required IReadOnlyList<string> Relaxations { get; init; }
-    public required PathProfile Path { get; init; }
+    /// <summary>Null where no memory crosses.</summary>
+    public required PathProfile? Path { get; init; }
 }

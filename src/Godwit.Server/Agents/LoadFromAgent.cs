@@ -26,7 +26,8 @@ public static class LoadFromAgent
         Vms =
         [
             .. load.Vms.Take(VmsMax).Select(v => new VmLoad(new VmId(v.VmId), Rate(v.CpuCores), Rate(v.WaitCores),
-                Math.Max(0, v.MemoryTouchedBytes), Math.Max(0, v.NetworkBytesPerSecond), Math.Max(0, v.DiskBytesPerSecond))),
+                Math.Max(0, v.MemoryTouchedBytes), Math.Max(0, v.NetworkBytesPerSecond), Math.Max(0, v.DiskBytesPerSecond),
+                Math.Max(0, v.DirtyBytesPerSecond))),
         ],
         Agent = load.Agent is { } agent ? new AgentCounts
         {

@@ -7,7 +7,7 @@ namespace Godwit.Server.Agents;
 /// <summary>What an agent measured, taken with care: figures that cannot be are put right or refused.</summary>
 public static class QuotingFromAgent
 {
-    private const int PointsMax = 32, StepsMax = 64, WhatMax = 200;
+    private const int PointsMax = 32, SlicesMax = 100, StepsMax = 64, WhatMax = 200;
 
     /// <summary>Throws <see cref="InvalidDataException"/>.</summary>
     public static MemoryProfile? Record(Contracts.MeasureMemoryReply reply) => reply.Memory is not { } memory ? null : new()
@@ -15,12 +15,14 @@ public static class QuotingFromAgent
         At = (memory.At ?? throw new InvalidDataException("a measurement without a moment")).ToDateTimeOffset(),
         TotalBytes = Math.Max(0, memory.TotalBytes), NonZeroBytes = Math.Clamp(memory.NonZeroBytes, 0, Math.Max(0, memory.TotalBytes)),
         PackRatio = double.IsFinite(memory.PackRatio) ? Math.Clamp(memory.PackRatio, 1, 1000) : 1,
+        ChangedPackRatio = double.IsFinite(memory.ChangedPackRatio) ? Math.Clamp(memory.ChangedPackRatio, 1, 1000) : 1,
         SampledPages = Math.Max(0, memory.SampledPages),
         Dirty =
         [
             .. memory.Dirty.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs > 0)
                 .Select(p => new DirtyPoint(p.WindowMs, Math.Max(0, p.Bytes))).OrderBy(p => p.WindowMs),
         ],
+        Slices = [.. memory.Slices.Take(SlicesMax).Select(bytes => Math.Clamp(bytes, 0, Math.Max(0, memory.TotalBytes)))],
     };
 
     public static PauseParts? Record(Contracts.PauseParts? parts) => parts is null ? null

@@ -95,7 +95,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
                 new LoadPoint(now, (float)load.CpuCores, 0, load.MemoryUsedBytes, links, load.Vms.Sum(v => v.DiskBytesPerSecond)), load);
             foreach (var vm in load.Vms)
                 _vms.GetOrAdd(vm.Vm, _ => new Track()).Add(new LoadPoint(now, (float)vm.CpuCores, (float)vm.WaitCores,
-                    vm.MemoryTouchedBytes, vm.NetworkBytesPerSecond, vm.DiskBytesPerSecond), null);
+                    vm.MemoryTouchedBytes, vm.NetworkBytesPerSecond, vm.DiskBytesPerSecond, vm.DirtyBytesPerSecond), null);
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or InvalidDataException)
         {
@@ -119,7 +119,7 @@ public sealed class LoadWatch(Stores stores, AgentDirectory agents, BalancerPace
         // As of the slot's end: a VM that came and went within five minutes is nothing to wake a host for.
         var promised = (await stores.Vms.ListAsync()).Where(PlacementStore.HasMemory)
             .Sum(vm => (double)vm.Spec.MemoryBytes + Host.QemuOverheadBytes);
-        rows.Add((Promised, new LoadSummary(from, to, 1, 0, 0, 0, 0, 0, promised, 0, 0)));
+        rows.Add((Promised, new LoadSummary(from, to, 1, 0, 0, 0, 0, 0, promised, 0, 0, 0)));
         await stores.Loads.AddAsync(from, rows);
         _rolledUpTo = slot;
     }

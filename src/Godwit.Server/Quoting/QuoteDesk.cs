@@ -15,10 +15,10 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
 {
     private const int MovesLookedAt = 200;
     /// <summary>A person who asks for a quote waits for a fresh look; a move that begins does with an older one.</summary>
-    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(10), KnownFor = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(4), KnownFor = TimeSpan.FromMinutes(15);
     private static readonly TimeSpan MoveWaitsMax = TimeSpan.FromSeconds(1);
 
-    /// <summary>Null where nothing can be said: a stopped VM, a refresh, a host that does not answer.</summary>
+    /// <summary>Null where nothing can be said: a stopped VM, a cold move, a host that does not answer.</summary>
     public Task<MoveQuote?> AskAsync(Vm vm, Migration move, CancellationToken cancel) =>
         QuoteAsync(vm, move, FreshFor, mayLook: true, cancel);
 
@@ -34,12 +34,19 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
     public async Task<IReadOnlyList<PromiseScore>> ScoresAsync()
     {
         var ended = await EndedAsync();
-        return [PromiseScore.Of(ended, null), PromiseScore.Of(ended, MoveMode.Live), PromiseScore.Of(ended, MoveMode.Quick)];
+        return [PromiseScore.Of(ended, null), PromiseScore.Of(ended, MoveMode.Live), PromiseScore.Of(ended, MoveMode.Quick),
+            PromiseScore.Of(ended, MoveMode.Refresh)];
     }
 
     private async Task<MoveQuote?> QuoteAsync(Vm vm, Migration move, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
     {
-        if (vm.State is not (VmState.Running or VmState.Paused) || move.Mode is not (MoveMode.Live or MoveMode.Quick)) return null;
+        if (vm.State is not (VmState.Running or VmState.Paused)) return null;
+        if (move.Mode == MoveMode.Refresh)
+        {
+            var before = LearnedFromMoves.Refreshes(await EndedAsync(), move.Source);
+            return QuoteMove.OfRefresh(move.Limits, before, move.Source, time.GetUtcNow());
+        }
+        if (move.Mode is not (MoveMode.Live or MoveMode.Quick)) return null;
         try
         {
             if (await agents(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, cancel) is not { } memory) return null;
@@ -47,7 +54,7 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
             var path = LearnedFromMoves.Path(ended, move.Source, move.Target, await stores.Links.FindAsync(move.Source, move.Target)
                 ?? await stores.Links.FindAsync(move.Target, move.Source)); // The way back is like it.
             return QuoteMove.Of(move.Mode, move.Limits, memory, path,
-                mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode, path), time.GetUtcNow());
+                mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode, path, vm.Spec.Id), time.GetUtcNow());
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
         {

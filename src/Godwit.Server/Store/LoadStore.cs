@@ -25,9 +25,9 @@ public sealed class LoadStore(Database database)
         if ((slot + Slot).UtcTicks % hour.Ticks != 0) return;
         work.Execute(
             """
-            INSERT INTO loads (thing, span, at, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk)
+            INSERT INTO loads (thing, span, at, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk, dirty)
             SELECT thing, @hour, @from, AVG(cpu_mean), MAX(cpu_p95), MAX(cpu_max), AVG(wait_mean),
-                CASE WHEN thing = @promised THEN MAX(memory) ELSE AVG(memory) END, AVG(network), AVG(disk)
+                CASE WHEN thing = @promised THEN MAX(memory) ELSE AVG(memory) END, AVG(network), AVG(disk), AVG(dirty)
             FROM loads WHERE span = @slot AND at >= @from AND at < @to GROUP BY thing
             ON CONFLICT (thing, span, at) DO NOTHING
             """,
@@ -44,29 +44,29 @@ public sealed class LoadStore(Database database)
         var span = now - from <= FineKept ? Slot : hour;
         return database.RunAsync(work => work.Query(
             $"""
-            SELECT at, span, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk FROM loads
+            SELECT at, span, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk, dirty FROM loads
             WHERE thing = @thing AND span = @span AND at >= @from ORDER BY at LIMIT {RowsMax}
             """, Read, ("@thing", thing), ("@span", Seconds(span)), ("@from", Fields.Time(from))));
     }
 
     private static void Insert(Work work, TimeSpan span, DateTimeOffset at, string thing, LoadSummary summary) => work.Execute(
         """
-        INSERT INTO loads (thing, span, at, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk)
-        VALUES (@thing, @span, @at, @mean, @p95, @max, @wait, @memory, @network, @disk)
+        INSERT INTO loads (thing, span, at, cpu_mean, cpu_p95, cpu_max, wait_mean, memory, network, disk, dirty)
+        VALUES (@thing, @span, @at, @mean, @p95, @max, @wait, @memory, @network, @disk, @dirty)
         ON CONFLICT (thing, span, at) DO NOTHING
         """,
         ("@thing", thing), ("@span", Seconds(span)), ("@at", Fields.Time(at)), ("@mean", summary.CpuMean),
         ("@p95", summary.CpuDemandP95), ("@max", summary.CpuDemandMax), ("@wait", summary.WaitMean), ("@memory", summary.MemoryMean),
-        ("@network", summary.NetworkMean), ("@disk", summary.DiskMean));
+        ("@network", summary.NetworkMean), ("@disk", summary.DiskMean), ("@dirty", summary.DirtyMean));
 
     private static long Seconds(TimeSpan span) => (long)span.TotalSeconds;
 
     private static LoadRow Read(DbDataReader row) => new(row.Time(0), row.GetInt64(1), row.GetDouble(2), row.GetDouble(3), row.GetDouble(4),
-        row.GetDouble(5), row.GetDouble(6), row.GetDouble(7), row.GetDouble(8));
+        row.GetDouble(5), row.GetDouble(6), row.GetDouble(7), row.GetDouble(8), row.GetDouble(9));
 }
 
 /// <param name="At">When the span began.</param>
 /// <param name="CpuP95">Of demand (use and waiting), as <paramref name="CpuMax"/>.</param>
 public sealed record LoadRow(
     DateTimeOffset At, long SpanSeconds, double CpuMean, double CpuP95, double CpuMax, double WaitMean, double MemoryBytes,
-    double NetworkBytesPerSecond, double DiskBytesPerSecond);
+    double NetworkBytesPerSecond, double DiskBytesPerSecond, double DirtyBytesPerSecond);

@@ -72,13 +72,13 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
         // What is known of the memory may be a minute old, and from before the guest had filled its working set.
         var filled = DateTimeOffset.UtcNow.AddSeconds(10);
         var plan = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(target), default);
-        for (var look = 0; look < 40 && plan.Quote!.Ways[0].Memory.At < filled; look++)
+        for (var look = 0; look < 40 && plan.Quote!.Ways[0].Memory!.At < filled; look++)
         {
             await Task.Delay(TimeSpan.FromSeconds(4));
             plan = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(target), default);
         }
         Assert.Empty(plan.Reasons);
-        var memory = plan.Quote!.Ways[0].Memory;
+        var memory = plan.Quote!.Ways[0].Memory!;
         Assert.InRange(memory.NonZeroBytes, 80L << 20, 200L << 20); // Kernel, initramfs, and the working set, which is not zero.
         Assert.Equal([MoveMode.Live, MoveMode.Quick],
             plan.Quote.Ways.Where(way => way.SlowdownNotAllowedPercent == 0).Select(way => way.Mode));

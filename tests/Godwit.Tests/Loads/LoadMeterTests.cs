@@ -2,6 +2,7 @@ using Godwit.Agent.Facts;
 using Godwit.Agent.Host;
 using Godwit.Agent.Machines;
 using Godwit.Tests.Agent;
+using Godwit.Tests.Identity;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
@@ -81,13 +82,18 @@ public sealed class LoadMeterTests
         Assert.Equal((0, 0, 0L, null), (load.CpuCores, load.StealCores, load.MemoryUsedBytes, load.CpuPressure));
     }
 
-    private LoadMeter Meter(bool sharesMachine = false) => new(_disk, new HostMachines(
-        new HostLayout
-        {
-            RunDirectory = "/run/godwit", StateDirectory = "/s", QemuPaths = [], Pools = new Dictionary<string, PoolPlace>(),
-            SharesMachine = sharesMachine,
-        },
-        _disk, new ListeningProcesses(), new NoNetwork(), _time, NullLogger<HostMachines>.Instance), _time);
+    private LoadMeter Meter(bool sharesMachine = false)
+    {
+        var machines = new HostMachines(
+            new HostLayout
+            {
+                RunDirectory = "/run/godwit", StateDirectory = "/s", QemuPaths = [], Pools = new Dictionary<string, PoolPlace>(),
+                SharesMachine = sharesMachine,
+            },
+            _disk, new ListeningProcesses(), new NoNetwork(), _time, NullLogger<HostMachines>.Instance);
+        var look = new MemoryLook(_disk, _time, new SeededRandomness(1));
+        return new LoadMeter(_disk, machines, new MemoryKnown(machines, look, _time), _time);
+    }
 
     private void Kernel(long busy, long steal, long received)
     {

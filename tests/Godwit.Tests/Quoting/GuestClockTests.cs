@@ -1,0 +1,58 @@
+using CsCheck;
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Xunit;
+
+namespace Godwit.Tests.Quoting;
+
+/// <summary>A guest's own clock: bursts and rests, and what a move makes of them on paper.</summary>
+public sealed class GuestClockTests
+{
+    /// <summary>40 MiB in the first fifth of each of three seconds, nothing in the rest.</summary>
+    private static readonly MemoryProfile Bursts = PredictMoveTests.Memory(256, 1, (100, 20), (300, 40), (1000, 40), (3000, 60)) with
+    {
+        Slices = [.. Enumerable.Range(0, 30).Select(slice => slice % 10 < 2 ? 20L << 20 : 0)],
+    };
+
+    [Fact]
+    public void A_guest_that_rests_changes_nothing_and_a_burst_all_of_it()
+    {
+        var clock = new GuestClock(Bursts);
+        Assert.Equal(0, clock.DirtyBytesBetween(300, 900));
+        Assert.Equal(40 << 20, clock.DirtyBytesBetween(1000, 1200), 1.0);
+        Assert.Equal(clock.DirtyBytesBetween(1050, 1150), clock.DirtyBytesBetween(61_050, 61_150), 1.0); // It begins anew.
+    }
+
+    [Fact]
+    public void A_move_waits_for_a_rest_and_its_pause_is_short()
+    {
+        var steady = Bursts with { Slices = [] };
+        var path = PredictMoveTests.Path(50);
+        var (bursts, without) = (PredictMove.Live(Bursts, path, new MoveLimits()), PredictMove.Live(steady, path, new MoveLimits()));
+        Assert.True(bursts is { Fits: true, PauseMs: < 20 }, $"{bursts}");
+        Assert.True(without.PauseMs > 100, $"{without}");
+    }
+
+    [Fact]
+    public void Pages_that_change_may_pack_worse_than_the_others()
+    {
+        var memory = PredictMoveTests.Memory(256, 4, (100, 5), (3000, 60));
+        var (noise, alike) = (memory with { ChangedPackRatio = 1 }, memory with { ChangedPackRatio = 4 });
+        var path = PredictMoveTests.Path(100);
+        Assert.True(PredictMove.Live(noise, path, new MoveLimits()).WireBytes > PredictMove.Live(alike, path, new MoveLimits()).WireBytes);
+        Assert.Equal(PredictMove.Live(memory, path, new MoveLimits()), PredictMove.Live(alike, path, new MoveLimits())); // Older records.
+    }
+
+    [Fact]
+    public void Whatever_was_seen_time_adds_up_and_never_changes_more_than_there_is()
+    {
+        var (slices, mebibytes) = (Gen.Long[0, 1L << 30].Array[0, 40], Gen.Double[0, 900]);
+        Gen.Select(slices, mebibytes, mebibytes, Gen.Double[0, 100_000], Gen.Double[0, 10_000]).Sample((seen, a, b, from, span) =>
+        {
+            var memory = PredictMoveTests.Memory(1024, 1, (100, a), (3000, b)) with { Slices = seen };
+            var clock = new GuestClock(memory);
+            var (part, all) = (clock.DirtyBytesBetween(from, from + span / 2), clock.DirtyBytesBetween(from, from + span));
+            return part >= 0 && part <= all + 1 && all <= memory.TotalBytes;
+        });
+    }
+}

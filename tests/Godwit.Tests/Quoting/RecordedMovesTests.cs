@@ -1,0 +1,82 @@
+using System.Text.Json;
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Quoting;
+using Godwit.Server.Api;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Godwit.Tests.Quoting;
+
+/// <summary>
+/// Moves of real QEMU, as <c>bench/run-moves --quotes</c> kept them (29 November 2026, a busy machine of two processors): guests from
+/// idle to 400 MiB/s over 10 and 1 Gbit/s, a path of its own each. Each is quoted anew from those before it alone. What a change of
+/// the model is worth shows here before it is measured.
+/// </summary>
+public sealed class RecordedMovesTests(ITestOutputHelper output)
+{
+    private static readonly string File = Path.Combine(RepositoryRulesTests.Root(), "bench/results/quotes-20261129-1157.jsonl");
+
+    /// <summary>What was and what was quoted, of moves that ended well.</summary>
+    private sealed record Held(Migration Move, WayQuote Quote)
+    {
+        public double DurationOff => Math.Abs(Math.Log(
+            (Move.Receipt!.TotalMs - LearnedFromMoves.Queued(Move)) / Quote.DurationMs.Expected));
+        public double BytesOff => Math.Abs(Math.Log(Move.Receipt!.WireBytes / Quote.WireBytes.Expected));
+        public double PauseOff => Math.Abs(Move.Receipt!.PauseMs!.Value - Quote.PauseMs.Expected);
+        /// <summary>Less than half of what crosses was written anew meanwhile: whether it ends is no matter of luck.</summary>
+        public bool IsCalm => Move.Receipt!.WireBytes < 2 * Move.Quote!.Memory!.NonZeroBytes / Move.Quote.Memory.PackRatio;
+    }
+
+    [Fact]
+    public void What_was_learned_makes_quotes_better()
+    {
+        var (learned, assumed) = (Replay(learns: true), Replay(learns: false));
+        Tell("learned", learned);
+        Tell("assumed", assumed);
+        Assert.True(Middle(learned, h => h.DurationOff) < 0.75 * Middle(assumed, h => h.DurationOff));
+        Assert.True(Middle(learned, h => h.BytesOff) <= 1.2 * Middle(assumed, h => h.BytesOff)); // The look tells those; moves add little.
+    }
+
+    [Fact]
+    public void Of_guests_that_their_link_outruns_most_bytes_are_within_a_tenth_and_nine_pauses_of_ten_within_50_ms()
+    {
+        var calm = Replay(learns: true).Where(h => h.IsCalm).ToList();
+        Tell("calm", calm);
+        Assert.True(calm.Count >= 40, $"{calm.Count}");
+        Assert.True(calm.Count(h => h.BytesOff < Math.Log(1.1)) >= 0.6 * calm.Count);
+        Assert.True(calm.Count(h => h.PauseOff <= 50) >= 0.9 * calm.Count);
+    }
+
+    private static List<Held> Replay(bool learns)
+    {
+        List<Held> held = [];
+        foreach (var link in Recorded().GroupBy(move => move.Vm))
+        {
+            List<Migration> ended = [];
+            foreach (var move in link)
+            {
+                var known = learns ? ended : [];
+                var path = LearnedFromMoves.Path(known, move.Source, move.Target);
+                var quote = QuoteMove.Of(move.Mode, move.Limits, move.Quote!.Memory!, path,
+                    mode => LearnedFromMoves.Correct(known, move.Source, move.Target, mode, path, move.Vm), move.CreatedAt);
+                if (move.End == MoveEnd.Done) held.Add(new Held(move, quote.Ways.First(way => way.Mode == move.Mode)));
+                ended.Insert(0, move);
+            }
+        }
+        return held;
+    }
+
+    private static IEnumerable<Migration> Recorded() =>
+        System.IO.File.ReadLines(File).Select(line => JsonSerializer.Deserialize<Migration>(line, ApiJson.Lenient)!);
+
+    private static double Middle(List<Held> of, Func<Held, double> figure) => LearnedFromMoves.Quantile(of.Select(figure), 0.5);
+
+    private void Tell(string name, List<Held> of)
+    {
+        var (time, bytes) = (of.Count(h => h.DurationOff < Math.Log(1.1)), of.Count(h => h.BytesOff < Math.Log(1.1)));
+        output.WriteLine($"{name}: {of.Count} moves; time off by {Middle(of, h => h.DurationOff):0.000} (log), within a tenth {time}; "
+            + $"bytes {Middle(of, h => h.BytesOff):0.000}, {bytes}; "
+            + $"pause {Middle(of, h => h.PauseOff):0} ms, within 50 ms {of.Count(h => h.PauseOff <= 50)}");
+    }
+}
