@@ -12,7 +12,9 @@ public sealed class FaultFactAttribute : FactAttribute
     public FaultFactAttribute() => Skip = WhyNot;
 
     internal static string? WhyNot => RealQemuFactAttribute.WhyNot
-        ?? (Environment.GetEnvironmentVariable("GODWIT_FAULTS") == "1" ? null : "runs by ./test --faults");
+        ?? (IsOn("GODWIT_FAULTS") ? null : "runs by ./test --faults");
+
+    internal static bool IsOn(string kind) => Environment.GetEnvironmentVariable(kind) == "1";
 }
 
 /// <summary>The same for theories.</summary>
@@ -20,4 +22,11 @@ public sealed class FaultFactAttribute : FactAttribute
 public sealed class FaultTheoryAttribute : TheoryAttribute
 {
     public FaultTheoryAttribute() => Skip = FaultFactAttribute.WhyNot;
+}
+
+/// <summary>Of the strikes those that are too important to be left to who asks for them: every process killed in every phase.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class KillTheoryAttribute : TheoryAttribute
+{
+    public KillTheoryAttribute() => Skip = FaultFactAttribute.IsOn("GODWIT_KILLS") ? RealQemuFactAttribute.WhyNot : FaultFactAttribute.WhyNot;
 }

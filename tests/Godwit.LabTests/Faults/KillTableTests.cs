@@ -37,7 +37,7 @@ public sealed class KillTableTests(FaultLab lab, ITestOutputHelper output) : IAs
         }
     }
 
-    [FaultTheory]
+    [KillTheory]
     [MemberData(nameof(Cells))]
     public Task Killed_in_this_phase_the_move_ends_as_the_table_says(string cell) =>
         FaultFigures.CountAsync(() => StrikeAsync(Strike.All.Single(s => s.Cell == cell)));
