@@ -55,6 +55,7 @@ internal static class PowerCommands
             return ExitCode.All;
         }
         session.Screen.Line(PowerText.Sentence(view.Settings));
+        if (view.Hold is { } hold) session.Screen.Line(PowerNotes.Held(hold), Tone.Warn);
         if (view.LastLook is { } look)
         {
             session.Screen.Line(FormattableString.Invariant(

@@ -33,11 +33,14 @@ public sealed class PowerKeeper(
     private readonly SemaphoreSlim _one = new(1, 1);
     private DateTimeOffset? _lowSince;
     private volatile PowerLook? _last;
-    private PowerHold? _hold;
+    private volatile PowerHold? _hold;
     private TaskCompletionSource _nudge = New();
 
     /// <summary>Null until the first one, or while its mode is off.</summary>
     public PowerLook? LastLook => _last;
+
+    /// <summary>Null: none, or it is over.</summary>
+    public PowerHold? Hold => _hold is { } hold && hold.Until > time.GetUtcNow() ? hold : null;
 
     public async Task RunAsync(CancellationToken stopping)
     {

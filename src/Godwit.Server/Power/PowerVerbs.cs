@@ -22,7 +22,7 @@ public sealed class PowerVerbs(Stores stores, PowerKeeper keeper, DrainVerbs dra
     {
         var hosts = await stores.Hosts.ListAsync();
         return new PowerView(await stores.Power.SettingsAsync(), keeper.LastLook,
-            [.. hosts.Select(host => new HostPowerView(host.Id, host.State, host.Power, host.Power.Lead.TotalSeconds))]);
+            [.. hosts.Select(host => new HostPowerView(host.Id, host.State, host.Power, host.Power.Lead.TotalSeconds))], keeper.Hold);
     }
 
     public Task<PowerSettings> SetAsync(PowerWish wish)
@@ -165,7 +165,9 @@ public sealed record PowerHoldWish(int Seconds, string Because);
 
 /// <summary>GET /power.</summary>
 /// <param name="LastLook">Null: none yet, or its mode is off.</param>
-public sealed record PowerView(PowerSettings Settings, PowerLook? LastLook, IReadOnlyList<HostPowerView> Hosts);
+/// <param name="Hold">Null: nobody keeps hosts from being turned off.</param>
+public sealed record PowerView(
+    PowerSettings Settings, PowerLook? LastLook, IReadOnlyList<HostPowerView> Hosts, PowerHold? Hold = null);
 
 /// <param name="LeadSeconds">How long before it is needed it is woken.</param>
 public sealed record HostPowerView(HostId Host, HostState State, HostPower Power, double LeadSeconds);

@@ -28,5 +28,6 @@ public sealed class FaultTheoryAttribute : TheoryAttribute
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class KillTheoryAttribute : TheoryAttribute
 {
-    public KillTheoryAttribute() => Skip = FaultFactAttribute.IsOn("GODWIT_KILLS") ? RealQemuFactAttribute.WhyNot : FaultFactAttribute.WhyNot;
+    public KillTheoryAttribute() =>
+        Skip = FaultFactAttribute.IsOn("GODWIT_KILLS") ? RealQemuFactAttribute.WhyNot : FaultFactAttribute.WhyNot;
 }

@@ -23,13 +23,15 @@ public sealed class PowerCommandTests
         var view = new PowerView(new PowerSettings { Mode = PowerMode.Manual, Windows = [PowerWindow.Parse("22:00-06:00")] },
             new PowerLook(GodwitRun.Now, new PowerPlan([advice], [new(new HostId("host1"), "it has no hooks")], 3.2, 16),
                 [new(advice, PowerDeed.Ask, "its mode is manual")]),
-            [new(new HostId("host1"), HostState.Ready, new HostPower(), 300), new(new HostId("host3"), HostState.Ready, hooked, 75)]);
+            [new(new HostId("host1"), HostState.Ready, new HostPower(), 300), new(new HostId("host3"), HostState.Ready, hooked, 75)],
+            new PowerHold(GodwitRun.Now.AddSeconds(210), "a rolling upgrade"));
         await using var server = new ScriptedServer().On($"GET {Api}/power", Json(view));
         var shown = (await GodwitRun.OfAsync(server, "cluster power show")).Output;
         foreach (var text in new[]
         {
             "Mode manual; 2 hosts on always", "woken before 75 % of what is on", "turned off in 22:00-06:00 (UTC) only", "3.2 of 16 cores",
             "standby-host3", "host3 can be emptied: 1 VM", "web to host1", "it has no hooks", "ipmi-off", "75 s",
+            "No host is turned off before", "a rolling upgrade",
         })
             Assert.Contains(text, shown, StringComparison.Ordinal);
     }
