@@ -21,7 +21,7 @@ public sealed record WayQuote
     /// <summary>
     /// What the guest's memory was like: kept, so that the quote can be computed again. Null where memory stays in its place.
     /// </summary>
-    public required MemoryProfile? Memory { get; init; }
+    public MemoryProfile? Memory { get; init; }
     public required DateTimeOffset At { get; init; }
 }
 
@@ -35,5 +35,5 @@ public sealed record MoveQuote
     /// <summary>What to ask for instead where the chosen way breaks a promise, cheapest first. Empty where it keeps all.</summary>
     public required IReadOnlyList<string> Relaxations { get; init; }
     /// <summary>Null where no memory crosses.</summary>
-    public required PathProfile? Path { get; init; }
+    public PathProfile? Path { get; init; }
 }

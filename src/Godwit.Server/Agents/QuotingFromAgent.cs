@@ -15,7 +15,7 @@ public static class QuotingFromAgent
         At = (memory.At ?? throw new InvalidDataException("a measurement without a moment")).ToDateTimeOffset(),
         TotalBytes = Math.Max(0, memory.TotalBytes), NonZeroBytes = Math.Clamp(memory.NonZeroBytes, 0, Math.Max(0, memory.TotalBytes)),
         PackRatio = double.IsFinite(memory.PackRatio) ? Math.Clamp(memory.PackRatio, 1, 1000) : 1,
-        ChangedPackRatio = double.IsFinite(memory.ChangedPackRatio) ? Math.Clamp(memory.ChangedPackRatio, 1, 1000) : 1,
+        ChangedPackRatio = memory.ChangedPackRatio >= 1 ? Math.Min(memory.ChangedPackRatio, 1000) : 0,
         SampledPages = Math.Max(0, memory.SampledPages),
         Dirty =
         [
