@@ -42,6 +42,11 @@ chmod 755 -- "$tree/usr/lib/godwit/godwit"
 ln -s ../lib/godwit/godwit "$tree/usr/bin/godwit"
 install -m 644 -- "$root"/deploy/systemd/*.service "$tree/lib/systemd/system/"
 install -m 644 -- "$root/LICENSE" "$tree/usr/share/doc/godwit/copyright"
+# What others wrote and pages bring along, under its own licences.
+others=$root/src/Godwit.WebConsole/Vendor
+install -D -m 644 -t "$tree/usr/share/doc/godwit/xterm" -- "$others"/xterm/LICENSE*
+install -D -m 644 -t "$tree/usr/share/doc/godwit/novnc" -- "$others"/novnc/LICENSE*
+install -m 644 -- "$others/novnc/vendor/pako/LICENSE" "$tree/usr/share/doc/godwit/novnc/LICENSE-pako"
 install -D -m 644 -- "$root/deploy/completion/godwit.bash" "$tree/usr/share/bash-completion/completions/godwit"
 install -D -m 644 -- "$root/deploy/completion/godwit.fish" "$tree/usr/share/fish/vendor_completions.d/godwit.fish"
 install -d -- "$tree/usr/share/man/man1"

@@ -176,6 +176,7 @@ public sealed class HostAgent : IHostAgent
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);
+    public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel) => life.OpenDisplayAsync(vm, cancel);
 
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         memory.OfAsync(machines.Get(vm), ageMax, mayLook, cancel);

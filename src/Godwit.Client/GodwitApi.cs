@@ -98,6 +98,10 @@ public sealed class GodwitApi(ApiClient client)
     public Task<ConsoleTicketView> ConsoleTicketAsync(string vm, CancellationToken cancel) =>
         client.SendAsync<ConsoleTicketView>(HttpMethod.Post, $"vms/{Safe(vm)}/console/ticket", null, ApiClient.AnswerTimeMax, cancel);
 
+    /// <summary>As <see cref="ConsoleTicketAsync"/>, of its display.</summary>
+    public Task<ConsoleTicketView> DisplayTicketAsync(string vm, CancellationToken cancel) =>
+        client.SendAsync<ConsoleTicketView>(HttpMethod.Post, $"vms/{Safe(vm)}/display/ticket", null, ApiClient.AnswerTimeMax, cancel);
+
     public Task<Drain> DrainAsync(string host, CancellationToken cancel) =>
         client.GetAsync<Drain>($"hosts/{Safe(host)}/drain", cancel);
 

@@ -19,6 +19,20 @@ public static class QmpDeviceCommands
         return found;
     }
 
+    /// <summary>Whether this QEMU was built with VNC: asked for its servers, one without does not know the command.</summary>
+    public static async Task<bool> HasVncAsync(this QmpClient qmp, TimeSpan deadline, CancellationToken cancel)
+    {
+        try
+        {
+            await qmp.ExecuteAsync("query-vnc-servers", null, deadline, cancel);
+            return true;
+        }
+        catch (QmpException without) when (without.ErrorClass == "CommandNotFound")
+        {
+            return false;
+        }
+    }
+
     public static async Task<IReadOnlyList<QmpBlockDevice>> QueryBlockAsync(
         this QmpClient qmp, TimeSpan deadline, CancellationToken cancel)
     {

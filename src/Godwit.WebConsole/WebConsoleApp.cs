@@ -71,6 +71,7 @@ public sealed class WebConsoleApp : IWebConsole
     {
         PageAssets.MapTo(web);
         TerminalPage.MapTo(web);
+        DisplayPage.MapTo(web);
         TemplateUpload.MapTo(web);
         web.MapPost("/logout", LogOut.RunAsync).Needs(Permission.OwnAccount, Traits.Page).ExcludeFromDescription();
         web.MapGet(IssuerLogIn.BeginPath, (HttpContext http, IssuerLogIn issuer) => issuer.BeginAsync(http))

@@ -40,7 +40,7 @@ public sealed class QemuProbe(IProcesses processes, INetwork network, IDisk disk
                 [.. machines.Select(m => m.Name).Where(n => n.StartsWith("pc-", StringComparison.Ordinal))
                     .Order(StringComparer.Ordinal)],
                 [.. cpus.Where(c => c.UnavailableFeatures is { Count: 0 } && c.MigrationSafe).Select(c => c.Name)
-                    .Order(StringComparer.Ordinal)]);
+                    .Order(StringComparer.Ordinal)], await qmp.HasVncAsync(AnswerMax, cancel));
             return new ProbedQemu(binary, cpus.ToDictionary(c => c.Name, c => c.UnavailableFeatures ?? ["features unknown"]));
         }
         catch (Exception e) when (e is IOException or QmpException or RefusedException or TimeoutException)

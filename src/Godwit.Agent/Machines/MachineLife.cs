@@ -197,6 +197,14 @@ public sealed partial class MachineLife(HostMachines machines)
         return machines.Network.ConnectUnixAsync(machine.Home.ConsoleSocket(Answering(machine).Incarnation), cancel);
     }
 
+    /// <summary>The display as RFB, both ways. QEMU shows it to several at a time, and lets none of them put another out.</summary>
+    public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel)
+    {
+        var machine = machines.Get(vm);
+        if (machine.Spec.Display == Display.None) throw DisplayWords.None(machine.Spec.Name);
+        return machines.Network.ConnectUnixAsync(machine.Home.DisplaySocket(Answering(machine).Incarnation), cancel);
+    }
+
     /// <summary>The VMs that are here: owned, or with a QEMU of theirs on this host.</summary>
     public async Task<IReadOnlyList<VmReport>> ListAsync(CancellationToken cancel)
     {

@@ -22,8 +22,12 @@ namespace Godwit.Agent.Machines;
 /// </summary>
 public static class QemuCommandLine
 {
-    /// <summary>Disks take PCI slots 4 to 11 of the root bus, NICs 16 to 23: adding one never moves another.</summary>
-    private const int FirstDiskSlot = 0x04, FirstNicSlot = 0x10;
+    /// <summary>
+    /// A display takes PCI slots 2 and 3 of the root bus, disks 4 to 11, NICs 16 to 23: adding one never moves another.
+    /// </summary>
+    private const int VgaSlot = 0x02, UsbSlot = 0x03, FirstDiskSlot = 0x04, FirstNicSlot = 0x10;
+    /// <summary>2560 × 1600 in full colour; it is moved with the guest, so no more than that.</summary>
+    private const int VgaMemoryMiB = 16;
     /// <summary>TCG's cache of translated code. The default, 1 GiB, would not fit <c>Host.QemuOverheadBytes</c>.</summary>
     private const int TranslationCacheMiB = 128;
 
@@ -47,6 +51,7 @@ public static class QemuCommandLine
             .. Machine(launch),
             .. Monitors(launch),
             .. Console(launch),
+            .. Screen(launch),
         ];
         for (var i = 0; i < spec.Disks.Count; i++) words.AddRange(Disk(spec, i, layout, launch.Isolated));
         for (var i = 0; i < spec.Nics.Count; i++) words.AddRange(Nic(spec, i, launch.Taps[i]));
@@ -109,6 +114,8 @@ public static class QemuCommandLine
     private static string[] Machine(QemuLaunch launch)
     {
         var spec = launch.Spec;
+        // "off" makes the firmware write to the serial line instead: where there is a card, it writes there.
+        var graphics = spec.Display == Display.None ? "off" : "on";
         var memory = new JsonObject
         {
             ["qom-type"] = "memory-backend-file",
@@ -119,7 +126,8 @@ public static class QemuCommandLine
         };
         return
         [
-            "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on,dump-guest-core=off",
+            "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics={graphics},suppress-vmdesc=on"
+                + ",dump-guest-core=off",
             "-accel", spec.Accelerator == Accelerator.Kvm ? "kvm" : $"tcg,thread=multi,tb-size={TranslationCacheMiB}",
             "-cpu", $"{spec.CpuModel},enforce",
             "-smp", Text($"cpus={spec.Cpus},maxcpus={spec.Cpus},sockets=1,cores={spec.Cpus},threads=1"),
@@ -148,6 +156,25 @@ public static class QemuCommandLine
         "-chardev", $"socket,id=console0,path={Escaped(launch.Home.ConsoleSocket(launch.Incarnation))},server=on,wait=off"
             + $",logfile={Escaped(launch.Home.ConsoleLog(launch.Incarnation))},logappend=on",
         "-device", Json(new() { ["driver"] = "isa-serial", ["id"] = "serial0", ["chardev"] = "console0" }),
+    ];
+
+    /// <summary>
+    /// The card that every firmware, boot loader and system can draw on, and a pointer that is where the viewer's is. QEMU listens
+    /// in the VM's run directory, as with the serial line: who may get there is the VM's uid, and the agent.
+    /// </summary>
+    private static string[] Screen(QemuLaunch launch) => launch.Spec.Display == Display.None ? [] :
+    [
+        "-device", Json(new()
+        {
+            ["driver"] = "VGA", ["id"] = "vga0", ["vgamem_mb"] = VgaMemoryMiB,
+            ["bus"] = RootBus(launch.Spec), ["addr"] = Text($"0x{VgaSlot:x}"),
+        }),
+        "-device", Json(new()
+        {
+            ["driver"] = "qemu-xhci", ["id"] = "usb0", ["bus"] = RootBus(launch.Spec), ["addr"] = Text($"0x{UsbSlot:x}"),
+        }),
+        "-device", Json(new() { ["driver"] = "usb-tablet", ["id"] = "tablet0", ["bus"] = "usb0.0", ["port"] = "1" }),
+        "-vnc", $"unix:{Escaped(launch.Home.DisplaySocket(launch.Incarnation))},share=force-shared",
     ];
 
     private static IEnumerable<string> Disk(VmSpec spec, int index, HostLayout layout, bool readOnly)

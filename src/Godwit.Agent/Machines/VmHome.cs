@@ -50,6 +50,8 @@ public sealed partial record VmHome
     /// <summary>A second monitor, for a person with socat or for out-of-band commands.</summary>
     public string SpareQmpSocket(int incarnation) => InRun("qmp-spare", incarnation, ".sock");
     public string ConsoleSocket(int incarnation) => InRun("console", incarnation, ".sock");
+    /// <summary>QEMU shows the guest's display here, where it has one.</summary>
+    public string DisplaySocket(int incarnation) => InRun("display", incarnation, ".sock");
     /// <summary>What the guest wrote to its serial port; QEMU appends to it.</summary>
     public string ConsoleLog(int incarnation) => InRun("console", incarnation, ".log");
     /// <summary>QEMU listens here for the incoming stream (incarnation of the target).</summary>
@@ -65,7 +67,7 @@ public sealed partial record VmHome
     public IReadOnlyList<string> FilesOf(int incarnation) =>
     [
         QmpSocket(incarnation), SpareQmpSocket(incarnation), ConsoleSocket(incarnation), ConsoleLog(incarnation),
-        IncomingSocket(incarnation), OutgoingSocket(incarnation),
+        DisplaySocket(incarnation), IncomingSocket(incarnation), OutgoingSocket(incarnation),
     ];
 
     private string InRun(string what, int incarnation, string extension)

@@ -3,7 +3,7 @@ using Grpc.Core;
 
 namespace Godwit.Agent.Rpc;
 
-/// <summary>Bytes both ways between a guest's console and one gRPC call, until either side closes.</summary>
+/// <summary>Bytes both ways between a guest's console, or its display, and one gRPC call, until either side closes.</summary>
 public static class ConsoleRelay
 {
     private const int MessageBytesMax = 64 * 1024;

@@ -118,16 +118,24 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return ToServer.Message(await agent.SaveVmAsync(vm, new Epoch(request.Epoch), context.CancellationToken));
     }
 
-    public override async Task OpenConsole(
+    public override Task OpenConsole(
         IAsyncStreamReader<Contracts.ConsoleInput> requestStream,
-        IServerStreamWriter<Contracts.ConsoleOutput> responseStream, ServerCallContext context)
+        IServerStreamWriter<Contracts.ConsoleOutput> responseStream, ServerCallContext context) =>
+        RelayAsync(agent.OpenConsoleAsync, requestStream, responseStream, context.CancellationToken);
+
+    public override Task OpenDisplay(
+        IAsyncStreamReader<Contracts.ConsoleInput> requestStream,
+        IServerStreamWriter<Contracts.ConsoleOutput> responseStream, ServerCallContext context) =>
+        RelayAsync(agent.OpenDisplayAsync, requestStream, responseStream, context.CancellationToken);
+
+    private static async Task RelayAsync(
+        Func<VmId, CancellationToken, Task<Stream>> open, IAsyncStreamReader<Contracts.ConsoleInput> input,
+        IServerStreamWriter<Contracts.ConsoleOutput> output, CancellationToken cancel)
     {
-        if (!await requestStream.MoveNext(context.CancellationToken))
-            throw new InvalidDataException("A console was asked for without a VM");
-        var vm = FromServer.Vm(requestStream.Current.VmId);
-        await using var console = await agent.OpenConsoleAsync(vm, context.CancellationToken);
-        await responseStream.WriteAsync(new Contracts.ConsoleOutput(), context.CancellationToken);
-        await ConsoleRelay.RunAsync(console, requestStream, responseStream, context.CancellationToken);
+        if (!await input.MoveNext(cancel)) throw new InvalidDataException("A console was asked for without a VM");
+        await using var guest = await open(FromServer.Vm(input.Current.VmId), cancel);
+        await output.WriteAsync(new Contracts.ConsoleOutput(), cancel);
+        await ConsoleRelay.RunAsync(guest, input, output, cancel);
     }
 
     public override async Task<Contracts.MeasureMemoryReply> MeasureMemory(

@@ -76,6 +76,7 @@ public static class ToServer
             Disks = { spec.Disks.Select(Message) },
             Nics = { spec.Nics.Select(n => new Contracts.NicSpec { Bridge = n.Bridge, Mac = n.Mac }) },
             Uid = spec.Uid,
+            Display = (Contracts.Display)Wire(spec.Display),
         };
         if (spec.Template is { } template) message.Template = template;
         return message;
@@ -206,6 +207,7 @@ public static class ToServer
         Version = qemu.Version,
         MachineTypes = { qemu.MachineTypes },
         UsableCpuModels = { qemu.UsableCpuModels },
+        HasDisplay = qemu.HasDisplay,
     };
 
     private static Contracts.PoolFacts Message(PoolFacts pool) => new()

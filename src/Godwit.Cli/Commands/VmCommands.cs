@@ -12,6 +12,7 @@ internal static class VmCommands
     public static Command Build(Verbs verbs)
     {
         var name = new Argument<string>("VM") { Description = "The VM's name." };
+        var socket = new Option<string?>("--socket") { Description = "Where the socket is to be.", HelpName = "PATH" };
         return Verbs.Group("vm", "Virtual machines.",
             VmCreateCommands.Create(verbs), VmCreateCommands.Clone(verbs),
             verbs.Verb("list", "Every VM and where it is.", ListAsync),
@@ -29,6 +30,9 @@ internal static class VmCommands
             Delete(verbs), Set(verbs),
             verbs.Verb("console", "The serial console, in this terminal. Ctrl-] leaves.", (session, parsed, cancel) =>
                 Consoles.SerialConsole.AttachAsync(session, parsed.GetValue(name)!, cancel), name),
+            verbs.Verb("display", "Its display, where it has one, at a socket for VNC viewers. Ctrl-C ends it.",
+                (session, parsed, cancel) => Consoles.DisplaySocket.ServeAsync(
+                    session, parsed.GetValue(name)!, parsed.GetValue(socket), cancel), name, socket),
             BalanceCommands.Check(verbs),
             MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
     }
@@ -180,6 +184,8 @@ internal static class VmSheet
         yield return ("memory", Amounts.Bytes(spec.MemoryBytes));
         yield return ("cpu", $"{spec.Cpus} × {spec.CpuModel}, {Words.Of(spec.Accelerator)}");
         yield return ("machine", spec.MachineType);
+        if (spec.Display != Display.None)
+            yield return ("display", $"{Words.Of(spec.Display)}; see it in the web console, or 'godwit vm display {spec.Name}'");
         if (spec.Template is { } template) yield return ("template", template);
         foreach (var disk in spec.Disks)
             yield return ("disk", $"{Amounts.Bytes(disk.SizeBytes)} {disk.Format}, pool {disk.Pool}, {disk.File}"

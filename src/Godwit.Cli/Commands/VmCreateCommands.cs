@@ -5,7 +5,7 @@ namespace Godwit.Cli.Commands;
 
 internal static class VmCreateCommands
 {
-    private const string AnyHost = "auto";
+    private const string AnyHost = "auto", Vnc = "vnc";
 
     public static Command Create(Verbs verbs)
     {
@@ -52,6 +52,7 @@ internal static class VmCreateCommands
         private readonly Option<int> cpus = new("--cpus") { Description = "Virtual processors.", DefaultValueFactory = _ => 1 };
         private readonly Option<string> network = new("--network")
         { Description = "The network, which is a bridge of that name on every host.", DefaultValueFactory = _ => "br0" };
+        private readonly Option<string> display = DisplayOption();
         private readonly Option<string?> pool = new("--pool")
         { Description = "Where its disk lies; by default with its template." };
         private readonly Option<string> host = new("--host")
@@ -64,13 +65,25 @@ internal static class VmCreateCommands
         private readonly Option<int?> priority = PlacementOptions.Priority();
 
         public Argument<string> Name { get; } = new("NAME") { Description = $"Its name: {Core.Names.Rule}." };
-        public Symbol[] Options => [memory, cpus, network, pool, host, start, ha, tags, pin, priority, ignoreRules];
+        public Symbol[] Options => [memory, cpus, network, display, pool, host, start, ha, tags, pin, priority, ignoreRules];
+
+        private static Option<string> DisplayOption()
+        {
+            var display = new Option<string>("--display")
+            {
+                Description = "vnc gives it a VGA card and a pointer, beside the serial line; fixed from then on.",
+                HelpName = $"none|{Vnc}", DefaultValueFactory = _ => "none",
+            };
+            display.AcceptOnlyFromAmong("none", Vnc);
+            return display;
+        }
 
         public CreateVmRequest Wish(ParseResult parsed) =>
             new(parsed.GetValue(Name)!)
             {
                 Cpus = parsed.GetValue(cpus), MemoryBytes = parsed.GetValue(memory) ?? 512L << 20,
-                Bridges = [parsed.GetValue(network)!], Pool = parsed.GetValue(pool),
+                Bridges = [parsed.GetValue(network)!],
+                Display = parsed.GetValue(display) == Vnc ? Core.Vms.Display.Vnc : Core.Vms.Display.None, Pool = parsed.GetValue(pool),
                 Host = parsed.GetValue(host) is var place and not AnyHost ? place : null,
                 Start = parsed.GetValue(start), Ha = parsed.GetValue(ha),
                 Tags = parsed.GetValue(tags) is { Length: > 0 } words ? words : null, Pin = parsed.GetValue(pin),

@@ -4,7 +4,7 @@ namespace Godwit.Core.Access;
 public enum Role
 {
     Viewer,
-    /// <summary>Guests' consoles, and nothing else: not even the list of VMs.</summary>
+    /// <summary>Guests' consoles and displays, and nothing else: not even the list of VMs.</summary>
     Console,
     Operator,
     VmAdmin,

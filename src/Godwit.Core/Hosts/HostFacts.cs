@@ -37,8 +37,9 @@ public sealed record CertificateFacts(DateTimeOffset NotBefore, DateTimeOffset N
 }
 
 /// <param name="UsableCpuModels">Models whose features this host offers in full with its accelerator.</param>
+/// <param name="HasDisplay">It speaks VNC. False, too, where the agent is of a version that knows no displays.</param>
 public sealed record QemuBinary(
-    string Path, string Version, IReadOnlyList<string> MachineTypes, IReadOnlyList<string> UsableCpuModels);
+    string Path, string Version, IReadOnlyList<string> MachineTypes, IReadOnlyList<string> UsableCpuModels, bool HasDisplay = false);
 
 public sealed record PoolFacts(string Name, string Path, long SizeBytes, long FreeBytes, bool Writable);
 

@@ -27,6 +27,7 @@ public static class Compatibility
             Accelerators(vm, target),
             MachineKnown(vm, move, target),
             CpuOffered(vm, target),
+            DisplayShown(vm, move, target),
             QemuNotOlder(source, target, move),
             refresh ? null : RoomForMemory(vm, target),
             refresh ? null : RoomForRamFile(vm, target),
@@ -44,7 +45,7 @@ public static class Compatibility
             vm.State is VmState.Running or VmState.Paused or VmState.Stopped or VmState.Crashed ? null
                 : new Refusal("vm-state", $"{move.VmName} is {vm.State.ToString().ToLowerInvariant()}",
                     vm.State == VmState.Saved ? "bring it back with 'godwit vm resume' first" : "wait until its host answers"),
-            Accelerators(vm, target), MachineKnown(vm, move, target), CpuOffered(vm, target),
+            Accelerators(vm, target), MachineKnown(vm, move, target), CpuOffered(vm, target), DisplayShown(vm, move, target),
             RoomForMemory(vm, target), RoomForRamFile(vm, target), NotThereAlready(vm, target, move),
         }.OfType<Refusal>().Concat(Disks(move, target)).Concat(Bridges(move, target)).ToList();
 
@@ -94,6 +95,11 @@ public static class Compatibility
         : new("cpu-features-missing",
             $"CPU model {vm.Spec.CpuModel} needs what the target lacks: {string.Join(", ", target.MissingCpuFeatures)}",
             "choose another host, or restart the VM with the cluster's baseline CPU model");
+
+    private static Refusal? DisplayShown(Vm vm, Migration move, TargetFacts target) =>
+        vm.Spec.Display == Display.None || ChosenQemus(move, target).Any(qemu => qemu.HasDisplay) ? null
+            : new("display-missing", $"{move.VmName} has a display, and no QEMU there can show one",
+                "make the target's agent, or its QEMU built without VNC, newer, or choose another host");
 
     private static Refusal? QemuNotOlder(SourceFacts source, TargetFacts target, Migration move)
     {

@@ -80,6 +80,9 @@ public static class PlacementCheck
         else if (vm.CpuModel is not null && !knowing.Any(qemu => qemu.UsableCpuModels.Contains(vm.CpuModel)))
             yield return Hard("cpu-features-missing", $"{host.Id} does not offer CPU model {vm.CpuModel} in full",
                 "choose another host, or restart the VM with the cluster's baseline CPU model");
+        else if (vm.NeedsDisplay && !knowing.Any(qemu => qemu.HasDisplay))
+            yield return Hard("display-missing", $"{vm.Name} has a display, and no QEMU of {host.Id} can show one",
+                "make its agent, or a QEMU built without VNC, newer, or choose another host");
     }
 
     private static IEnumerable<PlacementReason> Surroundings(PlacementVm vm, PlacementHost host)

@@ -43,6 +43,7 @@ public sealed record PlacementVm
     /// <summary>Null asks for none.</summary>
     public string? MachineType { get; init; }
     public string? CpuModel { get; init; }
+    public bool NeedsDisplay { get; init; }
     public IReadOnlyList<string> Bridges { get; init; } = [];
     /// <summary>Directory each pool must be, by the pool's name; null where any of that name will do.</summary>
     public IReadOnlyDictionary<string, string?> Pools { get; init; } = new Dictionary<string, string?>();

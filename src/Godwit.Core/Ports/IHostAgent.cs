@@ -65,6 +65,8 @@ public interface IHostAgent
     Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     /// <summary>The serial console, both ways, until either side closes.</summary>
     Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);
+    /// <summary>The display, as RFB both ways, until either side closes. Refused where the VM has none.</summary>
+    Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel);
 
     /// <summary>
     /// What the guest's memory is like: as known, where that is younger than <paramref name="ageMax"/>; else, where

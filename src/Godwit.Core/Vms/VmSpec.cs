@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Godwit.Core.Migration;
 
 namespace Godwit.Core.Vms;
@@ -25,9 +26,21 @@ public sealed record VmSpec
     public required int Uid { get; init; }
     /// <summary>Name of the template it was cloned from; null for a blank disk.</summary>
     public string? Template { get; init; }
+    /// <summary>Not in the documents of what has none: they are as they were before there were displays.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public Display Display { get; init; }
 }
 
 public enum Accelerator { Tcg, Kvm }
+
+/// <summary>What the guest can draw on, and who can see it.</summary>
+public enum Display
+{
+    /// <summary>The serial line is all there is.</summary>
+    None,
+    /// <summary>A VGA card and a tablet as pointer; seen by RFB (VNC) over a socket that only the agent reaches.</summary>
+    Vnc,
+}
 
 /// <param name="Pool">Name of a directory pool; each host maps it to its own path.</param>
 /// <param name="File">File name inside the pool, no directories: <c>vm-0123456789ab-0.qcow2</c>.</param>

@@ -5,17 +5,21 @@ using Godwit.Core.Ports;
 
 namespace Godwit.Server.Access;
 
-/// <summary>Who may open which console, by a ticket that was taken.</summary>
-internal sealed record ConsoleTicket(Actor Actor, VmId Vm, DateTimeOffset Until);
+/// <summary>What of a guest somebody sits down at.</summary>
+public enum GuestSeat { Console, Display }
 
-/// <summary>In the answer to POST …/console/ticket.</summary>
-/// <param name="Ticket">For <c>GET …/console?ticket=</c>, once.</param>
+/// <summary>Who may open which console or display, by a ticket that was taken.</summary>
+internal sealed record ConsoleTicket(Actor Actor, VmId Vm, GuestSeat Seat, DateTimeOffset Until);
+
+/// <summary>In the answer to POST …/console/ticket and …/display/ticket.</summary>
+/// <param name="Ticket">For <c>GET …/console?ticket=</c> or <c>GET …/display?ticket=</c>, once.</param>
 /// <param name="Vm">The only VM it is for.</param>
 public sealed record ConsoleTicketView(string Ticket, VmId Vm, DateTimeOffset ExpiresAt);
 
 /// <summary>
-/// Tickets for consoles: a browser's WebSocket cannot carry a token in a header, and a token in an address ends up in logs. A ticket may:
-/// it is good for one VM, for one person, once, and for a few seconds. Kept in memory, as hashes: a server that starts anew knows none.
+/// Tickets for consoles and displays: a browser's WebSocket cannot carry a token in a header, and a token in an address ends up in logs.
+/// A ticket may: it is good for one of the two of one VM, for one person, once, and for a few seconds. Kept in memory, as hashes: a
+/// server that starts anew knows none.
 /// </summary>
 public sealed class ConsoleTickets(IRandomness randomness, TimeProvider time)
 {
@@ -26,10 +30,10 @@ public sealed class ConsoleTickets(IRandomness randomness, TimeProvider time)
     private readonly Dictionary<string, ConsoleTicket> open = [];
 
     /// <summary>Throws <see cref="RefusedException"/> where too many are open.</summary>
-    public ConsoleTicketView Issue(Actor actor, VmId vm)
+    public ConsoleTicketView Issue(Actor actor, VmId vm, GuestSeat seat)
     {
         var text = randomness.NextHex(Bytes);
-        var ticket = new ConsoleTicket(actor, vm, time.GetUtcNow() + Life);
+        var ticket = new ConsoleTicket(actor, vm, seat, time.GetUtcNow() + Life);
         lock (one)
         {
             var now = time.GetUtcNow();

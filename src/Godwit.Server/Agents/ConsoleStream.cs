@@ -4,7 +4,9 @@ using Call = Grpc.Core.AsyncDuplexStreamingCall<Godwit.Contracts.ConsoleInput, G
 
 namespace Godwit.Server.Agents;
 
-/// <summary>A guest's serial console over one gRPC call. One reader and one writer at a time; disposing closes it.</summary>
+/// <summary>
+/// A guest's serial console, or its display, over one gRPC call. One reader and one writer at a time; disposing closes it.
+/// </summary>
 public sealed class ConsoleStream(Call call) : Stream
 {
     private const int MessageBytesMax = 64 * 1024;

@@ -24,7 +24,7 @@ public static class FromAgent
         AcceleratorReason = facts.AcceleratorReason,
         Qemus =
         [
-            .. facts.Qemus.Select(q => new QemuBinary(q.Path, q.Version, [.. q.MachineTypes], [.. q.UsableCpuModels])),
+            .. facts.Qemus.Select(q => new QemuBinary(q.Path, q.Version, [.. q.MachineTypes], [.. q.UsableCpuModels], q.HasDisplay)),
         ],
         MemoryBytes = facts.MemoryBytes,
         MemoryAvailableBytes = facts.MemoryAvailableBytes,
@@ -68,6 +68,7 @@ public static class FromAgent
         Nics = [.. spec.Nics.Select(n => new NicSpec(n.Bridge, n.Mac))],
         Uid = spec.Uid,
         Template = spec.HasTemplate ? spec.Template : null,
+        Display = spec.Display == Contracts.Display.Unspecified ? Display.None : Known<Display>((int)spec.Display),
     };
 
     public static ImportedImage Record(Contracts.ImportedImage image) =>

@@ -140,10 +140,17 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync(deadlines.WholeFile, async options =>
             FromAgent.Record(await client.SaveVmAsync(ToAgent.Message(vm, epoch), options)), cancel);
 
-    public async Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel)
+    public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
+        OpenStreamAsync(() => client.OpenConsole(cancellationToken: CancellationToken.None), vm, cancel);
+
+    public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel) =>
+        OpenStreamAsync(() => client.OpenDisplay(cancellationToken: CancellationToken.None), vm, cancel);
+
+    /// <summary>No deadline on the call: a console stays open for days. Only its opening has one.</summary>
+    private async Task<Stream> OpenStreamAsync(
+        Func<AsyncDuplexStreamingCall<Contracts.ConsoleInput, Contracts.ConsoleOutput>> open, VmId vm, CancellationToken cancel)
     {
-        // No deadline on the call: a console stays open for days. Only its opening has one.
-        var call = Open(() => client.OpenConsole(cancellationToken: CancellationToken.None));
+        var call = Open(open);
         try
         {
             return await AskAsync(deadlines.Question, async _ =>

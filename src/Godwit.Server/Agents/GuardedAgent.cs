@@ -49,6 +49,7 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.RenewEpochAsync(vm, epoch, cancel);
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.SaveVmAsync(vm, epoch, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => agent.OpenConsoleAsync(vm, cancel);
+    public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel) => agent.OpenDisplayAsync(vm, cancel);
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         agent.MeasureMemoryAsync(vm, ageMax, mayLook, cancel);
     public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) => agent.PrepareLinkTestAsync(source, cancel);

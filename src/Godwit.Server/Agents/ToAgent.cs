@@ -25,6 +25,7 @@ public static class ToAgent
             Disks = { spec.Disks.Select(Message) },
             Nics = { spec.Nics.Select(n => new Contracts.NicSpec { Bridge = n.Bridge, Mac = n.Mac }) },
             Uid = spec.Uid,
+            Display = (Contracts.Display)Wire(spec.Display),
         };
         if (spec.Template is { } template) message.Template = template;
         return message;

@@ -9,7 +9,7 @@ public static class ApiLimits
     public const int ConnectionsMax = 1_000;
     /// <summary>Of them over the network.</summary>
     public const int RemoteConnectionsMax = 900;
-    /// <summary>Server-sent event streams and consoles, each.</summary>
+    /// <summary>Server-sent event streams, consoles and displays, each.</summary>
     public const int StreamsMax = 200;
     public const int ListMax = 1_000;
     public const int RequestKeyCharsMax = 100;

@@ -56,7 +56,7 @@ public sealed class Gate(RequestDelegate next, ControlPlane control, GatePorts p
                 return (taken.Actor, null);
             }
             return (null, new Refusal("ticket-invalid",
-                "the ticket is unknown, used or too old", "ask for a new one: it opens one console, once"));
+                "the ticket is unknown, used or too old", "ask for a new one: it opens one console or display, once"));
         }
         var source = AuditNotes.SourceOf(http);
         var token = BearerOf(http) ?? (isPage ? ports.Console?.TokenOf(http) : null);

@@ -47,6 +47,8 @@ public sealed record CreateVmRequest(string Name)
     public string? Pool { get; init; }
     /// <summary>One network card per bridge; default one on <c>br0</c>. Empty list: none.</summary>
     public IReadOnlyList<string>? Bridges { get; init; }
+    /// <summary>Something to draw on, beside the serial line: fixed from then on, as all that the guest sees.</summary>
+    public Godwit.Core.Vms.Display Display { get; init; }
     /// <summary>Default: the host rated best.</summary>
     public string? Host { get; init; }
     /// <summary>Start it at once.</summary>

@@ -35,6 +35,7 @@ public static class ClusterPicture
             Demand = new Amounts(vm.Spec.MemoryBytes + Host.QemuOverheadBytes, vm.Spec.Cpus, load?.CpuToReckonWith ?? 0,
                 load?.Now.MemoryBytes ?? 0, load?.HalfHour.NetworkMean ?? 0, load?.HalfHour.DiskMean ?? 0),
             Accelerator = vm.Spec.Accelerator, MachineType = vm.Spec.MachineType, CpuModel = vm.Spec.CpuModel,
+            NeedsDisplay = vm.Spec.Display != Display.None,
             Bridges = VmNeeding.Bridges(vm), Pools = VmNeeding.Pools(vm, now.Rooms), PoolsOn = vm.Owner.Value, Tags = vm.Tags,
             Dearness = Math.Pow(2, Math.Min(10, now.Hurts.GetValueOrDefault(vm.Spec.Id))),
             IsPinned = vm.IsPinned

@@ -55,6 +55,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
                 Nics = [.. bridges.Select(bridge => new NicSpec(bridge, numbers.Mac()))],
                 Uid = numbers.Uid(),
                 Template = template?.Name,
+                Display = wish.Display,
             },
             Owner = host,
             Epoch = new Epoch(1),
@@ -78,6 +79,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
             Id = new VmId("vm-new"), Name = wish.Name, Bridges = bridges, Tags = tags, PoolsOn = on,
             Demand = new Amounts(wish.MemoryBytes + Host.QemuOverheadBytes, wish.Cpus, 0),
             Pools = new Dictionary<string, string?> { [Pool(wish)] = template?.Share },
+            NeedsDisplay = wish.Display != Display.None,
         };
         var overridden = wish.IgnoreRules ? Overridden.Rules : Overridden.None;
         var pick = wish.Host is { } named ? HostPick.Named(scene.View, vm, new HostId(named), overridden)

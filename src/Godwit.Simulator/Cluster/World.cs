@@ -87,12 +87,14 @@ public sealed class World
     }
 
     /// <summary>A running VM with a disk on the shared pool.</summary>
-    public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16)
+    public async Task CreateVmAsync(string name, string on, GuestLoad? load = null, int memoryMiB = 16,
+        Display display = Display.None)
     {
         Ledger.Loads[name] = load ?? Knobs.Load;
         var wish = new CreateVmRequest(name)
         {
             MemoryBytes = (long)memoryMiB << 20, DiskBytes = 1 << 20, Host = on, Start = true, Ha = Knobs.Ha,
+            Display = display,
         };
         _rpc.Calm++;
         var operation = await Server.AskAsync(c => c.Vms.CreateAsync(wish, null, CancellationToken.None));

@@ -20,6 +20,7 @@ internal static class QemuInventory
             ["io-status"] = "ok", ["inserted"] = Node(qemu, d["drive"]!.GetValue<string>()),
         })]),
         "query-named-block-nodes" => new JsonArray([.. qemu.Options.Disks.Select(d => (JsonNode)Node(qemu, d.Node))]),
+        "query-vnc-servers" => new JsonArray(), // Of a QEMU that was built with VNC; the probe's question.
         "query-memdev" => new JsonArray(new JsonObject
         {
             ["id"] = "ram0", ["size"] = qemu.Options.MemoryBytes, ["share"] = true, ["prealloc"] = false,

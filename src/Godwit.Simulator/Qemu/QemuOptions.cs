@@ -21,6 +21,8 @@ public sealed record QemuOptions
     public required bool SuppressDescription { get; init; }
     public required IReadOnlyList<string> MonitorPaths { get; init; }
     public required IReadOnlyList<string> SocketPaths { get; init; }
+    /// <summary>Where it shows the guest's display; null: it has none.</summary>
+    public string? DisplayPath { get; init; }
     public required IReadOnlyList<DiskNode> Disks { get; init; }
     public required IReadOnlyList<string> Taps { get; init; }
     public required IReadOnlyList<JsonObject> Devices { get; init; }
@@ -57,6 +59,12 @@ public sealed record QemuOptions
             SuppressDescription = Part(machine, "suppress-vmdesc") == "on",
             MonitorPaths = [.. words.All("-qmp").Select(q => q["unix:".Length..].Split(',')[0])],
             SocketPaths = [.. words.All("-chardev").Select(c => Part(c, "path")).OfType<string>()],
+            DisplayPath = words.Last("-vnc") switch
+            {
+                null => null,
+                var at when at.StartsWith("unix:", StringComparison.Ordinal) => at["unix:".Length..].Split(',')[0],
+                var other => throw new NotSupportedException($"the simulator does not model: -vnc {other}"),
+            },
             Disks = [.. words.Json("-blockdev").Where(b => Text(b, "driver") == "file")
                 .Select(b => new DiskNode(Text(b, "node-name")!, Text(b, "filename")!, b["read-only"]?.GetValue<bool>() ?? false))],
             Taps = [.. words.Json("-netdev").Where(n => Text(n, "type") == "tap").Select(n => Text(n, "ifname")!)],

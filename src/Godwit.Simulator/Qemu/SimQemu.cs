@@ -84,6 +84,7 @@ public sealed class SimQemu
         AutoStart = !Options.StartsStopped;
         if (!OpenDisks() || !OpenTaps()) return;
         foreach (var path in Options.SocketPaths) _ = _console.ServeAsync(await Process.Network.ListenUnixAsync(path, 0, default));
+        if (Options.DisplayPath is { } display) _ = SimDisplay.ServeAsync(await Process.Network.ListenUnixAsync(display, 0, default));
         foreach (var path in Options.MonitorPaths)
         {
             var monitor = new SimMonitor(this, commands);

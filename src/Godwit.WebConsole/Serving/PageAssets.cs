@@ -13,7 +13,8 @@ namespace Godwit.WebConsole.Serving;
 
 /// <summary>
 /// Style, scripts and the font, out of this assembly. An address holds the hash of what is there, so a browser keeps it for good
-/// and never mixes two versions. Nothing in them is secret: who sees them learns that there is a console.
+/// and never mixes two versions; what names its parts by relative paths has one hash for all of them. Nothing in them is secret: who
+/// sees them learns that there is a console.
 /// </summary>
 public static class PageAssets
 {
@@ -22,13 +23,17 @@ public static class PageAssets
         [".css"] = "text/css", [".js"] = "text/javascript", [".woff2"] = "font/woff2", [".svg"] = "image/svg+xml",
     };
 
+    /// <summary>Modules that load each other: one address for all, as they change together.</summary>
+    private const string Viewer = "novnc/";
+
     private static readonly Lazy<Dictionary<string, Asset>> all = new(Read);
 
     /// <summary>Where a browser finds it: <c>/assets/8f2c…/console.css</c>.</summary>
     public static string Address(string name) => $"assets/{all.Value[name].Version}/{name}";
 
     public static void MapTo(IEndpointRouteBuilder web) =>
-        web.MapMethods("/assets/{version}/{name}", [HttpMethods.Get], Send).Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
+        web.MapMethods("/assets/{version}/{**name}", [HttpMethods.Get], Send)
+            .Needs(Permission.Anyone, Traits.Page).ExcludeFromDescription();
 
     private static async Task Send(string version, string name, HttpContext http)
     {
@@ -58,9 +63,14 @@ public static class PageAssets
         var font = $"/assets/{Version(found["inter.woff2"])}/inter.woff2";
         found["console.css"] = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(found["console.css"]).Replace("inter.woff2", font));
         found["theme.css"] = Encoding.UTF8.GetBytes(ThemeSheet.Of(ConsoleTheme.Made));
+        var viewer = Version([.. found.Where(one => IsOfViewer(one.Key)).OrderBy(one => one.Key, StringComparer.Ordinal)
+            .SelectMany(one => SHA256.HashData(one.Value))]);
         return found.ToDictionary(one => one.Key, one => new Asset(
-            Version(one.Value), typeOfEnding[Path.GetExtension(one.Key)], one.Value, new(() => Pack(one.Key, one.Value))));
+            IsOfViewer(one.Key) ? viewer : Version(one.Value), typeOfEnding[Path.GetExtension(one.Key)], one.Value,
+            new(() => Pack(one.Key, one.Value))));
     }
+
+    private static bool IsOfViewer(string name) => name.StartsWith(Viewer, StringComparison.Ordinal);
 
     private static byte[] Bytes(Assembly assembly, string name)
     {

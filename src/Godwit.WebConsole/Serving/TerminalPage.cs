@@ -1,18 +1,12 @@
 using System.Net;
-using Godwit.Client;
 using Godwit.Core;
 using Godwit.Core.Access;
-using Godwit.Server.Access;
 using Godwit.Server.Api;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 
 namespace Godwit.WebConsole.Serving;
-
-/// <summary>What the terminal is told with a ticket.</summary>
-/// <param name="Owner">Where the VM is now; null where the person may use consoles, but not look at VMs.</param>
-public sealed record TerminalTicket(string Ticket, string Vm, string? Owner);
 
 /// <summary>
 /// A VM's serial line in a window of its own: a page without a circuit, so that it lives as long as the browser's connection to the guest
@@ -27,7 +21,9 @@ public static class TerminalPage
     public static void MapTo(IEndpointRouteBuilder web)
     {
         web.MapGet("/console/{vm}", Show).Needs(Permission.UseConsoles, Traits.Page).ExcludeFromDescription();
-        web.MapPost("/console/{vm}/ticket", TicketAsync).Needs(Permission.UseConsoles, Traits.Page).ExcludeFromDescription();
+        web.MapPost("/console/{vm}/ticket", (string vm, HttpContext http, ServerSocket socket, SessionCookie cookie) =>
+                GuestTicket.AnswerAsync(http, socket, cookie, api => api.ConsoleTicketAsync(vm, http.RequestAborted)))
+            .Needs(Permission.UseConsoles, Traits.Page).ExcludeFromDescription();
     }
 
     private static IResult Show(string vm, HttpContext http)
@@ -52,28 +48,10 @@ public static class TerminalPage
                 <main id="terminal" data-vm="{name}" aria-label="Serial console of {name}"></main>
                 <script src="/{PageAssets.Address("xterm.js")}"></script>
                 <script src="/{PageAssets.Address("addon-fit.js")}"></script>
+                <script src="/{PageAssets.Address("reconnect.js")}"></script>
                 <script src="/{PageAssets.Address("terminal.js")}"></script>
             </body>
             </html>
             """, "text/html; charset=utf-8");
-    }
-
-    private static Task<IResult> TicketAsync(string vm, HttpContext http, ServerSocket socket, SessionCookie cookie) =>
-        PersonsCall.AnswerAsync(http, socket, cookie, async api =>
-        {
-            var ticket = await api.ConsoleTicketAsync(vm, http.RequestAborted);
-            return new TerminalTicket(ticket.Ticket, ticket.Vm.Value, await OwnerAsync(api, vm, http.RequestAborted));
-        });
-
-    private static async Task<string?> OwnerAsync(GodwitApi api, string vm, CancellationToken cancel)
-    {
-        try
-        {
-            return (await api.VmAsync(vm, cancel)).Owner.Value;
-        }
-        catch (ApiException lacking) when (lacking.Error.Code == "role-lacks-permission")
-        {
-            return null;
-        }
     }
 }

@@ -1,6 +1,7 @@
 using Godwit.Cli.Lab;
 using Godwit.Core.Access;
 using Godwit.Core.Migration;
+using Godwit.Core.Vms;
 using Godwit.LabTests.Cluster;
 using Godwit.LabTests.Machines;
 using Godwit.Server.Api;
@@ -19,10 +20,11 @@ public sealed class ConsoleCollection : ICollectionFixture<ConsoleFixture>
 public sealed class ConsoleFixture : IAsyncLifetime
 {
     public const string Person = "alice", Password = "four words of the lab";
-    /// <summary>The one that is moved; it has work to do.</summary>
+    /// <summary>The one that is moved; it has work to do, and a display.</summary>
     public const string VmName = "web1";
     private const int Port = 7445;
 
+    private readonly List<IBrowserContext> opened = [];
     private IPlaywright playwright = null!;
     private IBrowser browser = null!;
 
@@ -36,7 +38,7 @@ public sealed class ConsoleFixture : IAsyncLifetime
         Cluster = await LabCluster.StartAsync(LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2),
             new LabOptions { ServerArguments = ["--listen", $"{LabPlan.ServerAddress}:{Port}"] }, default);
         await Cluster.Access.AddUserAsync(new AddUserRequest(Person, Role.Admin, Password), default);
-        var vm = await MakeAsync(VmName, 256, start: true);
+        var vm = await MakeAsync(VmName, 256, start: true, display: Display.Vnc);
         await MakeAsync("db1", 1024, start: false);
         await MakeAsync("cache1", 512, start: false, host: "host2");
         Guest = LabCluster.AddressOf(vm);
@@ -63,6 +65,7 @@ public sealed class ConsoleFixture : IAsyncLifetime
             ViewportSize = new ViewportSize { Width = width, Height = height }, ColorScheme = colours, BaseURL = Url,
             ReducedMotion = ReducedMotion.Reduce, HasTouch = width < 600,
         });
+        opened.Add(context);
         context.SetDefaultTimeout(30_000);
         var page = await context.NewPageAsync();
         page.Console += (_, said) =>
@@ -85,9 +88,11 @@ public sealed class ConsoleFixture : IAsyncLifetime
         return page;
     }
 
-    /// <summary>It runs, does nothing, and is on <paramref name="host"/>.</summary>
+    /// <summary>It runs, does nothing, nobody looks at it (a serial line has one reader), and it is on <paramref name="host"/>.</summary>
     internal async Task BringAsync(string host)
     {
+        foreach (var context in opened) await context.CloseAsync();
+        opened.Clear();
         await Cluster.Guests.LoadAsync(Guest, 0, 0);
         if ((await Cluster.Api.VmAsync(VmName, default)).Owner.Value == host) return;
         var move = await FollowAsync(await Cluster.Api.MigrateAsync(VmName, new MigrateRequest(host), default));
@@ -101,10 +106,10 @@ public sealed class ConsoleFixture : IAsyncLifetime
         return move;
     }
 
-    private Task<VmView> MakeAsync(string name, int memoryMiB, bool start, string host = "host1") => Cluster.Api.CreateVmAsync(
-        new CreateVmRequest(name)
+    private Task<VmView> MakeAsync(string name, int memoryMiB, bool start, string host = "host1", Display display = Display.None) =>
+        Cluster.Api.CreateVmAsync(new CreateVmRequest(name)
         {
-            Template = LabCluster.TemplateName, Host = host, MemoryBytes = (long)memoryMiB << 20, Start = start,
+            Template = LabCluster.TemplateName, Host = host, MemoryBytes = (long)memoryMiB << 20, Start = start, Display = display,
         }, default);
 
     /// <summary>Chromium, started in the server's namespace: the machine's own has no way there.</summary>

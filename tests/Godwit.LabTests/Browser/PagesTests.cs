@@ -166,6 +166,7 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
             var page = await lab.LoggedInAsync(complaints, width, height, colours);
             foreach (var (path, name) in new[]
                 { ($"/vms/{Vm}", "vm"), ("/hosts/host1", "host"), ("/hosts/host1/drain", "drain"), ($"/console/{Vm}", "console"),
+                  ($"/display/{Vm}", "display"),
                   ("/balance", "balance"), ("/templates", "templates") })
             {
                 await page.GotoAsync(path);

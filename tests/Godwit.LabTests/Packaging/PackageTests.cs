@@ -22,6 +22,7 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
             "usr/lib/godwit/godwit", "usr/lib/godwit/libcoreclr.so", "lib/systemd/system/godwit-server.service",
             "lib/systemd/system/godwit-agent.service", "usr/share/bash-completion/completions/godwit",
             "usr/share/fish/vendor_completions.d/godwit.fish", "usr/share/man/man1/godwit.1.gz", "usr/share/doc/godwit/copyright",
+            "usr/share/doc/godwit/novnc/LICENSE.MPL-2.0", "usr/share/doc/godwit/xterm/LICENSE",
             "usr/share/godwit/grafana/godwit.json", "usr/share/godwit/prometheus/godwit-alerts.yml",
         }) Assert.True(File.Exists(Path.Combine(package.Unpacked, file)), file);
         Assert.Equal([], Directory.EnumerateFiles(package.Unpacked, "*.pdb", SearchOption.AllDirectories));

@@ -50,6 +50,17 @@ public sealed class AuditTests
     }
 
     [Fact]
+    public async Task A_display_leaves_rows_as_a_console_does()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        await server.OkAsync<VmView>("POST", "vms", new { name = "web", display = "vnc", start = true });
+        var before = (await RowsAsync(server)).Count;
+        using (await server.ConsoleAsync("web", "display")) { }
+        var rows = (await RowsAsync(server)).Skip(before).Select(row => (row.Entry.Action, row.Entry.Object, row.Entry.Result));
+        Assert.Equal([("GET vms/{vm}/display", "vms/web/display", "begun"), ("GET vms/{vm}/display", "vms/web/display", "done")], rows);
+    }
+
+    [Fact]
     public async Task Refused_and_failed_attempts_are_recorded_without_any_secret()
     {
         await using var server = await ServerUnderTest.StartRemoteAsync();

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Godwit.Cli;
 using Godwit.Cli.Api;
 using Godwit.Cli.Consoles;
@@ -172,6 +173,60 @@ public sealed class RemoteCliTests : IDisposable
         await keys.Writer.WriteAsync("\u001d"u8.ToArray());
         Assert.Equal(ExitCode.All, await run);
         await Assert.ThrowsAsync<ApiException>(() => session.Api.VmsAsync(default));
+    }
+
+    [Fact]
+    public async Task A_display_is_at_a_socket_of_the_persons_own_for_as_long_as_the_command_runs()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        await server.OkAsync<VmView>("POST", "vms", new { name = "web", display = "vnc", start = true });
+        await server.CreateVmAsync("plain");
+        using var session = new Session(new Surroundings
+        {
+            Output = TextWriter.Null, Error = TextWriter.Null, IsTerminal = false, Width = 80, Time = TimeProvider.System,
+            Server = new ServerAddress(server.SocketPath, IsChosen: true),
+        }, json: false);
+        var none = await Assert.ThrowsAsync<ApiException>(() => DisplaySocket.ServeAsync(session, "plain", null, default));
+        Assert.Equal("display-none", none.Error.Code);
+
+        var path = Path.Combine(_home, "web.vnc");
+        using var leave = new CancellationTokenSource();
+        var run = DisplaySocket.ServeAsync(session, "web", path, leave.Token);
+        while (!File.Exists(path)) await Task.Delay(20);
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path));
+        await using (var viewer = await ViewerAsync(path))
+        {
+            await viewer.WriteAsync("RFB"u8.ToArray());
+            var echoed = new byte[3];
+            await viewer.ReadExactlyAsync(echoed);
+            Assert.Equal("RFB", System.Text.Encoding.ASCII.GetString(echoed));
+        }
+        var others = Path.Combine(_home, "others");
+        await File.WriteAllTextAsync(others, "");
+        foreach (var bad in new[] { "/nowhere/at/all", others })
+            await Assert.ThrowsAsync<ApiException>(() => DisplaySocket.ServeAsync(session, "web", bad, default));
+        Assert.True(File.Exists(others));
+        await leave.CancelAsync();
+        Assert.Equal(ExitCode.All, await run);
+        Assert.False(File.Exists(path));
+    }
+
+    private static async Task<NetworkStream> ViewerAsync(string path)
+    {
+        var viewer = new Socket(AddressFamily.Unix, SocketType.Stream,
+            ProtocolType.Unspecified);
+        for (var tries = 0; ; tries++)
+        {
+            try
+            {
+                await viewer.ConnectAsync(new UnixDomainSocketEndPoint(path));
+                return new NetworkStream(viewer, ownsSocket: true);
+            }
+            catch (SocketException) when (tries < 100)
+            {
+                await Task.Delay(20); // Bound, and not listening yet.
+            }
+        }
     }
 
     public void Dispose() => Directory.Delete(_home, recursive: true);

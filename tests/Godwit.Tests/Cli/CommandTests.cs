@@ -78,6 +78,7 @@ public sealed class CommandTests
     [InlineData("vm create web1")]
     [InlineData("vm create web1 --template lab --disk 1G")]
     [InlineData("vm create web1 --template lab --memory 512")]
+    [InlineData("vm create web1 --template lab --display spice")]
     [InlineData("vm migrate")]
     [InlineData("vm migrate web1 --mode warp")]
     [InlineData("vm migrate web1 --max-pause 0")]
@@ -121,13 +122,14 @@ public sealed class CommandTests
     {
         await using var server = new ScriptedServer().On($"POST {Api}/vms", Json(Examples.Vm("web1")));
         var run = await GodwitRun.OfAsync(server,
-            "vm create web1 --template lab --memory 2G --cpus 4 --host host2 --network lan --start");
+            "vm create web1 --template lab --memory 2G --cpus 4 --host host2 --network lan --display vnc --start");
         Assert.Equal("web1 is running on host1.\n", run.Output);
         var sent = JsonDocument.Parse(server.Heard[0].Body).RootElement;
         Assert.Equal(2L << 30, sent.GetProperty("memoryBytes").GetInt64());
         Assert.Equal("lab", sent.GetProperty("template").GetString());
         Assert.Equal("host2", sent.GetProperty("host").GetString());
         Assert.Equal("lan", sent.GetProperty("bridges")[0].GetString());
+        Assert.Equal("vnc", sent.GetProperty("display").GetString());
         Assert.True(sent.GetProperty("start").GetBoolean());
     }
 

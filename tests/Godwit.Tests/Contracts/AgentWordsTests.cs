@@ -23,6 +23,17 @@ public sealed class AgentWordsTests
     public void Specs_arrive_as_they_were_sent() => Gens.Spec.Sample(spec =>
         Same(spec, FromServer.Record(Bytes(ToAgent.Message(spec), Words.VmSpec.Parser))), iter: Samples);
 
+    /// <summary>As a server or an agent of the version before sends it: the field is not there.</summary>
+    [Fact]
+    public void A_spec_that_says_nothing_of_a_display_has_none()
+    {
+        var words = ToAgent.Message(Agent.Machines.Samples.Spec with { Display = Display.Vnc });
+        words.Display = Words.Display.Unspecified;
+        Assert.Equal(Display.None, FromServer.Record(Bytes(words, Words.VmSpec.Parser)).Display);
+        words.Display = (Words.Display)7;
+        Assert.Throws<InvalidDataException>(() => FromServer.Record(words));
+    }
+
     [Fact]
     public void Disks_arrive_as_they_were_sent() => Gens.Disk.Sample(disk =>
         Same(disk, FromServer.Record(Bytes(ToAgent.Message(disk), Words.DiskSpec.Parser))), iter: Samples);

@@ -35,6 +35,7 @@ internal static class Gens
         from disks in Disk.List[0, 3]
         from nics in Nic.List[0, 3]
         from template in TextOrNull
+        from display in Gen.Enum<Display>()
         select new VmSpec
         {
             Id = names.Item1,
@@ -49,6 +50,7 @@ internal static class Gens
             Disks = disks,
             Nics = nics,
             Template = template,
+            Display = display,
         };
 
     private static readonly Gen<MoveLimits> Limits =
@@ -71,7 +73,7 @@ internal static class Gens
         .Select(o => new RefreshOrder(o.Item1, o.Item2, o.Item3, o.Item4, new RefreshWish(o.Item5, o.Item6)));
 
     private static readonly Gen<QemuBinary> Qemu =
-        Gen.Select(Text, Text, Texts, Texts).Select(q => new QemuBinary(q.Item1, q.Item2, q.Item3, q.Item4));
+        Gen.Select(Text, Text, Texts, Texts, Gen.Bool).Select(q => new QemuBinary(q.Item1, q.Item2, q.Item3, q.Item4, q.Item5));
 
     private static readonly Gen<PoolFacts> Pool = Gen.Select(Text, Text, Gen.Long, Gen.Long, Gen.Bool)
         .Select(p => new PoolFacts(p.Item1, p.Item2, p.Item3, p.Item4, p.Item5));

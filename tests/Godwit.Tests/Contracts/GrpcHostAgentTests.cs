@@ -190,7 +190,7 @@ public sealed class GrpcHostAgentTests
     }
 
     [Fact]
-    public async Task A_console_carries_bytes_both_ways_and_a_missing_vm_is_refused()
+    public async Task A_console_and_a_display_carry_bytes_both_ways_and_a_missing_vm_is_refused()
     {
         await using var agent = await AgentUnderTest.StartAsync("h1", Host);
         var far = agent.Client("h1");
@@ -200,6 +200,11 @@ public sealed class GrpcHostAgentTests
             var buffer = new byte[10];
             Assert.Equal(5, await console.ReadAsync(buffer, Never));
             Assert.Equal("hello"u8.ToArray(), buffer[..5]);
+        }
+        await using (var display = await far.OpenDisplayAsync(Spec().Id, Never))
+        {
+            await display.WriteAsync("RFB"u8.ToArray(), Never);
+            Assert.Equal(3, await display.ReadAsync(new byte[10], Never));
         }
         Host.Fails["OpenConsole"] = new RefusedException("vm-not-here", "no such VM", "look elsewhere");
         await Assert.ThrowsAsync<RefusedException>(() => far.OpenConsoleAsync(Spec().Id, Never));

@@ -52,6 +52,16 @@ public sealed class CompatibilityTests
     public void A_good_pair_has_no_reason_against_it() => Assert.Empty(Codes());
 
     [Fact]
+    public void A_display_wants_a_qemu_that_can_show_one_and_nothing_else_does()
+    {
+        var vm = GoodVm with { Spec = GoodVm.Spec with { Display = Display.Vnc } };
+        Assert.Equal(["display-missing"], Codes(vm));
+        Assert.Equal(["display-missing"], Compatibility.CheckCold(vm, GoodMove, GoodTarget).Select(r => r.Code));
+        var able = GoodTarget.Host with { Qemus = [GoodTarget.Host.Qemus[0] with { HasDisplay = true }] };
+        Assert.Empty(Codes(vm, target: GoodTarget with { Host = able }));
+    }
+
+    [Fact]
     public void Every_reason_is_told_at_once()
     {
         var bad = GoodTarget with

@@ -34,7 +34,8 @@ public sealed class PlacementCheckTests
         { "unreachable", "host-unreachable", true }, { "cordoned", "host-cordoned", true }, { "draining", "host-draining", true },
         { "fenced", "host-fenced", true },
         { "pinned", "vm-pinned", true }, { "no qemu", "qemu-missing", true }, { "kvm", "accelerator-differs", true },
-        { "machine", "machine-type-missing", true }, { "cpu", "cpu-features-missing", true }, { "pool", "pool-missing", true },
+        { "machine", "machine-type-missing", true }, { "cpu", "cpu-features-missing", true },
+        { "display", "display-missing", true }, { "pool", "pool-missing", true },
         { "other pool", "pool-not-shared", true }, { "bridge", "bridge-missing", true }, { "memory", "memory-short", true },
         { "vcpus", "vcpus-overcommitted", true }, { "busy", "cpu-busy", false }, { "network", "network-busy", false },
         { "reserve", "reserve-used", false }, { "wide", "vcpus-exceed-host", false },
@@ -55,6 +56,7 @@ public sealed class PlacementCheckTests
             case "kvm": vm = vm with { Accelerator = Accelerator.Kvm }; break;
             case "machine": vm = vm with { MachineType = "pc-q35-9.2" }; break;
             case "cpu": vm = vm with { CpuModel = "EPYC-v1" }; break;
+            case "display": vm = vm with { NeedsDisplay = true }; break;
             case "pool": host = host with { Pools = new Dictionary<string, string>() }; break;
             case "other pool": host = host with { Pools = new Dictionary<string, string> { ["shared"] = "nfs2" } }; break;
             case "bridge": vm = vm with { Bridges = ["br9"] }; break;

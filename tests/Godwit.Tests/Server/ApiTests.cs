@@ -137,6 +137,31 @@ public sealed class ApiTests
     }
 
     [Fact]
+    public async Task A_vm_has_a_display_where_it_was_made_with_one_and_says_so_where_not()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1");
+        Assert.Equal(Display.None, (await server.CreateVmAsync("plain")).Spec.Display);
+        var shown = await server.OkAsync<VmView>("POST", "vms", new { name = "shown", display = "vnc", start = true });
+        Assert.Equal(Display.Vnc, shown.Spec.Display);
+        Assert.Equal(Display.Vnc, server.Cluster["h1"].Vms[shown.Spec.Id].Spec.Display);
+        Assert.Equal("display-none", (await server.ProblemAsync("POST", "vms/plain/display/ticket")).Code);
+        Assert.Equal("bad-upgrade", (await server.ProblemAsync("GET", "vms/shown/display")).Code);
+        using var viewer = await server.ConsoleAsync("shown", "display");
+        Assert.Equal(400, (await server.ProblemAsync("POST", "vms", new { name = "odd", display = "spice" })).Status);
+    }
+
+    [Fact]
+    public async Task A_display_is_for_hosts_that_can_show_one()
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+        var facts = server.Cluster["h1"].Facts;
+        server.Cluster["h1"].Facts = facts with { Qemus = [facts.Qemus[0] with { HasDisplay = false }] };
+        await server.OkAsync<HostView>("POST", "hosts", new { name = "h1", endpoint = "h1:7443" });
+        Assert.Equal("display-missing", (await server.ProblemAsync("POST", "vms", new { name = "shown", display = "vnc" })).Code);
+        await server.CreateVmAsync("plain");
+    }
+
+    [Fact]
     public async Task Events_arrive_as_they_happen_and_from_where_a_reader_left()
     {
         await using var server = await ServerUnderTest.StartAsync("h1");

@@ -147,6 +147,10 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
         DoAsync<Stream>("OpenConsole", () => new EchoStream(), cancel);
 
+    /// <summary>So does its display.</summary>
+    public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel) =>
+        DoAsync<Stream>("OpenDisplay", () => new EchoStream(), cancel);
+
     /// <summary>What a look at any guest's memory finds; null: nothing.</summary>
     public MemoryProfile? Memory { get; set; }
 
@@ -331,7 +335,8 @@ internal sealed class FakeCluster : IAgentConnector
         CpuFlags = ["sse4_2"],
         Accelerator = Accelerator.Tcg,
         AcceleratorReason = "TCG: no vmx or svm in /proc/cpuinfo",
-        Qemus = [new QemuBinary("/usr/bin/qemu-system-x86_64", "7.2.22", ["pc-q35-7.1", "pc-q35-7.2"], ["Nehalem-v1", "Westmere-v1"])],
+        Qemus = [new QemuBinary("/usr/bin/qemu-system-x86_64", "7.2.22", ["pc-q35-7.1", "pc-q35-7.2"], ["Nehalem-v1", "Westmere-v1"],
+            HasDisplay: true)],
         MemoryBytes = memoryBytes,
         MemoryAvailableBytes = memoryBytes,
         RamFileSpaceBytes = memoryBytes,

@@ -165,11 +165,11 @@ internal sealed class ServerUnderTest : IAsyncDisposable
         await foreach (var item in parser.EnumerateAsync()) yield return item.Data;
     }
 
-    public async Task<WebSocket> ConsoleAsync(string vm)
+    public async Task<WebSocket> ConsoleAsync(string vm, string seat = "console")
     {
         var socket = new ClientWebSocket();
         await socket.ConnectAsync(
-            new Uri($"ws://godwit/api/v1/vms/{vm}/console"), new HttpMessageInvoker(Handler()), CancellationToken.None);
+            new Uri($"ws://godwit/api/v1/vms/{vm}/{seat}"), new HttpMessageInvoker(Handler()), CancellationToken.None);
         return socket;
     }
 

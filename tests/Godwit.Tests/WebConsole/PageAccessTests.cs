@@ -130,6 +130,35 @@ public sealed class PageAccessTests
         }
     }
 
+    /// <summary>noVNC's modules load each other by relative paths: they lie where those lead, beside each other, whoever asks.</summary>
+    [Fact]
+    public async Task The_page_of_a_display_may_do_no_more_than_others_and_its_viewer_finds_all_its_parts()
+    {
+        await using var server = await ServerUnderTest.StartRemoteAsync();
+        using var browser = Browser(server);
+        browser.DefaultRequestHeaders.Authorization = new("Bearer", await server.TokenAsync(Role.Console));
+        using var page = await browser.GetAsync("/display/web1");
+        var policy = Assert.Single(page.Headers.GetValues("Content-Security-Policy"));
+        Assert.DoesNotContain("unsafe", policy, StringComparison.Ordinal);
+        Assert.Contains("default-src 'none'; script-src 'self'; style-src 'self';", policy, StringComparison.Ordinal);
+
+        var first = Regex.Match(await page.Content.ReadAsStringAsync(), "data-viewer=\"([^\"]+)\"").Groups[1].Value;
+        var (found, open) = (new HashSet<string> { first }, new Queue<string>([first]));
+        while (open.TryDequeue(out var address))
+        {
+            using var module = await browser.GetAsync(address);
+            Assert.True(module.StatusCode == HttpStatusCode.OK, address);
+            Assert.Equal("text/javascript", module.Content.Headers.ContentType!.MediaType);
+            var text = await module.Content.ReadAsStringAsync();
+            foreach (Match import in Regex.Matches(text, "^(?:import|\\}).*from ['\"]([^'\"]+)", RegexOptions.Multiline))
+            {
+                var next = new Uri(new Uri($"https://{server.Listening}{address}"), import.Groups[1].Value).AbsolutePath;
+                if (found.Add(next)) open.Enqueue(next);
+            }
+        }
+        Assert.InRange(found.Count, 45, 60);
+    }
+
     /// <summary>Where on this server an answer leads; fails where it leads elsewhere.</summary>
     private static string At(ServerUnderTest server, HttpResponseMessage answer)
     {

@@ -102,15 +102,19 @@ public sealed class PagesTests
         Assert.Equal(0, BalancePicture.LostShare(5, 0));
     }
 
-    [Fact]
-    public void Files_of_others_are_the_ones_that_were_published()
+    [Theory]
+    [InlineData("xterm", 3)]
+    [InlineData("novnc", 54)]
+    public void Files_of_others_are_the_ones_that_were_published(string name, int files)
     {
-        var directory = Path.Combine(Repository(), "src", "Godwit.WebConsole", "Vendor", "xterm");
-        var told = Regex.Matches(File.ReadAllText(Path.Combine(directory, "README.md")), @"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|\r?$",
+        var directory = Path.Combine(Repository(), "src", "Godwit.WebConsole", "Vendor", name);
+        var told = Regex.Matches(File.ReadAllText(Path.Combine(directory, "README.md")), @"^\| `([^`]+)` \|.*`([0-9a-f]{64})` \|\r?$",
             RegexOptions.Multiline).ToDictionary(row => row.Groups[1].Value, row => row.Groups[2].Value);
-        var there = Directory.GetFiles(directory).Where(file => Path.GetExtension(file) is ".js" or ".css")
-            .ToDictionary(file => Path.GetFileName(file), file => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(file))));
-        Assert.Equal(3, there.Count);
+        var there = Directory.GetFiles(directory, "*", SearchOption.AllDirectories)
+            .Where(file => Path.GetExtension(file) is ".js" or ".css")
+            .ToDictionary(file => Path.GetRelativePath(directory, file),
+                file => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(file))));
+        Assert.Equal(files, there.Count);
         Assert.Equal(told.OrderBy(one => one.Key), there.OrderBy(one => one.Key));
     }
 

@@ -64,6 +64,29 @@ public sealed class QemuCommandLineTests
         Assert.Equal(expected.Split('\n', ' '), command.Arguments);
     }
 
+    /// <summary>Word for word, too: and the rest of the machine is what it is without.</summary>
+    [Fact]
+    public void A_display_adds_a_card_a_pointer_and_a_socket_and_moves_nothing_else()
+    {
+        static List<string> Pairs(VmSpec spec)
+        {
+            var words = QemuCommandLine.Build(Launch(spec), Samples.Layout).Arguments;
+            return [.. words.Zip(words.Skip(1), (option, value) => $"{option} {value}").Where(pair => pair[0] == '-')];
+        }
+
+        var (without, with) = (Pairs(Samples.Spec), Pairs(Samples.Spec with { Display = Display.Vnc }));
+        Assert.Equal(
+        [
+            "-machine pc-q35-7.2,memory-backend=ram0,smm=off,vmport=off,graphics=on,suppress-vmdesc=on,dump-guest-core=off",
+            """-device {"driver":"VGA","id":"vga0","vgamem_mb":16,"bus":"pcie.0","addr":"0x2"}""",
+            """-device {"driver":"qemu-xhci","id":"usb0","bus":"pcie.0","addr":"0x3"}""",
+            """-device {"driver":"usb-tablet","id":"tablet0","bus":"usb0.0","port":"1"}""",
+            "-vnc unix:/run/godwit/vms/vm-0123456789ab/display-3.sock,share=force-shared",
+        ], with.Except(without));
+        Assert.Equal(["-machine pc-q35-7.2,memory-backend=ram0,smm=off,vmport=off,graphics=off,suppress-vmdesc=on,dump-guest-core=off"],
+            without.Except(with));
+    }
+
     [Fact]
     public void What_it_sees_are_its_own_files_and_the_network_device()
     {
@@ -154,6 +177,7 @@ public sealed class QemuCommandLineTests
         { "disk format", Samples.Spec with { Disks = [new DiskSpec("main", "a.img", "vmdk", 512)] } },
         { "backing", Samples.Spec with { Disks = [new DiskSpec("main", "a.qcow2", "qcow2", 512, "b.qcow2")] } },
         { "mac", Samples.Spec with { Nics = [new NicSpec("br0", "52:54:00:0A:0B:0C")] } },
+        { "display", Samples.Spec with { Display = (Display)7 } },
         { "bridge", Samples.Spec with { Nics = [new NicSpec("br0;reboot", "52:54:00:0a:0b:0c")] } },
     };
 
