@@ -26,6 +26,7 @@ public static class FromServer
         Nics = [.. spec.Nics.Select(n => new NicSpec(Present(n.Bridge, "bridge"), Present(n.Mac, "MAC")))],
         Uid = spec.Uid,
         Template = spec.HasTemplate ? spec.Template : null,
+        TemplateVersion = spec.HasTemplateVersion ? spec.TemplateVersion : null,
     };
 
     public static DiskSpec Record(Contracts.DiskSpec disk) => new(

@@ -78,6 +78,7 @@ public static class ToServer
             Uid = spec.Uid,
         };
         if (spec.Template is { } template) message.Template = template;
+        if (spec.TemplateVersion is { } version) message.TemplateVersion = version;
         return message;
     }
 

@@ -25,6 +25,11 @@ public sealed record VmSpec
     public required int Uid { get; init; }
     /// <summary>Name of the template it was cloned from; null for a blank disk.</summary>
     public string? Template { get; init; }
+    /// <summary>Which version of <see cref="Template"/>; null in records from before templates had versions: the first.</summary>
+    public int? TemplateVersion { get; init; }
+
+    /// <summary><c>debian:2</c>; null for a blank disk.</summary>
+    public string? TemplateText() => Template is null ? null : TemplateChoice.Text(Template, TemplateVersion ?? 1);
 }
 
 public enum Accelerator { Tcg, Kvm }

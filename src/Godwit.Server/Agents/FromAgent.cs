@@ -68,6 +68,7 @@ public static class FromAgent
         Nics = [.. spec.Nics.Select(n => new NicSpec(n.Bridge, n.Mac))],
         Uid = spec.Uid,
         Template = spec.HasTemplate ? spec.Template : null,
+        TemplateVersion = spec.HasTemplateVersion ? spec.TemplateVersion : null,
     };
 
     public static ImportedImage Record(Contracts.ImportedImage image) =>

@@ -27,6 +27,7 @@ public static class ToAgent
             Uid = spec.Uid,
         };
         if (spec.Template is { } template) message.Template = template;
+        if (spec.TemplateVersion is { } version) message.TemplateVersion = version;
         return message;
     }
 

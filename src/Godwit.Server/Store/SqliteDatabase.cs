@@ -9,7 +9,7 @@ namespace Godwit.Server.Store;
 /// </summary>
 public sealed class SqliteDatabase : Database
 {
-    public const int SchemaVersion = 13;
+    public const int SchemaVersion = 14;
     private const int IoError = 10, Corrupt = 11, Full = 13, NotADatabase = 26;
 
     private readonly Lock _one = new();

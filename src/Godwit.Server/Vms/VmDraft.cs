@@ -55,6 +55,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
                 Nics = [.. bridges.Select(bridge => new NicSpec(bridge, numbers.Mac()))],
                 Uid = numbers.Uid(),
                 Template = template?.Name,
+                TemplateVersion = template?.Version,
             },
             Owner = host,
             Epoch = new Epoch(1),

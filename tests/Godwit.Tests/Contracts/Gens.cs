@@ -35,6 +35,7 @@ internal static class Gens
         from disks in Disk.List[0, 3]
         from nics in Nic.List[0, 3]
         from template in TextOrNull
+        from version in Gen.Int[0, 9]
         select new VmSpec
         {
             Id = names.Item1,
@@ -49,6 +50,7 @@ internal static class Gens
             Disks = disks,
             Nics = nics,
             Template = template,
+            TemplateVersion = version == 0 ? null : version,
         };
 
     private static readonly Gen<MoveLimits> Limits =
