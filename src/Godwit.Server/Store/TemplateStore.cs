@@ -29,8 +29,8 @@ public sealed class TemplateStore(Database database, TimeProvider time)
             {
                 if (latest.Sha256 == template.Sha256 && latest.Share == template.Share) return (latest, null);
                 if (!isNewVersion)
-                    return (null, new Refusal("name-taken",
-                        $"there is a template {template.Name} with other content (version {latest.Version}, sha256 {latest.Sha256[..12]}…)",
+                    return (null, new Refusal("name-taken", $"there is a template {template.Name} with other content "
+                        + $"(version {latest.Version}, sha256 {latest.Sha256[..12]}…)",
                         "keep both with --new-version, or choose another name: a version never changes under its clones"));
             }
             if (work.Number("SELECT COUNT(*) FROM template_versions") >= VersionsMax)
