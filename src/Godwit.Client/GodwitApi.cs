@@ -6,6 +6,7 @@ using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Power;
 using Godwit.Core.Quoting;
+using Godwit.Core.Vms;
 using Godwit.Server.Access;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
@@ -143,16 +144,27 @@ public sealed class GodwitApi(ApiClient client)
     public Task<IReadOnlyList<TemplateView>> TemplatesAsync(CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<TemplateView>>("templates", cancel);
 
-    public Task<TemplateView> TemplateAsync(string name, CancellationToken cancel) =>
-        client.GetAsync<TemplateView>($"templates/{Safe(name)}", cancel);
+    /// <summary>Every version of every template, the newest of each first.</summary>
+    public Task<IReadOnlyList<TemplateView>> AllTemplatesAsync(CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<TemplateView>>("templates?all=true", cancel);
 
-    public Task<TemplateView> ImportTemplateAsync(
-        string name, string format, string? pool, Stream content, CancellationToken cancel) =>
+    /// <summary>Without a version: the latest.</summary>
+    public Task<TemplateView> TemplateAsync(TemplateChoice template, CancellationToken cancel) =>
+        client.GetAsync<TemplateView>($"templates/{Safe(template.Name)}{Version(template)}", cancel);
+
+    public Task<IReadOnlyList<TemplateView>> TemplateVersionsAsync(string name, CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<TemplateView>>($"templates/{Safe(name)}/versions", cancel);
+
+    /// <param name="newVersion">Where the name is taken: the next version of it.</param>
+    public Task<TemplateView> ImportTemplateAsync(string name, string format, string? pool, Stream content, CancellationToken cancel,
+        bool newVersion = false, string? note = null) =>
         client.UploadAsync<TemplateView>(HttpMethod.Put, $"templates/{Safe(name)}?format={format}"
-            + (pool is null ? "" : $"&pool={Safe(pool)}"), content, cancel);
+            + (pool is null ? "" : $"&pool={Safe(pool)}") + (newVersion ? "&newVersion=true" : "")
+            + (note is null ? "" : $"&note={Safe(note)}"), content, cancel);
 
-    public Task DeleteTemplateAsync(string name, CancellationToken cancel) =>
-        client.SendAsync(HttpMethod.Delete, $"templates/{Safe(name)}", null, ApiClient.AnswerTimeMax, cancel);
+    /// <summary>Without a version: all of them.</summary>
+    public Task DeleteTemplateAsync(TemplateChoice template, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"templates/{Safe(template.Name)}{Version(template)}", null, ApiClient.AnswerTimeMax, cancel);
 
     public Task<IReadOnlyList<LinkView>> LinksAsync(CancellationToken cancel) => client.GetAsync<IReadOnlyList<LinkView>>("links", cancel);
 
@@ -244,6 +256,8 @@ public sealed class GodwitApi(ApiClient client)
     /// <param name="vm">Its name, or the id of one that only hosts know.</param>
     public Task<VmView> AdoptVmAsync(string vm, AdoptRequest wish, CancellationToken cancel) =>
         client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(vm)}/adopt", wish, slowCallMax, cancel);
+
+    private static string Version(TemplateChoice template) => template.Version is { } version ? $"?version={version}" : "";
 
     private static string Safe(string part) => Uri.EscapeDataString(part);
 }

@@ -48,6 +48,7 @@ public static partial class VmSpecRules
         if (spec.Template is not null
             && !Names.IsValid(spec.Template)) yield return $"template name '{spec.Template}' must be {Names.Rule}";
         if (!Enum.IsDefined(spec.Display)) yield return $"display {(int)spec.Display} is none that this agent knows";
+        if (spec.TemplateVersion is < 1) yield return $"template version {spec.TemplateVersion} must be 1 or more";
         foreach (var broken in spec.Disks.Take(VmRules.DisksMax).SelectMany(BrokenIn)) yield return broken;
         foreach (var broken in spec.Nics.Take(VmRules.NicsMax).SelectMany(BrokenIn)) yield return broken;
         if (spec.Disks.Select(d => (d.Pool, d.File)).Distinct().Count() != spec.Disks.Count)

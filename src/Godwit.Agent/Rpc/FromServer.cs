@@ -27,6 +27,7 @@ public static class FromServer
         Uid = spec.Uid,
         Template = spec.HasTemplate ? spec.Template : null,
         Display = spec.Display == Contracts.Display.Unspecified ? Display.None : Known<Display>((int)spec.Display),
+        TemplateVersion = spec.HasTemplateVersion ? spec.TemplateVersion : null,
     };
 
     public static DiskSpec Record(Contracts.DiskSpec disk) => new(

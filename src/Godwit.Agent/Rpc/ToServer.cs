@@ -79,6 +79,7 @@ public static class ToServer
             Display = (Contracts.Display)Wire(spec.Display),
         };
         if (spec.Template is { } template) message.Template = template;
+        if (spec.TemplateVersion is { } version) message.TemplateVersion = version;
         return message;
     }
 

@@ -186,7 +186,7 @@ internal static class VmSheet
         yield return ("machine", spec.MachineType);
         if (spec.Display != Display.None)
             yield return ("display", $"{Words.Of(spec.Display)}; see it in the web console, or 'godwit vm display {spec.Name}'");
-        if (spec.Template is { } template) yield return ("template", template);
+        if (spec.TemplateText() is { } template) yield return ("template", template);
         foreach (var disk in spec.Disks)
             yield return ("disk", $"{Amounts.Bytes(disk.SizeBytes)} {disk.Format}, pool {disk.Pool}, {disk.File}"
                 + (disk.BackingFile is { } backing ? $", on {backing}" : ""));
@@ -197,7 +197,7 @@ internal static class VmSheet
     private static IReadOnlyList<Cell> Row(VmView vm) =>
     [
         new Cell(vm.Spec.Name, Tone.Strong), StateCell(vm), vm.Owner.ToString(),
-        Amounts.Count(vm.Spec.Cpus), Amounts.Bytes(vm.Spec.MemoryBytes), vm.Spec.Template ?? "-", Words.Of(vm.Spec.Accelerator),
+        Amounts.Count(vm.Spec.Cpus), Amounts.Bytes(vm.Spec.MemoryBytes), vm.Spec.TemplateText() ?? "-", Words.Of(vm.Spec.Accelerator),
         vm.Operation is { } operation ? new Cell($"{operation.Kind} {operation.Id}", Tone.Warn) : "-",
     ];
 

@@ -10,7 +10,8 @@ internal static class VmCreateCommands
     public static Command Create(Verbs verbs)
     {
         var parts = new Parts();
-        var template = new Option<string?>("--template") { Description = "Clone its disk from this template.", HelpName = "NAME" };
+        var template = new Option<string?>("--template")
+        { Description = "Clone its disk from this template.", HelpName = "NAME[:VERSION]" };
         var disk = Verbs.SizeOption("--disk", "An empty disk of this size instead");
         var command = verbs.Verb("create", "Make a VM, from a template or with an empty disk.",
             (session, parsed, cancel) => RunAsync(session, parts.Wish(parsed) with
@@ -28,12 +29,13 @@ internal static class VmCreateCommands
     public static Command Clone(Verbs verbs)
     {
         var parts = new Parts();
-        var template = new Argument<string>("TEMPLATE");
+        var template = new Argument<string>("TEMPLATE") { Description = "A template: NAME, its latest version, or NAME:VERSION." };
+        var version = TemplateCommands.VersionOption("This version of the template.");
         return verbs.Verb("clone", "Make a VM from a template; the same as create --template.",
             (session, parsed, cancel) => RunAsync(session, parts.Wish(parsed) with
             {
-                Template = parsed.GetValue(template),
-            }, cancel), [template, parts.Name, .. parts.Options]);
+                Template = TemplateCommands.Choice(parsed.GetValue(template)!, parsed.GetValue(version)).ToString(),
+            }, cancel), [template, parts.Name, version, .. parts.Options]);
     }
 
     private static async Task<int> RunAsync(Session session, CreateVmRequest wish, CancellationToken cancel)

@@ -42,7 +42,14 @@ public sealed record VmNote(VmId Vm)
     public MoveLimits? MoveLimits { get; init; }
 }
 
-public sealed record TemplateNote(string Pool, string File, string Name);
+public sealed record TemplateNote(string Pool, string File, string Name)
+{
+    public int Version { get; init; } = 1;
+    public string? By { get; init; }
+    public string? Note { get; init; }
+    /// <summary>Null in a copy from before templates had versions.</summary>
+    public DateTimeOffset? CreatedAt { get; init; }
+}
 
 /// <summary>A copy of the cluster's notes as a host keeps it: of two, the one with the higher version is the newer.</summary>
 /// <param name="Version">Counted by the server, from 1; 0: the host has none.</param>

@@ -23,7 +23,16 @@ public sealed record PlannedVm(Vm Vm, IReadOnlyList<Refusal> Frozen, IReadOnlyLi
 
 /// <param name="SeenBy">Hosts whose pool of that name holds the file.</param>
 public sealed record PlannedTemplate(
-    string Name, string Pool, IReadOnlyList<HostId> SeenBy, string File, string Format, string Sha256, long VirtualBytes, long FileBytes);
+    string Name, string Pool, IReadOnlyList<HostId> SeenBy, string File, string Format, string Sha256, long VirtualBytes, long FileBytes)
+{
+    public int Version { get; init; } = 1;
+    public string? By { get; init; }
+    public string? Note { get; init; }
+    /// <summary>Null: nobody knows.</summary>
+    public DateTimeOffset? CreatedAt { get; init; }
+    /// <summary>Nobody knew its name, so it is called by its content.</summary>
+    public bool IsNameless { get; init; }
+}
 
 /// <param name="Thing">A VM's id, <c>pool/file</c>, or a word for what only the old store knew.</param>
 public sealed record LeftOut(string Thing, string Why);
@@ -139,21 +148,26 @@ public static partial class RebuildRules
     private static List<PlannedTemplate> Templates(IReadOnlyList<Testimony> hosts, IReadOnlyList<PlannedVm> vms)
     {
         var clones = vms.Where(v => v.Vm.Spec.Template is not null).SelectMany(v => v.Vm.Spec.Disks
-            .Where(d => d.BackingFile is not null).Select(d => (File: d.BackingFile!, Name: v.Vm.Spec.Template!)))
-            .ToLookup(c => c.File, c => c.Name);
+            .Where(d => d.BackingFile is not null)
+            .Select(d => (File: d.BackingFile!, Name: v.Vm.Spec.Template!, Version: v.Vm.Spec.TemplateVersion ?? 1)))
+            .ToLookup(c => c.File, c => (c.Name, c.Version));
         var found = hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files.Select(f => (h.Host, File: f)))
             .Select(f => (f.Host, f.File, Match: TemplateForm().Match(f.File.File))).Where(f => f.Match.Success && f.File.VirtualBytes > 0)
             .GroupBy(f => (f.File.Pool, f.File.File)).OrderBy(g => g.Key.Pool, StringComparer.Ordinal)
             .ThenBy(g => g.Key.File, StringComparer.Ordinal);
-        var (made, names) = (new List<PlannedTemplate>(), new HashSet<string>(StringComparer.Ordinal));
+        var (made, names) = (new List<PlannedTemplate>(), new HashSet<(string, int)>());
         foreach (var group in found)
         {
             var (first, sha) = (group.First(), group.First().Match.Groups["sha"].Value);
-            // Two names may be the same content: each is a template of its own.
-            var wanted = clones[group.Key.File].Distinct().Where(n => !names.Contains(n)).DefaultIfEmpty($"image-{sha[..12]}");
-            foreach (var name in wanted.Where(names.Add))
+            // Two names, or versions, may be the same content: each is a template of its own.
+            var nameless = ($"image-{sha[..12]}", 1);
+            var wanted = clones[group.Key.File].Distinct().Where(n => !names.Contains(n)).DefaultIfEmpty(nameless);
+            foreach (var (name, version) in wanted.Where(names.Add))
                 made.Add(new PlannedTemplate(name, group.Key.Pool, [.. group.Select(g => g.Host)], group.Key.File,
-                    first.Match.Groups["format"].Value, sha, first.File.VirtualBytes!.Value, first.File.Bytes));
+                    first.Match.Groups["format"].Value, sha, first.File.VirtualBytes!.Value, first.File.Bytes)
+                {
+                    Version = version, IsNameless = (name, version) == nameless,
+                });
         }
         return made;
     }

@@ -29,6 +29,11 @@ public sealed record VmSpec
     /// <summary>Not in the documents of what has none: they are as they were before there were displays.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public Display Display { get; init; }
+    /// <summary>Which version of <see cref="Template"/>; null in records from before templates had versions: the first.</summary>
+    public int? TemplateVersion { get; init; }
+
+    /// <summary><c>debian:2</c>; null for a blank disk.</summary>
+    public string? TemplateText() => Template is null ? null : TemplateChoice.Text(Template, TemplateVersion ?? 1);
 }
 
 public enum Accelerator { Tcg, Kvm }

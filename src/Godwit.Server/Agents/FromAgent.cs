@@ -69,6 +69,7 @@ public static class FromAgent
         Uid = spec.Uid,
         Template = spec.HasTemplate ? spec.Template : null,
         Display = spec.Display == Contracts.Display.Unspecified ? Display.None : Known<Display>((int)spec.Display),
+        TemplateVersion = spec.HasTemplateVersion ? spec.TemplateVersion : null,
     };
 
     public static ImportedImage Record(Contracts.ImportedImage image) =>

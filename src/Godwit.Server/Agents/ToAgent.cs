@@ -28,6 +28,7 @@ public static class ToAgent
             Display = (Contracts.Display)Wire(spec.Display),
         };
         if (spec.Template is { } template) message.Template = template;
+        if (spec.TemplateVersion is { } version) message.TemplateVersion = version;
         return message;
     }
 

@@ -40,6 +40,7 @@ public sealed record CreateVmRequest(string Name)
 {
     public int Cpus { get; init; } = 1;
     public long MemoryBytes { get; init; } = 512L << 20;
+    /// <summary><c>NAME</c>, the latest version of it; or <c>NAME:VERSION</c>.</summary>
     public string? Template { get; init; }
     /// <summary>Default: the template's size, or 8 GiB for a blank disk.</summary>
     public long? DiskBytes { get; init; }

@@ -46,18 +46,27 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         return View(vm, hosts, doing) with { Frozen = (await stores.Frozen.FindAsync(vm.Spec.Id))?.Reasons };
     }
 
-    public async Task<IReadOnlyList<TemplateView>> TemplatesAsync()
+    /// <param name="all">Every version; else the latest of each name.</param>
+    public async Task<IReadOnlyList<TemplateView>> TemplatesAsync(bool all)
     {
         var rooms = await stores.Hosts.RoomsAsync();
-        return [.. (await stores.Templates.ListAsync()).Select(t => View(t, rooms))];
+        return [.. (await stores.Templates.ListAsync()).GroupBy(t => t.Name).SelectMany(name =>
+        {
+            var (versions, clones) = (name.Count(), name.Sum(t => t.Clones));
+            return (all ? name : name.Take(1)).Select(t => View(t, rooms) with { Versions = versions, ClonesOfAll = clones });
+        })];
     }
 
-    public async Task<TemplateView> TemplateAsync(string name)
+    /// <summary>All of one name, the newest first.</summary>
+    public async Task<IReadOnlyList<TemplateView>> TemplateVersionsAsync(string name)
     {
-        var template = await stores.Templates.FindAsync(name)
-            ?? throw new RefusedException("template-not-found", $"there is no template {name}", "see 'godwit template list'");
-        return View(template, await stores.Hosts.RoomsAsync());
+        var versions = (await TemplatesAsync(all: true)).Where(t => t.Name == name).ToList();
+        return versions.Count > 0 ? versions : throw new RefusedException([TemplateStore.NotFound(new(name, null))]);
     }
+
+    public async Task<TemplateView> TemplateAsync(string name, int? version) =>
+        (await TemplateVersionsAsync(name)).FirstOrDefault(t => version is null || t.Version == version)
+        ?? throw new RefusedException([TemplateStore.NotFound(new(name, version))]);
 
     private HostView View(HostRoom room, IReadOnlyList<HostRoom> rooms, Drain? drain)
     {
@@ -91,5 +100,6 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,
         template.FileBytes, template.CreatedAt, template.Clones,
-        [.. rooms.Where(r => TemplateVerbs.Holds(r, template)).Select(r => r.Host.Id)]);
+        [.. rooms.Where(r => TemplateVerbs.Holds(r, template)).Select(r => r.Host.Id)])
+    { Version = template.Version, By = template.By, Note = template.Note };
 }

@@ -61,12 +61,23 @@ public sealed record VmView(
 /// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate, recover</c>.</param>
 public sealed record OperationView(string Id, string Kind, DateTimeOffset CreatedAt);
 
-/// <param name="Clones">VMs made from it; it cannot be deleted while there are any.</param>
+/// <summary>One version of a template.</summary>
+/// <param name="Clones">VMs made from this version; it cannot be deleted while there are any.</param>
 /// <param name="Hosts">Hosts that see its pool.</param>
 /// <param name="ImportedAs">In the answer to an import: what the file was, <c>VMDK streamOptimized</c>.</param>
 public sealed record TemplateView(
     string Name, string Pool, string File, string Format, string Sha256, long VirtualBytes, long FileBytes,
-    DateTimeOffset CreatedAt, int Clones, IReadOnlyList<HostId> Hosts, string? ImportedAs = null);
+    DateTimeOffset CreatedAt, int Clones, IReadOnlyList<HostId> Hosts, string? ImportedAs = null)
+{
+    public int Version { get; init; } = 1;
+    /// <summary>How many versions of this name there are, and VMs made from any of them.</summary>
+    public int Versions { get; init; } = 1;
+    public int ClonesOfAll { get; init; }
+    /// <summary>Who imported it; null where nobody wrote that down.</summary>
+    public string? By { get; init; }
+    /// <summary>That person's words.</summary>
+    public string? Note { get; init; }
+}
 
 /// <summary>What a move would do and every reason why it would be refused now; empty reasons: it may begin.</summary>
 /// <param name="WaitsFor">Moves that would go before it, in order.</param>

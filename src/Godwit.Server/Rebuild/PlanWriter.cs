@@ -61,5 +61,5 @@ internal static class PlanWriter
 
     /// <summary>A template whose file no host showed: the disk says by itself what it stands on.</summary>
     private static Core.Vms.VmSpec WithKnownTemplate(Work work, Core.Vms.VmSpec spec) => spec.Template is { } name
-        && work.Number("SELECT COUNT(*) FROM templates WHERE name = @name", ("@name", name)) == 0 ? spec with { Template = null } : spec;
+        && !TemplateStore.Has(work, name, spec.TemplateVersion ?? 1) ? spec with { Template = null, TemplateVersion = null } : spec;
 }

@@ -71,7 +71,7 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
                 HostStore.PutUnheard(work, host.Host, host.Endpoint, Questioning.NothingKnown(now));
                 if (!host.IsGone) FreezeStore.Await(work, host.Host, now);
             }
-            foreach (var template in plan.Templates) PutTemplate(work, Named(template, notes), shares, now);
+            foreach (var template in Named(plan.Templates, notes)) PutTemplate(work, template, shares, now);
             foreach (var denied in plan.Denied.Hosts)
                 if (!IdentityStore.Denies(work, denied)) IdentityStore.Deny(work, denied, now + ClusterCa.LeafLife, now);
             foreach (var vm in plan.Vms)
@@ -98,10 +98,16 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
         catch (JsonException) { return null; }
     }
 
-    /// <summary>By the name a person gave it, where a host keeps that.</summary>
-    private static PlannedTemplate Named(PlannedTemplate found, ClusterNotes? notes) =>
-        notes?.Templates.FirstOrDefault(t => t.Pool == found.Pool && t.File == found.File) is { } note
-            ? found with { Name = note.Name } : found;
+    /// <summary>By the names and versions people gave, where a host keeps those, and by what clones say: a file may have several.</summary>
+    private static IEnumerable<PlannedTemplate> Named(IReadOnlyList<PlannedTemplate> found, ClusterNotes? notes) =>
+        found.GroupBy(t => (t.Pool, t.File)).SelectMany(file =>
+        {
+            var noted = (notes?.Templates ?? []).Where(n => (n.Pool, n.File) == file.Key).Select(n => file.First() with
+            {
+                Name = n.Name, Version = n.Version, By = n.By, Note = n.Note, CreatedAt = n.CreatedAt, IsNameless = false,
+            }).ToList();
+            return noted.Concat(file.Where(t => !t.IsNameless || noted.Count == 0)).DistinctBy(t => (t.Name, t.Version));
+        });
 
     private static string Summary(RebuildPlan plan) =>
         $"rebuilt from {plan.Hosts.Count(h => h.Inventory is not null)} of {plan.Hosts.Count} hosts: {plan.Vms.Count} VMs, "
@@ -113,14 +119,15 @@ public sealed class StoreRebuild(AgentDirectory agents, IRandomness randomness, 
     /// <summary>Which directory it is was proved this moment; without such proof it is told by no host's share.</summary>
     private static void PutTemplate(Work work, PlannedTemplate found, IReadOnlyList<PoolShare> shares, DateTimeOffset now)
     {
-        var isMadeUp = found.Name.StartsWith("image-", StringComparison.Ordinal); // An older store knows its true name.
-        if (work.Number("SELECT COUNT(*) FROM templates WHERE name = @name OR (file = @file AND @made = 1)",
-            ("@file", found.File), ("@name", found.Name), ("@made", isMadeUp ? 1 : 0)) > 0) return;
+        if (TemplateStore.Has(work, found.Name, found.Version)) return;
+        if (found.IsNameless // An older store knows its true name.
+            && work.Number("SELECT COUNT(*) FROM template_versions WHERE file = @file", ("@file", found.File)) > 0) return;
         if (shares.FirstOrDefault(s => s.Pool == found.Pool && found.SeenBy.Contains(s.Host))?.Share is not { } share) return;
         TemplateStore.Put(work, new Template
         {
             Name = found.Name, Pool = found.Pool, Share = share, File = found.File, Format = found.Format, Sha256 = found.Sha256,
-            VirtualBytes = found.VirtualBytes, FileBytes = found.FileBytes, CreatedAt = now,
+            VirtualBytes = found.VirtualBytes, FileBytes = found.FileBytes, CreatedAt = found.CreatedAt ?? now, Version = found.Version,
+            By = found.By, Note = found.Note,
         });
     }
 

@@ -9,6 +9,7 @@ using Godwit.Core.Placement;
 using Godwit.Core.Power;
 using Godwit.Core.Rebuild;
 using Godwit.Core.Vms;
+using Godwit.Server.Templates;
 
 namespace Godwit.Server.Store;
 
@@ -78,8 +79,11 @@ public sealed class NotesStore(Database database)
             Vms = [.. work.Query("SELECT id, ha, tags, pinned, priority, move_limits FROM vms ORDER BY id", ReadVm).Where(vm =>
                 vm.Ha || vm.Tags.Count > 0 || vm.IsPinned || vm.Priority != VmPriority.Normal
                 || vm.MoveLimits is not null)],
-            Templates = work.Query("SELECT pool, file, name FROM templates ORDER BY name",
-                row => new TemplateNote(row.GetString(0), row.GetString(1), row.GetString(2))),
+            Templates = [.. work.Query("SELECT doc FROM template_versions ORDER BY name, version", row => row.Doc<Template>(0))
+                .Select(t => new TemplateNote(t.Pool, t.File, t.Name)
+                {
+                    Version = t.Version, By = t.By, Note = t.Note, CreatedAt = t.CreatedAt,
+                })],
         };
     }
 

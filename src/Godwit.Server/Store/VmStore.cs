@@ -109,16 +109,20 @@ public sealed class VmStore(Database database, TimeProvider time)
             return new Refusal("name-taken", $"there is a VM {vm.Spec.Name} already",
                 "choose another name, or look at it: 'godwit vm show'");
         if (vm.Spec.Template is { } template
-            && work.Number("SELECT COUNT(*) FROM templates WHERE name = @name", ("@name", template)) == 0)
-            return new Refusal("template-not-found", $"the template {template} is not there any more", "see 'godwit template list'");
+            && !TemplateStore.Has(work, template, vm.Spec.TemplateVersion ?? 1))
+            return new Refusal("template-not-found", $"the template {vm.Spec.TemplateText()} is not there any more",
+                "see 'godwit template list'");
         work.Execute(
             """
-            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, created_at, spec, ha, tags, pinned, priority)
-            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @created, @spec, @ha, @tags, @pinned, @priority)
+            INSERT INTO vms (id, name, owner, epoch, state, rev, memory_bytes, uid, template, template_version, created_at, spec, ha,
+              tags, pinned, priority)
+            VALUES (@id, @name, @owner, @epoch, @state, 1, @memory, @uid, @template, @version, @created, @spec, @ha,
+              @tags, @pinned, @priority)
             """,
             ("@id", vm.Spec.Id.Value), ("@name", vm.Spec.Name), ("@owner", vm.Owner.Value), ("@epoch", vm.Epoch.Value),
             ("@state", Fields.Word(vm.State)), ("@memory", vm.Spec.MemoryBytes), ("@uid", vm.Spec.Uid),
-            ("@template", vm.Spec.Template), ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)),
+            ("@template", vm.Spec.Template), ("@version", vm.Spec.Template is null ? null : vm.Spec.TemplateVersion ?? 1),
+            ("@created", Fields.Time(vm.CreatedAt)), ("@spec", Fields.Doc(vm.Spec)),
             ("@ha", vm.Ha ? 1 : 0), ("@tags", Fields.Tags(vm.Tags)), ("@pinned", vm.IsPinned ? 1 : 0), ("@priority", vm.Priority));
         foreach (var nic in vm.Spec.Nics)
             work.Execute("INSERT INTO nics (mac, vm) VALUES (@mac, @vm)", ("@mac", nic.Mac), ("@vm", vm.Spec.Id.Value));

@@ -16,7 +16,7 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
     private readonly SemaphoreSlim _gate = new(1);
     private int _imports;
 
-    /// <summary>Safe to repeat: the same content under the same name is the same template.</summary>
+    /// <summary>Safe to repeat: what a name's latest version is already is that version.</summary>
     public async Task<(Template Template, string Kind)> ImportAsync(ImportWish wish, Stream content, CancellationToken cancel)
     {
         Check(wish);
@@ -36,13 +36,13 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
                 VirtualBytes = image.VirtualBytes,
                 FileBytes = image.FileBytes,
                 CreatedAt = time.GetUtcNow(),
+                By = wish.By,
+                Note = PersonsNote.Kept(wish.Note),
             };
-            if (await stores.Templates.AddAsync(template) is { } refusal)
-            {
-                await DropUnusedAsync(host, template, cancel);
-                throw new RefusedException([refusal]);
-            }
-            return ((await stores.Templates.FindAsync(wish.Name))!, image.Kind);
+            var (kept, refusal) = await stores.Templates.AddAsync(template, wish.IsNewVersion);
+            if (kept is not null) return (kept, image.Kind);
+            await DropUnusedAsync(host, template, cancel);
+            throw new RefusedException([refusal!]);
         }
         finally
         {
@@ -50,24 +50,29 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         }
     }
 
-    public async Task DeleteAsync(string name, CancellationToken cancel)
+    /// <param name="choice">Without a version: all of them.</param>
+    public async Task DeleteAsync(TemplateChoice choice, CancellationToken cancel)
     {
-        var template = await stores.Templates.FindAsync(name)
-            ?? throw new RefusedException("template-not-found", $"there is no template {name}", "see 'godwit template list'");
+        var going = (await stores.Templates.ListAsync())
+            .Where(t => t.Name == choice.Name && (choice.Version is null || t.Version == choice.Version)).ToList();
+        if (going.Count == 0) throw new RefusedException([TemplateStore.NotFound(choice)]);
         var rooms = await stores.Hosts.RoomsAsync();
-        var host = rooms.FirstOrDefault(r => Holds(r, template) && r.Host.Answers)?.Host.Id
-            ?? throw new RefusedException("template-unreachable", $"no host that answers has the pool {template.Pool} of {name}",
-                "wait until one does: 'godwit host list'");
+        foreach (var template in going) HostOf(rooms, template); // Before anything is forgotten.
         await InGateAsync(async () =>
         {
             if (_imports > 0) // It may be importing these very bytes.
                 throw new RefusedException("template-import-running", "a template is being imported", "delete when that is done");
-            var (refusal, lastOfItsFile) = await stores.Templates.RemoveAsync(name); // First the record: no new clone of it.
+            var (refusal, files) = await stores.Templates.RemoveAsync(choice); // First the record: no new clone of it.
             if (refusal is not null) throw new RefusedException([refusal]);
-            if (lastOfItsFile) await agents.Of(host).DeleteDiskAsync(FileOf(template), cancel);
+            foreach (var template in files) await agents.Of(HostOf(rooms, template)).DeleteDiskAsync(FileOf(template), cancel);
             return true;
         });
     }
+
+    private static HostId HostOf(IReadOnlyList<HostRoom> rooms, Template template) =>
+        rooms.FirstOrDefault(r => Holds(r, template) && r.Host.Answers)?.Host.Id
+        ?? throw new RefusedException("template-unreachable", $"no host that answers has the pool {template.Pool} of {template}",
+            "wait until one does: 'godwit host list'");
 
     public static bool Holds(HostRoom room, Template template) => room.Shares.GetValueOrDefault(template.Pool) == template.Share;
 
@@ -78,12 +83,13 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
         var ready = rooms.Where(r =>
             r.Host.Answers && (wish.Host is null || r.Host.Id.Value == wish.Host)).ToList();
         var pools = ready.SelectMany(r => r.Shares.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
-        if (wish.Pool is null && pools.Count != 1)
+        var pool = wish.Pool ?? (wish.IsNewVersion ? (await stores.Templates.FindAsync(new(wish.Name, null)))?.Pool : null);
+        if (pool is null && pools.Count != 1)
             throw new RefusedException("bad-pool",
                 pools.Count == 0 ? "no host that answers has a pool it can write to"
                     : $"there are several pools: {string.Join(", ", pools)}",
                 pools.Count == 0 ? "give an agent --pool NAME=DIRECTORY: 'godwit host list'" : "say which with --pool");
-        var pool = wish.Pool ?? pools[0];
+        pool ??= pools[0];
         // The pool that most hosts share: clones can run on, and move between, all of them.
         var best = ready.Where(r => r.Shares.ContainsKey(pool)).GroupBy(r => r.Shares[pool])
             .OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).FirstOrDefault()
@@ -111,6 +117,7 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
             reasons.Add(new("bad-format", $"'{wish.Format}' is no format of an image", $"say one of {string.Join(", ", Formats)}"));
         if (wish.Pool is not null && !Names.IsValid(wish.Pool))
             reasons.Add(new("bad-pool", $"'{wish.Pool}' cannot be a pool's name", $"a name is {Names.Rule}"));
+        if (PersonsNote.WhyNot(wish.Note) is { } note) reasons.Add(note);
         if (reasons.Count > 0) throw new RefusedException(reasons);
     }
 
@@ -129,4 +136,12 @@ public sealed class TemplateVerbs(Stores stores, AgentDirectory agents, TimeProv
 }
 
 /// <param name="Format">As the person said, or <c>auto</c>; the agent's inspector holds the content against it.</param>
-public sealed record ImportWish(string Name, string Format, string? Pool, string? Host);
+public sealed record ImportWish(string Name, string Format, string? Pool, string? Host)
+{
+    /// <summary>Where the name is taken: the next version of it, and in its pool unless another is named.</summary>
+    public bool IsNewVersion { get; init; }
+    /// <summary>Kept with the version: <see cref="PersonsNote"/>.</summary>
+    public string? Note { get; init; }
+    /// <summary>Who asks.</summary>
+    public string? By { get; init; }
+}

@@ -56,6 +56,7 @@ public sealed partial class VmDraft(PlacementScene scene, Template? template, Vm
                 Uid = numbers.Uid(),
                 Template = template?.Name,
                 Display = wish.Display,
+                TemplateVersion = template?.Version,
             },
             Owner = host,
             Epoch = new Epoch(1),

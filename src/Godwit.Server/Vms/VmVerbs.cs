@@ -23,8 +23,8 @@ public sealed class VmVerbs(
     {
         if (requestKey is not null && await stores.Operations.FindByRequestAsync(requestKey) is { } earlier)
             return await EndedAsync(new Begun.Earlier(earlier), leave);
-        var template = wish.Template is null ? null : await stores.Templates.FindAsync(wish.Template)
-            ?? throw new RefusedException("template-not-found", $"there is no template {wish.Template}", "see 'godwit template list'");
+        var template = wish.Template is null ? null : await stores.Templates.FindAsync(TemplateChoice.Parse(wish.Template))
+            ?? throw new RefusedException([TemplateStore.NotFound(TemplateChoice.Parse(wish.Template))]);
         var scene = await desk.LookAsync();
         for (var draw = 0; draw < DrawsMax; draw++)
         {

@@ -14,12 +14,14 @@ public static class TemplateUpload
         web.MapPut("/upload/templates/{template}", PassAsync).Needs(Permission.MakeVms, Traits.Page).ExcludeFromDescription();
 
     private static Task<IResult> PassAsync(
-        string template, string? format, string? pool, HttpContext http, ServerSocket socket, SessionCookie cookie)
+        string template, string? format, string? pool, bool? newVersion, string? note, HttpContext http, ServerSocket socket,
+        SessionCookie cookie)
     {
         // As the API's own: an image has a limit of its own, and who sends nothing for long is cut off by the data rate.
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = ApiLimits.ImageBytesMax;
         return PersonsCall.AnswerAsync(http, socket, cookie, api => api.ImportTemplateAsync(
-            template, format is { Length: > 0 and < 8 } ? format : "auto", pool, http.Request.Body, http.RequestAborted));
+            template, format is { Length: > 0 and < 8 } ? format : "auto", pool, http.Request.Body, http.RequestAborted,
+            newVersion ?? false, note is { Length: > 0 } ? note : null));
     }
 }

@@ -19,6 +19,14 @@ const problem = request => {
 
 document.addEventListener('change', event => {
   const form = event.target.closest?.('form[data-upload]');
+  if (form && event.target.name === 'of') {
+    // A new version has its template's name, and its pool unless the command line says otherwise.
+    const { of, name, pool } = form.elements;
+    name.value = of.value;
+    name.readOnly = !!of.value;
+    if (pool) pool.disabled = !!of.value;
+    return;
+  }
   if (!form || event.target.name !== 'file' || form.elements.name.value) return;
   const file = event.target.files[0]?.name ?? '';
   form.elements.name.value = file.replace(/\.[^.]*$/, '').toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '');
@@ -46,13 +54,17 @@ document.addEventListener('submit', event => {
   request.onload = () => {
     if (request.status >= 300) return end(problem(request), true);
     form.reset();
-    end(`${name} is there.`);
+    form.elements.name.readOnly = false;
+    if (form.elements.pool) form.elements.pool.disabled = false;
+    const { version = 1 } = JSON.parse(request.responseText || '{}');
+    end(version > 1 ? `${name} version ${version} is there.` : `${name} is there.`);
   };
   request.onerror = () => end(problem(request), true);
   request.onabort = () => end('Cancelled: nothing of it is kept.');
   cancel.onclick = () => request.abort();
-  const pool = form.elements.pool?.value;
-  request.open('PUT', `/upload/templates/${encodeURIComponent(name)}?format=auto${pool ? `&pool=${encodeURIComponent(pool)}` : ''}`);
+  const of = form.elements.of?.value, pool = of ? '' : form.elements.pool?.value, note = form.elements.note.value.trim();
+  request.open('PUT', `/upload/templates/${encodeURIComponent(name)}?format=auto${of ? '&newVersion=true' : ''}`
+    + `${pool ? `&pool=${encodeURIComponent(pool)}` : ''}${note ? `&note=${encodeURIComponent(note)}` : ''}`);
   request.setRequestHeader('Content-Type', 'application/octet-stream');
   bar.value = 0;
   bar.hidden = cancel.hidden = false;

@@ -150,6 +150,21 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
         await Expect(page).ToHaveURLAsync(ConsoleFixture.Url);
 
         await page.GotoAsync("/templates");
+        await form.GetByLabel("New version of").SelectOptionAsync("plain-disk");
+        await form.GetByLabel("Note").FillAsync("twice as large");
+        await form.Locator("[name=file]").SetInputFilesAsync(
+            new FilePayload { Name = "other.raw", MimeType = "application/octet-stream", Buffer = new byte[2 << 20] });
+        await Button(form, "Upload").ClickAsync();
+        await Expect(form.Locator("[data-upload-said]")).ToHaveTextAsync("plain-disk version 2 is there.");
+        await Button(row, "2 versions, latest 2").ClickAsync();
+        await Expect(page.Locator("[data-version='plain-disk:2']")).ToContainTextAsync("twice as large");
+        await Screens.KeepAsync(page, "template-versions");
+        await Button(page.Locator("[data-version='plain-disk:1']"), "Delete").ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Dialog)).ToContainTextAsync("Delete version 1 of plain-disk?");
+        await Button(page.GetByRole(AriaRole.Dialog), "Delete").ClickAsync();
+        await Expect(row).ToContainTextAsync("version 2");
+        await Expect(page.Locator("[data-version]")).ToHaveCountAsync(0);
+
         await Button(row, "Delete").ClickAsync();
         await Button(page.GetByRole(AriaRole.Dialog), "Delete").ClickAsync();
         await Expect(row).ToHaveCountAsync(0);

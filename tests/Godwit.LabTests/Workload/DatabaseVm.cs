@@ -80,6 +80,6 @@ internal sealed class DatabaseVm : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _lab.Cluster.Api.DeleteVmAsync(Name, force: true, default);
-        await _lab.Cluster.Api.DeleteTemplateAsync(Name, default);
+        await _lab.Cluster.Api.DeleteTemplateAsync(new(Name, null), default);
     }
 }

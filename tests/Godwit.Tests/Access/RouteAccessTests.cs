@@ -77,6 +77,7 @@ public sealed class RouteAccessTests
         ["POST /api/v1/join"] = Anyone,
         ["GET /api/v1/templates"] = Lookers,
         ["GET /api/v1/templates/{template}"] = Lookers,
+        ["GET /api/v1/templates/{template}/versions"] = Lookers,
         ["PUT /api/v1/templates/{template}"] = Makers,
         ["DELETE /api/v1/templates/{template}"] = Makers,
         ["GET /api/v1/vms"] = Lookers,

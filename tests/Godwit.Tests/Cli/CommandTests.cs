@@ -21,7 +21,8 @@ public sealed class CommandTests
                 Examples.Host("host1"), Examples.Host("h3", HostState.Unreachable)))
             .On($"GET {Api}/vms", JsonList(Examples.Vm("web1"), Examples.Vm("db", "host2", VmState.Saved)))
             .On($"GET {Api}/templates", JsonList(new TemplateView("lab", "default", "f.raw", "raw",
-                new string('a', 64), 64L << 20, 9L << 20, GodwitRun.Now.AddDays(-3), 2, [new HostId("host1"), new HostId("host2")])))
+                new string('a', 64), 64L << 20, 9L << 20, GodwitRun.Now.AddDays(-3), 1, [new HostId("host1"), new HostId("host2")])
+            { Version = 3, Versions = 2, ClonesOfAll = 2 }))
             .On($"GET {Api}/migrations", JsonList(Examples.Done(), Examples.Refused(),
                 Examples.Move(Phase.Memory) with { Progress = Examples.Progress(etaSeconds: null) }));
         var text = "";
@@ -85,6 +86,8 @@ public sealed class CommandTests
     [InlineData("vm migrate web1 --bwlimit -1")]
     [InlineData("vm migrate web1 --max-pause 60001")]
     [InlineData("template import lab lab.img --format vdi")]
+    [InlineData("template delete lab --version 0")]
+    [InlineData("vm clone lab:2 web1 --version 3")]
     [InlineData("host add host1")]
     [InlineData("sing")]
     public async Task A_line_that_makes_no_sense_is_refused_before_anybody_is_asked(string line)
@@ -113,8 +116,38 @@ public sealed class CommandTests
         Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
         Assert.Equal((ExitCode.All, ""), (run.ExitCode, run.Error.Replace($"Importing {file} (512 B) ...\n", "",
             StringComparison.Ordinal)));
-        Assert.StartsWith($"{file} is VMDK streamOptimized; it is stored as qcow2.\nlab is stored in pool default", run.Output,
+        Assert.StartsWith($"{file} is VMDK streamOptimized; it is stored as qcow2.\nlab version 1 is stored in pool default", run.Output,
             StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Versions_of_a_template_are_made_shown_and_deleted_by_their_number()
+    {
+        var path = Path.Combine(Directory.CreateTempSubdirectory("godwit-test-").FullName, "lab.raw");
+        await File.WriteAllBytesAsync(path, new byte[512]);
+        var made = new TemplateView("lab", "default", "f.raw", "raw", new string('a', 64), 64 << 20, 1 << 20, GodwitRun.Now, 1,
+            [new HostId("host1")]) { Version = 2, Versions = 2, By = "ann", Note = "newer kernel" };
+        var old = made with { Version = 1, Clones = 0, By = null, Note = null, Sha256 = new string('b', 64) };
+        await using var server = new ScriptedServer()
+            .On($"PUT {Api}/templates/lab?format=raw&newVersion=true&note=newer%20kernel", Json(made), "201 Created")
+            .On($"GET {Api}/templates/lab/versions", JsonList(made, old)).On($"GET {Api}/templates/lab?version=1", Json(old))
+            .On($"DELETE {Api}/templates/lab?version=1", "", "204 No Content")
+            .On($"POST {Api}/vms", Json(Examples.Vm("web1")));
+        var import = await GodwitRun.OfAsync(server, $"template import lab {path} --new-version --note \"newer kernel\"");
+        Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
+        Assert.Equal("lab version 2 is stored in pool default (disk of 64 MiB, sha256 aaaaaaaaaaaa…).\n", import.Output);
+        Assert.Equal(
+            """
+            VERSION  AGE  BY   FORMAT  DISK    FILE   POOL     HOSTS  CLONES  SHA256        NOTE
+            lab:2    0s   ann  raw     64 MiB  1 MiB  default  host1  1       aaaaaaaaaaaa  newer kernel
+            lab:1    0s   -    raw     64 MiB  1 MiB  default  host1  0       bbbbbbbbbbbb  -
+
+            """, (await GodwitRun.OfAsync(server, "template versions lab")).Output);
+        Assert.Contains("version   1 of 2: godwit template versions lab\n",
+            (await GodwitRun.OfAsync(server, "template show lab:1")).Output, StringComparison.Ordinal);
+        Assert.Equal("Version 1 of lab is deleted.\n", (await GodwitRun.OfAsync(server, "template delete lab --version 1")).Output);
+        await GodwitRun.OfAsync(server, "vm clone lab web1 --version 1");
+        Assert.Equal("lab:1", JsonDocument.Parse(server.Heard[^1].Body).RootElement.GetProperty("template").GetString());
     }
 
     [Fact]

@@ -36,6 +36,7 @@ internal static class Gens
         from nics in Nic.List[0, 3]
         from template in TextOrNull
         from display in Gen.Enum<Display>()
+        from version in Gen.Int[0, 9]
         select new VmSpec
         {
             Id = names.Item1,
@@ -51,6 +52,7 @@ internal static class Gens
             Nics = nics,
             Template = template,
             Display = display,
+            TemplateVersion = version == 0 ? null : version,
         };
 
     private static readonly Gen<MoveLimits> Limits =

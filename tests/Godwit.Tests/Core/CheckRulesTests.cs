@@ -124,7 +124,7 @@ public sealed class CheckRulesTests
         var clone = one.Disks[0] with { BackingFile = $"template-{new string('a', 64)}.qcow2", File = $"{Web}-0.qcow2", Pool = "default" };
         var inventory = new HostInventory
         {
-            Vms = [Holds(one with { Template = "debian", Disks = [clone] }), Holds(twin), Holds(sameUid)],
+            Vms = [Holds(one with { Template = "debian", TemplateVersion = 2, Disks = [clone] }), Holds(twin), Holds(sameUid)],
             Files = [new("default", clone.BackingFile!, 9, 10), new("default", $"template-{new string('b', 64)}.raw", 9, 10),
                 new("default", "vm-ffffffffffff-0.qcow2", 1)],
             Denied = [new(new("h9"), DateTimeOffset.UnixEpoch)],
@@ -133,7 +133,7 @@ public sealed class CheckRulesTests
         Assert.Equal(2, plan.Vms.Count);
         Assert.Equal(2, plan.Vms.Select(v => v.Vm.Spec.Name).Distinct().Count());
         Assert.All(plan.Vms, v => Assert.True(Names.IsValid(v.Vm.Spec.Name)));
-        Assert.Equal(["debian", $"image-{new string('b', 12)}"], plan.Templates.Select(t => t.Name));
+        Assert.Equal(["debian 2", $"image-{new string('b', 12)} 1"], plan.Templates.Select(t => $"{t.Name} {t.Version}"));
         Assert.Equal("h9", Assert.Single(plan.Denied.Hosts).Host.Value);
         Assert.Contains(plan.LeftOut, l => l.Thing == "vm-ffffffffff0c");
         Assert.Contains(plan.LeftOut, l => l.Thing == "default/vm-ffffffffffff-0.qcow2");

@@ -239,28 +239,5 @@ public sealed class StoreTests : IDisposable
         Assert.Throws<StoreFailedException>(() => new SqliteDatabase(_store.Path, _ => { }));
     }
 
-    [Fact]
-    public async Task A_template_with_clones_stays_and_its_file_goes_with_the_last_name()
-    {
-        var template = new Godwit.Server.Templates.Template
-        {
-            Name = "base",
-            Pool = "default",
-            Share = "s",
-            File = "template-aa.raw",
-            Format = "raw",
-            Sha256 = new string('a', 64),
-            VirtualBytes = 1 << 20,
-            FileBytes = 1,
-            CreatedAt = FakeCluster.Now,
-        };
-        Assert.Null(await Stores.Templates.AddAsync(template));
-        Assert.Null(await Stores.Templates.AddAsync(template));
-        Assert.Equal("name-taken", (await Stores.Templates.AddAsync(template with { Sha256 = new string('b', 64) }))?.Code);
-        Assert.Null(await Stores.Templates.AddAsync(template with { Name = "twin" }));
-        Assert.Equal((null, false), await Stores.Templates.RemoveAsync("base"));
-        Assert.Equal((null, true), await Stores.Templates.RemoveAsync("twin"));
-    }
-
     public void Dispose() => _store.Dispose();
 }
