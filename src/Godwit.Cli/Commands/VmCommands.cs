@@ -29,7 +29,7 @@ internal static class VmCommands
             Delete(verbs), Set(verbs),
             verbs.Verb("console", "The serial console, in this terminal. Ctrl-] leaves.", (session, parsed, cancel) =>
                 Consoles.SerialConsole.AttachAsync(session, parsed.GetValue(name)!, cancel), name),
-            BalanceCommands.Check(verbs),
+            SnapshotCommands.Build(verbs), BalanceCommands.Check(verbs),
             MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
     }
 
@@ -186,6 +186,7 @@ internal static class VmSheet
                 + (disk.BackingFile is { } backing ? $", on {backing}" : ""));
         foreach (var nic in spec.Nics) yield return ("network", $"{nic.Bridge}, {nic.Mac}");
         if (vm.SavedFile is { } saved) yield return ("saved in", saved);
+        if (vm.Snapshots > 0) yield return ("snapshots", $"{vm.Snapshots}: godwit vm snapshot list {spec.Name}");
     }
 
     private static IReadOnlyList<Cell> Row(VmView vm) =>
