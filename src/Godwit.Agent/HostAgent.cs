@@ -34,6 +34,7 @@ public sealed class HostAgent : IHostAgent
     private readonly ConsoleLogs consoleLogs;
     private readonly Pools pools;
     private readonly DiskFiles disks;
+    private readonly VmSnapshots snapshots;
     private readonly ImageImport images;
     private readonly HostFactsReader facts;
     private readonly LoadMeter load;
@@ -74,6 +75,7 @@ public sealed class HostAgent : IHostAgent
         consoleLogs = new ConsoleLogs(machines, disk, processes);
         pools = new Pools(layout, disk);
         disks = new DiskFiles(pools, disk, processes);
+        snapshots = new VmSnapshots(machines, pools, processes);
         images = new ImageImport(pools, disk, processes, randomness);
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
@@ -175,6 +177,9 @@ public sealed class HostAgent : IHostAgent
     public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.RenewAsync(vm, epoch);
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         save.RunAsync(machines.Get(vm), epoch, CanonicalDevices.ListAsync, cancel);
+    public Task<SnapshotMade> MakeSnapshotAsync(SnapshotOrder order, CancellationToken cancel) => snapshots.MakeAsync(order, cancel);
+    public Task RevertToSnapshotAsync(SnapshotOrder order, CancellationToken cancel) => snapshots.RevertAsync(order, cancel);
+    public Task DropSnapshotAsync(SnapshotOrder order, CancellationToken cancel) => snapshots.DropAsync(order, cancel);
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) => life.OpenConsoleAsync(vm, cancel);
     public Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel) => life.OpenDisplayAsync(vm, cancel);
 

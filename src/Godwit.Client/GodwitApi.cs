@@ -23,6 +23,8 @@ public sealed class GodwitApi(ApiClient client)
 {
     /// <summary>A stop asks the guest and waits for it; a save waits for the disk.</summary>
     private static readonly TimeSpan slowCallMax = TimeSpan.FromMinutes(10);
+    /// <summary>The tables of a large disk are read and written.</summary>
+    private static readonly TimeSpan snapshotMax = TimeSpan.FromMinutes(16);
 
     public Task<IReadOnlyList<HostView>> HostsAsync(CancellationToken cancel) =>
         client.GetAsync<IReadOnlyList<HostView>>("hosts", cancel);
@@ -189,6 +191,19 @@ public sealed class GodwitApi(ApiClient client)
     /// <param name="act">start, stop, restart, pause, resume, save.</param>
     public Task<VmView> ActAsync(string name, string act, object? body, CancellationToken cancel) =>
         client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(name)}/{act}", body, slowCallMax, cancel);
+
+    /// <summary>The newest first.</summary>
+    public Task<IReadOnlyList<VmSnapshot>> SnapshotsAsync(string vm, CancellationToken cancel) =>
+        client.GetAsync<IReadOnlyList<VmSnapshot>>($"vms/{Safe(vm)}/snapshots", cancel);
+
+    public Task<VmView> MakeSnapshotAsync(string vm, SnapshotRequest wish, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(vm)}/snapshots", wish, snapshotMax, cancel);
+
+    public Task<VmView> RevertAsync(string vm, string snapshot, CancellationToken cancel) =>
+        client.SendAsync<VmView>(HttpMethod.Post, $"vms/{Safe(vm)}/snapshots/{Safe(snapshot)}/revert", null, snapshotMax, cancel);
+
+    public Task DeleteSnapshotAsync(string vm, string snapshot, CancellationToken cancel) =>
+        client.SendAsync(HttpMethod.Delete, $"vms/{Safe(vm)}/snapshots/{Safe(snapshot)}", null, snapshotMax, cancel);
 
     public Task DeleteVmAsync(string name, bool force, CancellationToken cancel) =>
         client.SendAsync(HttpMethod.Delete, $"vms/{Safe(name)}" + (force ? "?force=true" : ""), null, slowCallMax, cancel);

@@ -94,9 +94,13 @@ public sealed record QmpBlockDevice(string Device, string Qdev, bool Removable, 
 public sealed record QmpBlockNode(
     string NodeName, string Driver, string File, bool ReadOnly, long VirtualBytes, bool? Active)
 {
+    /// <summary>Names of the snapshots inside the file.</summary>
+    public IReadOnlyList<string> Snapshots { get; init; } = [];
+
     internal static QmpBlockNode Read(JsonElement node) => new(
         node.TextOrNull("node-name") ?? "", node.Text("drv"), node.Text("file"), node.Flag("ro"),
-        node.Object("image").Number("virtual-size"), node.FlagOrNull("active"));
+        node.Object("image").Number("virtual-size"), node.FlagOrNull("active"))
+    { Snapshots = node.Object("image").Items("snapshots", s => s.Text("name")) };
 }
 
 public sealed record QmpPciDevice

@@ -242,6 +242,7 @@ public sealed class ServerApp : IAsyncDisposable
         api.MapJoining(control);
         api.MapTemplates(control);
         api.MapVms(control);
+        api.MapSnapshots(control);
         api.MapMigrations(control, streams, stopping);
         api.MapEvents(control, streams, stopping);
         api.MapConsole(control, streams, stopping);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Godwit.Agent.Images;
 using Godwit.Core;
@@ -19,6 +20,9 @@ public sealed class QemuImg(IProcesses processes)
     private const long ConvertBytesPerSecond = 4 << 20;
     private static readonly TimeSpan CreateMax = TimeSpan.FromMinutes(2);
     private static readonly (long MemoryBytes, int CpuSeconds) CreateLimits = (2L << 30, 60);
+    /// <summary>The tables of a disk of many TiB are some GiB.</summary>
+    private static readonly TimeSpan TablesMax = TimeSpan.FromMinutes(14);
+    private static readonly (long MemoryBytes, int CpuSeconds) TablesLimits = (4L << 30, 600);
     /// <summary>Address space, most of it only reserved: each of its threads reserves 72 MiB.</summary>
     private const long ConvertMemoryBytes = 4L << 30;
     /// <summary>
@@ -54,6 +58,39 @@ public sealed class QemuImg(IProcesses processes)
         return RunAsync(command, TimeSpan.FromSeconds(seconds), "image-conversion-failed", cancel);
     }
 
+    /// <summary>Names of the snapshots inside a qcow2 disk that nothing has open.</summary>
+    public async Task<IReadOnlyList<string>> SnapshotsAsync(string path, int uid, CancellationToken cancel)
+    {
+        var said = await RunAsync(OnDisk(path, uid, "info", "--output=json"), TablesMax, "disk-tool-failed", cancel);
+        try
+        {
+            return [.. (JsonNode.Parse(said.Output)?["snapshots"]?.AsArray() ?? []).Select(s =>
+                s?["name"]?.GetValue<string>() ?? throw new JsonException("a snapshot without a name"))];
+        }
+        catch (Exception odd) when (odd is JsonException or InvalidOperationException)
+        {
+            throw new RefusedException("disk-tool-failed", $"qemu-img says of {path} what nobody understands: {odd.Message}",
+                "look at it by hand: qemu-img info");
+        }
+    }
+
+    /// <summary>
+    /// Makes, takes up or deletes a snapshot inside a qcow2 disk that nothing has open; else the tool cannot lock it, and says so.
+    /// </summary>
+    public Task SnapshotAsync(SnapshotAct act, string tag, string path, int uid, CancellationToken cancel) => RunAsync(
+        OnDisk(path, uid, "snapshot", "-q", act switch { SnapshotAct.Make => "-c", SnapshotAct.Revert => "-a", _ => "-d" }, tag),
+        TablesMax, "snapshot-failed", cancel);
+
+    /// <summary>As the VM's own uid, which owns the file. Its backing file is not opened: the tables alone are looked at.</summary>
+    private static Command OnDisk(string path, int uid, params string[] words) => new("qemu-img", [.. words, "json:" + new JsonObject
+    {
+        ["driver"] = "qcow2", ["backing"] = null,
+        ["file"] = new JsonObject { ["driver"] = "file", ["filename"] = path, ["locking"] = "on" },
+    }.ToJsonString()], uid)
+    {
+        Limits = TablesLimits, WithoutNetwork = true, Sees = new FileView { Writable = [path] },
+    };
+
     /// <summary>Every layer named, the stranger's file as the only file there can be.</summary>
     internal static string SourceWords(string source, DiskPlace place) => "json:" + new JsonObject
     {
@@ -79,13 +116,15 @@ public sealed class QemuImg(IProcesses processes)
         return Math.Min(whole, Math.Max(OutputBytesMin, place.Bytes > long.MaxValue / RatioMax ? long.MaxValue : place.Bytes * RatioMax));
     }
 
-    private async Task RunAsync(Command command, TimeSpan timeout, string code, CancellationToken cancel)
+    private async Task<CommandResult> RunAsync(Command command, TimeSpan timeout, string code, CancellationToken cancel)
     {
         var result = await processes.RunAsync(command, timeout, cancel);
-        if (result.ExitCode == 0) return;
+        if (result.ExitCode == 0) return result;
         var said = result.Error.Trim();
         throw new RefusedException(code, $"qemu-img {command.Arguments[0]} failed: "
             + (said.Length > 0 ? said : $"it ended with {result.ExitCode}, as it does when it uses more than it may"),
             "check the pool's space and permissions on that host");
     }
 }
+
+public enum SnapshotAct { Make, Revert, Drop }

@@ -68,6 +68,9 @@ public static class QemuCommandLine
     /// <summary>Under this name the host's shares know one QEMU.</summary>
     public static string ShareName(VmId vm, int incarnation) => Text($"{vm}-{incarnation}");
 
+    /// <summary>Under this name QEMU knows a disk.</summary>
+    public static string DiskNode(int index) => Text($"disk{index}");
+
     /// <summary>Of a VM's disks the files themselves: what else lies in the pool is not there for it.</summary>
     private static FileView View(QemuLaunch launch, HostLayout layout)
     {
@@ -179,7 +182,7 @@ public static class QemuCommandLine
 
     private static IEnumerable<string> Disk(VmSpec spec, int index, HostLayout layout, bool readOnly)
     {
-        var (disk, node) = (spec.Disks[index], Text($"disk{index}"));
+        var (disk, node) = (spec.Disks[index], DiskNode(index));
         var pool = layout.Pools.GetValueOrDefault(disk.Pool) ?? throw new RefusedException("pool-unknown",
             $"{spec.Name} has a disk in pool '{disk.Pool}', which this host does not have",
             "give the agent that pool with --pool NAME=DIRECTORY, or choose another host");

@@ -40,6 +40,9 @@ public static class FromServer
     public static StartVm Record(Contracts.StartVmRequest order) => new(
         Record(Present(order.Spec)), new Epoch(order.Epoch), order.HasSavedFile ? order.SavedFile : null);
 
+    public static SnapshotOrder Record(Contracts.SnapshotOrder order) =>
+        new(Record(Present(order.Spec)), new Epoch(order.Epoch), Present(order.Tag, "tag"));
+
     public static IncomingOrder Record(Contracts.IncomingOrder order) => new(
         Move(order.MoveId), Record(Present(order.Spec)), new Epoch(order.Epoch),
         new HostId(Present(order.Source, "source")), order.StayPaused, order.Rehearses);

@@ -118,6 +118,24 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         return ToServer.Message(await agent.SaveVmAsync(vm, new Epoch(request.Epoch), context.CancellationToken));
     }
 
+    public override async Task<Contracts.SnapshotMade> MakeSnapshot(Contracts.SnapshotOrder request, ServerCallContext context)
+    {
+        var made = await agent.MakeSnapshotAsync(FromServer.Record(request), context.CancellationToken);
+        return new Contracts.SnapshotMade { IsCrashConsistent = made.IsCrashConsistent };
+    }
+
+    public override async Task<Nothing> RevertToSnapshot(Contracts.SnapshotOrder request, ServerCallContext context)
+    {
+        await agent.RevertToSnapshotAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
+
+    public override async Task<Nothing> DropSnapshot(Contracts.SnapshotOrder request, ServerCallContext context)
+    {
+        await agent.DropSnapshotAsync(FromServer.Record(request), context.CancellationToken);
+        return new Nothing();
+    }
+
     public override Task OpenConsole(
         IAsyncStreamReader<Contracts.ConsoleInput> requestStream,
         IServerStreamWriter<Contracts.ConsoleOutput> responseStream, ServerCallContext context) =>

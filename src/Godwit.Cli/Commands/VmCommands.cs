@@ -33,7 +33,7 @@ internal static class VmCommands
             verbs.Verb("display", "Its display, where it has one, at a socket for VNC viewers. Ctrl-C ends it.",
                 (session, parsed, cancel) => Consoles.DisplaySocket.ServeAsync(
                     session, parsed.GetValue(name)!, parsed.GetValue(socket), cancel), name, socket),
-            BalanceCommands.Check(verbs),
+            SnapshotCommands.Build(verbs), BalanceCommands.Check(verbs),
             MoveCommands.Migrate(verbs), MoveCommands.Refresh(verbs));
     }
 
@@ -192,6 +192,7 @@ internal static class VmSheet
                 + (disk.BackingFile is { } backing ? $", on {backing}" : ""));
         foreach (var nic in spec.Nics) yield return ("network", $"{nic.Bridge}, {nic.Mac}");
         if (vm.SavedFile is { } saved) yield return ("saved in", saved);
+        if (vm.Snapshots > 0) yield return ("snapshots", $"{vm.Snapshots}: godwit vm snapshot list {spec.Name}");
     }
 
     private static IReadOnlyList<Cell> Row(VmView vm) =>

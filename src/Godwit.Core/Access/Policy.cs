@@ -28,6 +28,8 @@ public enum Permission
     UseConsoles,
     /// <summary>Start, stop, pause, save, resume.</summary>
     RunVms,
+    /// <summary>Make snapshots of VMs, go back to them, delete them: what the disk holds since is lost by the second.</summary>
+    SnapshotVms,
     /// <summary>Migrate, refresh, cancel a move.</summary>
     MoveVms,
     /// <summary>Create and delete VMs and templates.</summary>
@@ -51,7 +53,7 @@ public static class Policy
         Permission.OwnAccount => role is >= Role.Viewer and <= Role.Metrics,
         Permission.SeeCluster => role is Role.Viewer or Role.Operator or Role.VmAdmin or Role.HostAdmin or Role.Admin,
         Permission.UseConsoles => role is Role.Console or Role.Operator or Role.VmAdmin or Role.Admin,
-        Permission.RunVms => role is Role.Operator or Role.VmAdmin or Role.Admin,
+        Permission.RunVms or Permission.SnapshotVms => role is Role.Operator or Role.VmAdmin or Role.Admin,
         // A host is emptied by moving its VMs: who runs hosts may move, but not stop, what is on them.
         Permission.MoveVms => role is Role.Operator or Role.VmAdmin or Role.HostAdmin or Role.Admin,
         Permission.MakeVms => role is Role.VmAdmin or Role.Admin,

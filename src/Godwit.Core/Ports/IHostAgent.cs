@@ -63,6 +63,15 @@ public interface IHostAgent
     /// </summary>
     Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
+    /// <summary>
+    /// Keeps the state of all its disks, at one moment, inside their files; of a VM that runs, too. Done before: found. Refused for
+    /// older epochs, while a move has it, while it is saved.
+    /// </summary>
+    Task<SnapshotMade> MakeSnapshotAsync(SnapshotOrder order, CancellationToken cancel);
+    /// <summary>Its disks become what they were. Only while no QEMU of it is here; the epoch is the VM's from then on.</summary>
+    Task RevertToSnapshotAsync(SnapshotOrder order, CancellationToken cancel);
+    /// <summary>No error where it is not there, or in some of the disks only.</summary>
+    Task DropSnapshotAsync(SnapshotOrder order, CancellationToken cancel);
     /// <summary>The serial console, both ways, until either side closes.</summary>
     Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel);
     /// <summary>The display, as RFB both ways, until either side closes. Refused where the VM has none.</summary>
@@ -144,6 +153,12 @@ public sealed record ImportedImage(
 
 /// <param name="SavedFile">Non-null: bring it back from this state file instead of booting.</param>
 public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null);
+
+/// <param name="Tag">In the disks' files: <see cref="SnapshotRules.TagOf"/>.</param>
+public sealed record SnapshotOrder(VmSpec Spec, Epoch Epoch, string Tag);
+
+/// <param name="IsCrashConsistent">It has a QEMU, so its disks are as a power cut at that moment would have left them.</param>
+public sealed record SnapshotMade(bool IsCrashConsistent);
 
 public sealed record SavedVm(string File, long Bytes, string Sha256, double PauseMs);
 

@@ -2,6 +2,7 @@ using Godwit.Core.Balance.Automatic;
 using Godwit.Core.Migration;
 using Godwit.Core.Placement;
 using Godwit.Core.Power;
+using Godwit.Core.Vms;
 
 namespace Godwit.Core.Rebuild;
 
@@ -40,6 +41,8 @@ public sealed record VmNote(VmId Vm)
     public int Priority { get; init; }
     /// <summary>Null: the defaults.</summary>
     public MoveLimits? MoveLimits { get; init; }
+    /// <summary>What lies in its disks, by the names people gave.</summary>
+    public IReadOnlyList<VmSnapshot> Snapshots { get; init; } = [];
 }
 
 public sealed record TemplateNote(string Pool, string File, string Name)

@@ -78,6 +78,8 @@ public sealed record Vm
     public int Priority { get; init; } = VmPriority.Normal;
     /// <summary>What every move of it keeps unless its order says otherwise; null: the defaults.</summary>
     public MoveLimits? MoveLimits { get; init; }
+    /// <summary>Oldest first.</summary>
+    public IReadOnlyList<VmSnapshot> Snapshots { get; init; } = [];
 }
 
 public enum VmState

@@ -14,6 +14,8 @@ public sealed record AgentDeadlines
     public TimeSpan Step { get; init; } = TimeSpan.FromSeconds(60);
     /// <summary>The guest takes part: ACPI power button and the wait for it.</summary>
     public TimeSpan GuestStop { get; init; } = TimeSpan.FromMinutes(3);
+    /// <summary>Reads and writes the tables of a disk, which say where its content lies: some GiB where the disk has many TiB.</summary>
+    public TimeSpan DiskTables { get; init; } = TimeSpan.FromMinutes(15);
     /// <summary>Reads or writes a guest's whole memory or a whole disk.</summary>
     public TimeSpan WholeFile { get; init; } = TimeSpan.FromHours(6);
     /// <summary>Longest silence in a watched move (reports come every 250 ms), then the agent counts as gone.</summary>

@@ -140,6 +140,26 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync(deadlines.WholeFile, async options =>
             FromAgent.Record(await client.SaveVmAsync(ToAgent.Message(vm, epoch), options)), cancel);
 
+    public Task<SnapshotMade> MakeSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        SnapshotAsync(async options =>
+            new SnapshotMade((await client.MakeSnapshotAsync(ToAgent.Message(order), options)).IsCrashConsistent), cancel);
+
+    public Task RevertToSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        SnapshotAsync(async options => await client.RevertToSnapshotAsync(ToAgent.Message(order), options), cancel);
+
+    public Task DropSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        SnapshotAsync(async options => await client.DropSnapshotAsync(ToAgent.Message(order), options), cancel);
+
+    private Task<T> SnapshotAsync<T>(Func<CallOptions, Task<T>> ask, CancellationToken cancel) =>
+        AskAsync(deadlines.DiskTables, async options =>
+        {
+            try { return await ask(options); }
+            catch (RpcException older) when (older.StatusCode == StatusCode.Unimplemented)
+            {
+                throw new RefusedException("agent-too-old", $"the agent of {host} knows no snapshots", "make Godwit on that host newer");
+            }
+        }, cancel);
+
     public Task<Stream> OpenConsoleAsync(VmId vm, CancellationToken cancel) =>
         OpenStreamAsync(() => client.OpenConsole(cancellationToken: CancellationToken.None), vm, cancel);
 

@@ -13,8 +13,8 @@ using Godwit.Core.Vms;
 namespace Godwit.Server.Agents;
 
 /// <summary>
-/// The last look before a guest is started, whoever ordered it: no host that answers may know as new an epoch of it from
-/// somebody else. All other calls pass: an agent refuses what is older than what it knows itself.
+/// The last look before a guest is started, or its disks are changed, whoever ordered it: no host that answers may know as new
+/// an epoch of it from somebody else. All other calls pass: an agent refuses what is older than what it knows itself.
 /// </summary>
 internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs known) : IHostAgent
 {
@@ -23,6 +23,18 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
         if (StoreAge.WhyNotStart(order, host, known.Of(order.Spec.Id)) is { } refusal) throw new RefusedException([refusal]);
         return await agent.StartVmAsync(order, cancel);
     }
+
+    public async Task<SnapshotMade> MakeSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        await agent.MakeSnapshotAsync(Seen(order), cancel);
+    public async Task RevertToSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        await agent.RevertToSnapshotAsync(Seen(order), cancel);
+    public async Task DropSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        await agent.DropSnapshotAsync(Seen(order), cancel);
+
+    /// <summary>Its disks may be in use elsewhere, by what somebody else began.</summary>
+    private SnapshotOrder Seen(SnapshotOrder order) =>
+        StoreAge.WhyNotStart(new StartVm(order.Spec, order.Epoch), host, known.Of(order.Spec.Id)) is { } refusal
+            ? throw new RefusedException([refusal]) : order;
 
     public Task<HostFacts> DescribeAsync(CancellationToken cancel) => agent.DescribeAsync(cancel);
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => agent.ListVmsAsync(cancel);

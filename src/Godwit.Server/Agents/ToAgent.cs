@@ -52,6 +52,9 @@ public static class ToAgent
         return message;
     }
 
+    public static Contracts.SnapshotOrder Message(SnapshotOrder order) =>
+        new() { Spec = Message(order.Spec), Epoch = order.Epoch.Value, Tag = order.Tag };
+
     public static Contracts.IncomingOrder Message(IncomingOrder order) => new()
     {
         MoveId = order.Move.Value,

@@ -74,6 +74,11 @@ public sealed record StartVmRequest(bool IgnoreRules = false);
 /// <param name="Force">End QEMU at once instead of asking the guest.</param>
 public sealed record StopVmRequest(bool Force = false);
 
+/// <summary>POST /api/v1/vms/{vm}/snapshots: keep the state of its disks, running or stopped.</summary>
+/// <param name="Name">Null: the first <c>snapshot-N</c> that is free.</param>
+/// <param name="Note">A line to be kept with it.</param>
+public sealed record SnapshotRequest(string? Name = null, string? Note = null);
+
 /// <summary>POST /api/v1/vms/{vm}/resume.</summary>
 /// <param name="Host">Saved VMs only: bring it back on this host instead of the one it was saved on.</param>
 /// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>

@@ -53,12 +53,16 @@ public sealed record VmView(
     public int Priority { get; init; } = VmPriority.Normal;
     /// <summary>What every move of it keeps unless its order says otherwise; null: the usual.</summary>
     public MoveLimits? MoveLimits { get; init; }
+    /// <summary>How many snapshots its disks hold: GET …/snapshots lists them.</summary>
+    public int Snapshots { get; init; }
     /// <summary>In the answer to create, start, resume: what speaks against its host, but did not forbid it.</summary>
     public IReadOnlyList<Refusal>? Told { get; init; }
 }
 
 /// <param name="Id">For a move, its migration's id.</param>
-/// <param name="Kind"><c>create, start, stop, restart, pause, save, resume, delete, migrate, recover</c>.</param>
+/// <param name="Kind">
+/// <c>create, start, stop, restart, pause, save, resume, delete, migrate, recover, snapshot, revert, drop-snapshot</c>.
+/// </param>
 public sealed record OperationView(string Id, string Kind, DateTimeOffset CreatedAt);
 
 /// <summary>One version of a template.</summary>

@@ -67,11 +67,12 @@ internal static class VmEndpoints
                 .Produces<VmView>().Needs(Permission.RunVms);
     }
 
-    private static async Task<IResult> DoAsync(
+    internal static async Task<IResult> DoAsync(
         ControlPlane control, HttpContext http, OperationKind kind, string vm, Func<Operation, Operation> with)
     {
         var ended = await control.Vms.DoAsync(kind, vm, with, RequestKeys.Of(http), http.RequestAborted);
-        return await AnswerAsync(control, http, ended, StatusCodes.Status200OK);
+        return await AnswerAsync(control, http, ended,
+            kind == OperationKind.Snapshot ? StatusCodes.Status201Created : StatusCodes.Status200OK);
     }
 
     /// <summary>The VM as the operation left it, the same however often the request is repeated.</summary>
@@ -85,7 +86,7 @@ internal static class VmEndpoints
         if (!ended.HasEnded)
             throw new RefusedException("server-stopping", $"the server stops; {ended.Kind} of {ended.VmName} goes on when it is back",
                 "ask again with the same Idempotency-Key, or look with 'godwit vm show'");
-        if (ended.Kind == OperationKind.Delete) return TypedResults.NoContent();
+        if (ended.Kind is OperationKind.Delete or OperationKind.DropSnapshot) return TypedResults.NoContent();
         if (ended.Result is not { } vm)
             throw new RefusedException("vm-not-found", $"{ended.VmName} is not there any more", "see 'godwit vm list'");
         var view = await control.Views.VmAsync(vm) with { Told = ended.Told.Count > 0 ? ended.Told : null };

@@ -32,8 +32,12 @@ public sealed record Operation
     public IReadOnlyList<Refusal> Told { get; init; } = [];
     /// <summary>Restart: the stop is done. Resume from a file: the new epoch is recorded. Only the start is left.</summary>
     public bool FirstHalfDone { get; init; }
-    /// <summary>Start and restart: the epoch of this boot is recorded. Recover: its new home, too.</summary>
+    /// <summary>Start and restart: the epoch of this boot is recorded; revert: its own. Recover: its new home, too.</summary>
     public bool EpochTaken { get; init; }
+    /// <summary>Snapshot, revert, drop-snapshot: its name; null for the first: one is found. Then what a person says of it.</summary>
+    public string? Snapshot { get; init; }
+    public string? Note { get; init; }
+    public string? By { get; init; }
     /// <summary>The VM as the operation left it; null while it goes on, where it failed, and after a delete.</summary>
     public Vm? Result { get; init; }
     /// <summary>Why it failed; null where it did not.</summary>
@@ -43,7 +47,7 @@ public sealed record Operation
     public bool HasEnded => EndedAt is not null;
 }
 
-public enum OperationKind { Create, Start, Stop, Restart, Pause, Save, Resume, Delete, Migrate, Recover }
+public enum OperationKind { Create, Start, Stop, Restart, Pause, Save, Resume, Delete, Migrate, Recover, Snapshot, Revert, DropSnapshot }
 
 /// <summary>How a wish to do something with a VM was met. Closed set.</summary>
 public abstract record Begun

@@ -24,6 +24,8 @@ public sealed class NotesStore(Database database)
     public Task<KeptNotes> CurrentAsync() => database.RunAsync(work =>
     {
         var document = Fields.Doc(Read(work));
+        // Without the snapshots' names, which their disks have too, rather than nothing at all.
+        if (document.Length > KeptNotes.CharactersMax) document = Fields.Doc(WithoutSnapshots(Read(work)));
         var (version, hash) = Noted(work);
         var now = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(document)));
         if (now == hash || (version == 0 && document == Fields.Doc(new ClusterNotes()))) return new KeptNotes(version, document);
@@ -44,8 +46,9 @@ public sealed class NotesStore(Database database)
         Put(work, "power", notes.Power);
         foreach (var host in notes.Hosts) Restore(work, host, answering.Contains(host.Host));
         foreach (var vm in notes.Vms)
-            work.Execute("UPDATE vms SET ha = @ha, tags = @tags, pinned = @pinned, priority = @priority, move_limits = @limits "
-                + "WHERE id = @id",
+            work.Execute("UPDATE vms SET ha = @ha, tags = @tags, pinned = @pinned, priority = @priority, move_limits = @limits, "
+                + "snapshots = @snapshots WHERE id = @id",
+                ("@snapshots", vm.Snapshots.Count == 0 ? null : Fields.Doc(vm.Snapshots)),
                 ("@limits", vm.MoveLimits is null ? null : Fields.Doc(vm.MoveLimits)),
                 ("@ha", vm.Ha ? 1 : 0), ("@tags", Fields.Tags(vm.Tags)), ("@pinned", vm.IsPinned ? 1 : 0),
                 ("@priority", vm.Priority), ("@id", vm.Vm.Value));
@@ -76,9 +79,9 @@ public sealed class NotesStore(Database database)
             Power = One<PowerSettings>(work, "power"),
             Hosts = [.. work.Query("SELECT id, cordoned, fence, tags, power FROM hosts ORDER BY id", ReadHost).Where(host =>
                 host.IsCordoned || host.Fence is not null || host.Tags.Count > 0 || host.Power is not null)],
-            Vms = [.. work.Query("SELECT id, ha, tags, pinned, priority, move_limits FROM vms ORDER BY id", ReadVm).Where(vm =>
+            Vms = [.. work.Query("SELECT id, ha, tags, pinned, priority, move_limits, snapshots FROM vms ORDER BY id", ReadVm).Where(vm =>
                 vm.Ha || vm.Tags.Count > 0 || vm.IsPinned || vm.Priority != VmPriority.Normal
-                || vm.MoveLimits is not null)],
+                || vm.MoveLimits is not null || vm.Snapshots.Count > 0)],
             Templates = [.. work.Query("SELECT doc FROM template_versions ORDER BY name, version", row => row.Doc<Template>(0))
                 .Select(t => new TemplateNote(t.Pool, t.File, t.Name)
                 {
@@ -97,7 +100,11 @@ public sealed class NotesStore(Database database)
     {
         Ha = row.GetInt64(1) != 0, Tags = row.Tags(2), IsPinned = row.GetInt64(3) != 0, Priority = (int)row.GetInt64(4),
         MoveLimits = row.IsDBNull(5) ? null : row.Doc<MoveLimits>(5),
+        Snapshots = row.IsDBNull(6) ? [] : row.Doc<List<VmSnapshot>>(6),
     };
+
+    private static ClusterNotes WithoutSnapshots(ClusterNotes notes) =>
+        notes with { Vms = [.. notes.Vms.Select(vm => vm with { Snapshots = [] })] };
 
     private static (long Version, string Hash) Noted(Work work) =>
         work.Query("SELECT value FROM meta WHERE name = @name", row => row.GetString(0), ("@name", Name)) is [var value]

@@ -1,4 +1,5 @@
 -- Version 14: templates have versions; what there was is each one's first. No number is given twice while its name lives.
+-- And what lies in a VM's disks: its snapshots, a JSON list; NULL: none.
 CREATE TABLE template_versions (
   name       TEXT NOT NULL,
   version    BIGINT NOT NULL,
@@ -18,4 +19,5 @@ CREATE TABLE template_names (
 INSERT INTO template_names (name, last_version) SELECT name, 1 FROM templates;
 DROP TABLE templates;
 ALTER TABLE vms ADD COLUMN template_version BIGINT;
+ALTER TABLE vms ADD COLUMN snapshots TEXT;
 UPDATE vms SET template_version = 1 WHERE template IS NOT NULL;

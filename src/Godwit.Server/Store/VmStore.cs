@@ -59,6 +59,22 @@ public sealed class VmStore(Database database, TimeProvider time)
             : $"moves of {vm.Spec.Name} keep, unless told otherwise: {words}", vm.Spec.Name), time.GetUtcNow());
     });
 
+    /// <summary>The VM with its snapshots as <paramref name="change"/> leaves them, for the operation that holds it.</summary>
+    public Task<Vm> SetSnapshotsAsync(VmId id, Func<IReadOnlyList<VmSnapshot>, IEnumerable<VmSnapshot>> change) =>
+        database.RunAsync(work =>
+        {
+            SetSnapshots(work, id, change);
+            return Find(work, id)!;
+        });
+
+    internal static void SetSnapshots(Work work, VmId id, Func<IReadOnlyList<VmSnapshot>, IEnumerable<VmSnapshot>> change)
+    {
+        if (Find(work, id) is not { } vm) return;
+        var after = change(vm.Snapshots).ToList();
+        work.Execute("UPDATE vms SET snapshots = @snapshots, rev = rev + 1 WHERE id = @id",
+            ("@snapshots", after.Count == 0 ? null : Fields.Doc(after)), ("@id", id.Value));
+    }
+
     /// <summary>By name, or by id.</summary>
     public Task<Vm?> FindAsync(string nameOrId) => database.RunAsync(work => work.Query(
         $"SELECT {Columns} FROM vms WHERE name = @it OR id = @it", Read, ("@it", nameOrId)).FirstOrDefault());
@@ -164,14 +180,14 @@ public sealed class VmStore(Database database, TimeProvider time)
         """,
         ("@owner", owner.Value), ("@epoch", epoch.Value), ("@state", Fields.Word(state)), ("@id", id.Value));
 
-    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha, tags, pinned, priority, move_limits";
+    private const string Columns = "spec, owner, epoch, state, saved_file, created_at, ha, tags, pinned, priority, move_limits, snapshots";
 
     private const string SelectKnown =
         $"""
         SELECT {Columns}, rev, EXISTS (SELECT 1 FROM operations WHERE operations.vm = vms.id AND ended = 0) FROM vms
         """;
 
-    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(11), row.GetInt64(12) != 0);
+    private static KnownVm ReadKnown(DbDataReader row) => new(Read(row), row.GetInt64(12), row.GetInt64(13) != 0);
 
     private static Vm Read(DbDataReader row) => new()
     {
@@ -186,6 +202,7 @@ public sealed class VmStore(Database database, TimeProvider time)
         IsPinned = row.GetInt64(8) != 0,
         Priority = (int)row.GetInt64(9),
         MoveLimits = row.IsDBNull(10) ? null : row.Doc<MoveLimits>(10),
+        Snapshots = row.IsDBNull(11) ? [] : row.Doc<List<VmSnapshot>>(11),
     };
 }
 

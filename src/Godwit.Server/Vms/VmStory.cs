@@ -21,6 +21,8 @@ namespace Godwit.Server.Vms;
 /// </summary>
 public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory agents)
 {
+    private readonly SnapshotStory snapshots = new(stores, agents);
+
     public async Task<Operation> RunAsync(Operation operation, CancellationToken stopping)
     {
         var vm = await stores.Vms.FindAsync(operation.Vm);
@@ -43,6 +45,8 @@ public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory ag
             OperationKind.Save => await SaveAsync(operation, vm, stopping),
             OperationKind.Resume => await ResumeAsync(operation, vm, stopping),
             OperationKind.Delete => await DeleteAsync(operation, vm, stopping),
+            OperationKind.Snapshot or OperationKind.Revert or OperationKind.DropSnapshot =>
+                await snapshots.RunAsync(operation, vm, stopping),
             _ => throw new InvariantBrokenException($"{operation.Kind} is a verb of this story"),
         };
     }

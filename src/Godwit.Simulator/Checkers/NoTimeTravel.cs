@@ -36,6 +36,9 @@ public sealed class NoTimeTravel : IChecker
             case GuestFactKind.Runs when fact.State.Life > latest.Life && fact.State.Counter < latest.Counter:
                 throw new BrokenPromiseException("R4, no lost write",
                     $"{fact.Vm} boots from a disk with {fact.State.Counter}, but {latest.Counter} was written");
+            case GuestFactKind.Reverted: // What was written since is given up by whoever said so.
+                _latest[fact.Vm] = latest with { Counter = Math.Min(latest.Counter, fact.State.Counter) };
+                break;
             case GuestFactKind.Runs or GuestFactKind.Stops:
                 _latest[fact.Vm] = fact.State;
                 break;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Nodes;
 using Godwit.Core.Ports;
 using Godwit.Simulator.Qemu;
 
@@ -18,6 +19,8 @@ public sealed class SimPrograms(GuestLedger ledger)
             ["ip", "-batch", "-"] => Batch(host, command.Input ?? ""),
             ["ip", "-j", "-d", "addr"] => new CommandResult(0, host.Devices.Json(host.Address), ""),
             ["qemu-img", "create", .., var path, var bytes] => CreateImage(host, path, bytes),
+            ["qemu-img", "info", "--output=json", var source] => Info(host, source),
+            ["qemu-img", "snapshot", "-q", var act, var name, var source] => Snapshot(host, act, name, source),
             _ => Unknown(host, command),
         };
     }
@@ -49,6 +52,32 @@ public sealed class SimPrograms(GuestLedger ledger)
     {
         host.Storage.Create(path, long.Parse(bytes, CultureInfo.InvariantCulture));
         return Fine;
+    }
+
+    private static CommandResult Info(SimHost host, string source)
+    {
+        if (Opened(host, source, out var image) is { } refused) return refused;
+        var snapshots = new JsonArray([.. image!.Snapshots.Keys.Select(name => (JsonNode)new JsonObject { ["name"] = name })]);
+        return new CommandResult(0, new JsonObject { ["format"] = "qcow2", ["snapshots"] = snapshots }.ToJsonString(), "");
+    }
+
+    private static CommandResult Snapshot(SimHost host, string act, string name, string source)
+    {
+        if (Opened(host, source, out var image) is { } refused) return refused;
+        var isThere = image!.Snapshots.TryGetValue(name, out var counter);
+        if (act != "-c" && !isThere) return new CommandResult(1, "", $"qemu-img: Could not find snapshot '{name}'");
+        if (act == "-c") image.Snapshots[name] = image.LastWrite;
+        else if (act == "-d") image.Snapshots.Remove(name);
+        else (image.LastWrite, image.IsReverted) = (counter, true);
+        return Fine;
+    }
+
+    private static CommandResult? Opened(SimHost host, string source, out SimImage? image)
+    {
+        var file = JsonNode.Parse(source["json:".Length..])!["file"]!["filename"]!.GetValue<string>();
+        image = host.Storage.Find(file);
+        return image is null ? new CommandResult(1, "", $"qemu-img: Could not open '{file}': No such file or directory")
+            : image.IsHeld && host.Storage.LocksWork ? new CommandResult(1, "", "qemu-img: Failed to get \"write\" lock") : null;
     }
 
     private static CommandResult Unknown(SimHost host, Command command)

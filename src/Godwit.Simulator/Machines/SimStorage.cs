@@ -50,6 +50,12 @@ public sealed class SimImage(string path, long bytes)
     public long Bytes => bytes;
     /// <summary>The guest's counter at its last acknowledged write.</summary>
     public long LastWrite { get; internal set; }
+    /// <summary>By name: the counter as it was.</summary>
+    public SortedDictionary<string, long> Snapshots { get; } = new(StringComparer.Ordinal);
+    /// <summary>It became what it was, by a person's word, and no guest has run from it since.</summary>
+    internal bool IsReverted { get; set; }
+    /// <summary>A QEMU has it open for writing.</summary>
+    internal bool IsHeld => _writers.Count > 0;
 
     /// <summary>Null: <paramref name="qemu"/> holds it now. Otherwise who does, where locks work.</summary>
     internal SimQemu? TryLock(SimQemu qemu, bool locksWork)

@@ -47,6 +47,8 @@ public enum GuestFactKind
     Torn,
     /// <summary>About to run from a stream that no QEMU sent.</summary>
     Corrupt,
+    /// <summary>About to boot from disks that became what they were, by a person's word: its counter is theirs.</summary>
+    Reverted,
     /// <summary>The guest ended itself.</summary>
     PowersOff,
     /// <summary>The QEMU process is gone, and this copy with it.</summary>

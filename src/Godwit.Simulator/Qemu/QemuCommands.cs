@@ -54,8 +54,13 @@ internal sealed class QemuCommands(SimQemu qemu)
             ["max-bandwidth"] = qemu.Parameters.MaxBandwidthBytesPerSecond,
             ["downtime-limit"] = qemu.Parameters.DowntimeLimitMs,
         },
+        "transaction" => Did(() => qemu.MakeSnapshots([.. arguments["actions"]!.AsArray().Select(a => SnapshotOf(a!.AsObject()))])),
+        "blockdev-snapshot-delete-internal-sync" => Did(() => qemu.DropSnapshot(Text(arguments, "device"), Text(arguments, "name"))),
         _ => QemuInventory.Answer(qemu, command, arguments) ?? throw Unknown(command),
     };
+
+    private (string Node, string Name) SnapshotOf(JsonObject action) => Text(action, "type") == "blockdev-snapshot-internal-sync"
+        ? (Text(action["data"]!.AsObject(), "device"), Text(action["data"]!.AsObject(), "name")) : throw Unknown(Text(action, "type"));
 
     private QemuErrorException Unknown(string command)
     {

@@ -7,6 +7,8 @@ namespace Godwit.Simulator.Qemu;
 internal static class QemuInventory
 {
     private const string Peripheral = "/machine/peripheral";
+    /// <summary>What the node of a disk's file has after the disk's own name.</summary>
+    internal const string FileNode = "-file";
     private static readonly string[] Machines = ["pc-q35-7.2", "pc-i440fx-7.2", "pc-q35-7.1", "microvm", "none"];
     private static readonly string[] Models = ["Nehalem-v1", "Westmere-v1", "qemu64-v1"];
 
@@ -19,7 +21,8 @@ internal static class QemuInventory
             ["device"] = "", ["qdev"] = d["id"]!.DeepClone(), ["locked"] = false, ["removable"] = false, ["type"] = "unknown",
             ["io-status"] = "ok", ["inserted"] = Node(qemu, d["drive"]!.GetValue<string>()),
         })]),
-        "query-named-block-nodes" => new JsonArray([.. qemu.Options.Disks.Select(d => (JsonNode)Node(qemu, d.Node))]),
+        "query-named-block-nodes" => new JsonArray([.. qemu.Options.Disks.SelectMany(d => (JsonNode[])
+            [Node(qemu, d.Node), Node(qemu, d.Node[..^FileNode.Length])])]),
         "query-vnc-servers" => new JsonArray(), // Of a QEMU that was built with VNC; the probe's question.
         "query-memdev" => new JsonArray(new JsonObject
         {
@@ -68,12 +71,14 @@ internal static class QemuInventory
 
     private static JsonObject Node(SimQemu qemu, string node)
     {
-        var file = qemu.Options.Disks.FirstOrDefault(d => d.Node == node || d.Node == node + "-file");
+        var file = qemu.Options.Disks.FirstOrDefault(d => d.Node == node || d.Node == node + FileNode);
         var bytes = file is null ? 0 : qemu.Host.Storage.Find(file.File)?.Bytes ?? 0;
         return new JsonObject
         {
             ["node-name"] = node, ["drv"] = "qcow2", ["file"] = file?.File ?? "", ["ro"] = file?.ReadOnly ?? false,
-            ["image"] = new JsonObject { ["virtual-size"] = bytes, ["filename"] = file?.File ?? "", ["format"] = "qcow2" },
+            ["image"] = new JsonObject { ["virtual-size"] = bytes, ["filename"] = file?.File ?? "", ["format"] = "qcow2",
+                ["snapshots"] = new JsonArray([.. (qemu.Host.Storage.Find(file?.File ?? "")?.Snapshots.Keys ?? Enumerable.Empty<string>())
+                    .Select(name => (JsonNode)new JsonObject { ["name"] = name })]) },
         };
     }
 

@@ -100,6 +100,8 @@ public sealed class SimQemu
         if (IsRunning) return;
         if (Ram.State.IsBlank)
         {
+            if (_images.Any(i => i.IsReverted)) Ledger.Record(this, GuestFactKind.Reverted, Ram.State with { Counter = LastWrite() });
+            foreach (var image in _images) image.IsReverted = false;
             Ram.State = new GuestState(Ledger.NextLife(Options.Name), 0, LastWrite());
             _console.Boot();
         }
@@ -128,6 +130,28 @@ public sealed class SimQemu
     }
 
     internal void SetRunState(string state) => RunState = state;
+
+    /// <summary>All or none, of what the guest has written by now.</summary>
+    internal void MakeSnapshots(IReadOnlyList<(string Node, string Name)> wished)
+    {
+        var images = wished.Select(one => (Image: ImageOf(one.Node), one.Name)).ToList();
+        if (images.FirstOrDefault(one => one.Image.Snapshots.ContainsKey(one.Name)) is { Image: not null } taken)
+            throw new QemuErrorException($"Snapshot with name '{taken.Name}' already exists on device");
+        foreach (var (image, name) in images)
+        {
+            if (IsRunning) image.LastWrite = Math.Max(image.LastWrite, State.Counter);
+            image.Snapshots[name] = image.LastWrite;
+        }
+    }
+
+    internal void DropSnapshot(string node, string name)
+    {
+        if (!ImageOf(node).Snapshots.Remove(name)) throw new QemuErrorException($"Snapshot with name '{name}' does not exist on device");
+    }
+
+    private SimImage ImageOf(string node) => Options.Disks.FirstOrDefault(d => d.Node == node + QemuInventory.FileNode) is { } disk
+        && _images.FirstOrDefault(i => i.Path == disk.File) is { } image ? image
+        : throw new QemuErrorException($"Cannot find device '{node}'");
 
     /// <summary>As bdrv_activate_all: null, or the reason why a disk cannot be had.</summary>
     internal string? ActivateDisks()

@@ -48,6 +48,27 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
     }
 
     [BrowserFact]
+    public async Task A_snapshot_is_made_on_the_page_and_deleted_only_after_a_question_that_names_it()
+    {
+        var page = await OpenAsync($"/vms/{Vm}");
+        var card = page.Locator("section[aria-label=Snapshots]");
+        await card.GetByLabel("Name").FillAsync("before");
+        await card.GetByLabel("Note").FillAsync("the upgrade");
+        await Button(card, "Snapshot now").ClickAsync();
+        var row = card.Locator("[data-snapshot=before]");
+        await Expect(row).ToContainTextAsync("the upgrade");
+        await Expect(row).ToContainTextAsync("made while it ran");
+        await Expect(Button(row, "Revert")).ToBeDisabledAsync(); // Its guest runs.
+        await Screens.KeepAsync(page, "vm-snapshots");
+        await Button(row, "Delete").ClickAsync();
+        var question = page.GetByRole(AriaRole.Dialog);
+        await Expect(question).ToContainTextAsync("Delete snapshot before?");
+        await Button(question, "Delete").ClickAsync();
+        await Expect(row).ToHaveCountAsync(0);
+        Assert.Equal([], complaints);
+    }
+
+    [BrowserFact]
     public async Task What_is_typed_into_the_console_during_a_move_is_answered_and_after_it_from_the_new_owner()
     {
         var page = await OpenAsync($"/console/{Vm}");

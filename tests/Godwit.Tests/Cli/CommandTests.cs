@@ -151,6 +151,32 @@ public sealed class CommandTests
     }
 
     [Fact]
+    public async Task Snapshots_are_made_listed_gone_back_to_and_deleted()
+    {
+        var whole = new VmSnapshot("before", "before.0123456789ab", GodwitRun.Now.AddHours(-2))
+        { IsWhole = true, IsCrashConsistent = true, By = "ann", Note = "the upgrade" };
+        var broken = new VmSnapshot("odd", "odd.0123456789ab", GodwitRun.Now.AddDays(-2));
+        await using var server = new ScriptedServer()
+            .On($"POST {Api}/vms/web1/snapshots", Json(Examples.Vm("web1")), "201 Created")
+            .On($"GET {Api}/vms/web1/snapshots", JsonList(whole, broken))
+            .On($"POST {Api}/vms/web1/snapshots/before/revert", Json(Examples.Vm("web1", state: VmState.Stopped)))
+            .On($"DELETE {Api}/vms/web1/snapshots/before", "", "204 No Content");
+        Assert.Equal(
+            "Snapshot before of web1 is made, crash-consistent: its guest was not asked, so the disk is as after a power cut.\n",
+            (await GodwitRun.OfAsync(server, "vm snapshot create web1 --name before --note \"the upgrade\"")).Output);
+        Assert.Equal("the upgrade", JsonDocument.Parse(server.Heard[0].Body).RootElement.GetProperty("note").GetString());
+        Assert.Equal(
+            """
+            NAME    AGE  BY   KIND              NOTE
+            before  2h   ann  crash-consistent  the upgrade
+            odd     2d   -    unfinished        -
+
+            """, (await GodwitRun.OfAsync(server, "vm snapshot list web1")).Output);
+        Assert.Equal("The disks of web1 are as in before.\n", (await GodwitRun.OfAsync(server, "vm snapshot revert web1 before")).Output);
+        Assert.Equal("Snapshot before of web1 is deleted.\n", (await GodwitRun.OfAsync(server, "vm snapshot delete web1 before")).Output);
+    }
+
+    [Fact]
     public async Task Create_sends_what_was_typed()
     {
         await using var server = new ScriptedServer().On($"POST {Api}/vms", Json(Examples.Vm("web1")));

@@ -51,6 +51,12 @@ public sealed class GrpcHostAgentTests
         await far.StartRefreshAsync(new RefreshOrder(new MoveId("mv-2"), vm.Id, epoch, new MoveLimits(), wish), Never);
         await far.CleanMoveAsync(move, Never);
         Assert.Equal($"{vm.Id}-3.saved", (await far.SaveVmAsync(vm.Id, epoch, Never)).File);
+        var order = new SnapshotOrder(vm, epoch, "one.0123456789ab");
+        Assert.False((await far.MakeSnapshotAsync(order, Never)).IsCrashConsistent);
+        await far.RevertToSnapshotAsync(order with { Epoch = epoch.Next() }, Never);
+        Assert.Equal(epoch.Next(), Host.Snapshots[order.Tag]);
+        await far.DropSnapshotAsync(order, Never);
+        Assert.Empty(Host.Snapshots);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
         Assert.Equal(3, await far.KeepNotesAsync(new KeptNotes(3, "{}"), Never));
         Assert.Equal(new KeptNotes(3, "{}"), Host.Notes);
@@ -67,7 +73,8 @@ public sealed class GrpcHostAgentTests
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
                 "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove",
                 "AbandonIncoming", "CancelMove", "SettleOutgoing",
-                "StartRefresh", "CleanMove", "SaveVm", "StopVmByForce", "KeepNotes", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"],
+                "StartRefresh", "CleanMove", "SaveVm", "MakeSnapshot", "RevertToSnapshot", "DropSnapshot", "StopVmByForce", "KeepNotes",
+                "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"],
             Host.Calls);
     }
 

@@ -136,6 +136,21 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task RenewEpochAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         DoAsync("RenewEpoch", () => Vms[vm] = Vms[vm] with { Epoch = epoch }, cancel);
 
+    public Task<SnapshotMade> MakeSnapshotAsync(SnapshotOrder order, CancellationToken cancel) => DoAsync("MakeSnapshot", () =>
+    {
+        Snapshots[order.Tag] = order.Epoch;
+        return new SnapshotMade(Vms.GetValueOrDefault(order.Spec.Id)?.State == VmState.Running);
+    }, cancel);
+
+    public Task RevertToSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        DoAsync("RevertToSnapshot", () => Snapshots[order.Tag] = order.Epoch, cancel);
+
+    public Task DropSnapshotAsync(SnapshotOrder order, CancellationToken cancel) =>
+        DoAsync("DropSnapshot", () => Snapshots.TryRemove(order.Tag, out _), cancel);
+
+    /// <summary>By tag: the epoch of the last order for it.</summary>
+    public ConcurrentDictionary<string, Epoch> Snapshots { get; } = new();
+
     public Task<SavedVm> SaveVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => DoAsync("SaveVm", () =>
     {
         Become(vm, VmState.Saved);
