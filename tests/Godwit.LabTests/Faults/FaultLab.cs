@@ -38,7 +38,7 @@ public sealed class FaultLab : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        if (FaultFactAttribute.WhyNot is not null) return; // All its tests are skipped, and say why.
+        if (KillTheoryAttribute.WhyNot is not null) return; // All its tests are skipped, and say why.
         var tag = Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test";
         var plan = LabPlan.Of($"{tag[..Math.Min(tag.Length, 7)]}f", 2);
         var file = Path.Combine(plan.DataDirectory, "fail-points");

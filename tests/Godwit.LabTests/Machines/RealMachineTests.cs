@@ -74,7 +74,9 @@ public sealed class RealMachineTests
         var exit = instance.WaitForExitAsync(default);
         await host.ShellAsync($"kill -TERM {pid}");
         await exit.WaitAsync(Patience);
-        using (await machines.Get(spec.Id).EnterAsync()) { } // The watcher came first, or will find nothing to do.
+        // Both agents have one directory here: the first writes down what it saw before the second begins.
+        for (var waited = 0; machines.Get(spec.Id).Record.Instances.Count > 0 && waited < 100; waited++) await Task.Delay(100);
+        using (await machines.Get(spec.Id).EnterAsync()) { }
 
         var (_, again, _) = await host.AgentAsync();
         var report = (await again.ListAsync(default)).Single();
