@@ -8,7 +8,7 @@ namespace Godwit.LabTests.Browser;
 internal static class Screens
 {
     private static readonly string[] shown =
-        ["cluster", "check-panel", "move", "receipt", "vm", "console", "display", "drain", "balance", "template-versions"];
+        ["cluster", "check-panel", "move", "receipt", "vm", "console", "drain", "balance", "template-versions"];
 
     /// <param name="full">The whole page, not only what is in sight.</param>
     public static async Task KeepAsync(IPage page, string name, bool full = false)
