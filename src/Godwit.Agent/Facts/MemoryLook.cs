@@ -53,7 +53,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         var numbers = new SeededNumbers(Convert.ToUInt64(randomness.NextHex(8), 16));
         var drawn = Draw(present, presentPages, (int)Math.Min(Samples, presentPages), ref numbers);
         var nonZero = NonZero(memory, drawn);
-        var packRatio = PackRatio(memory, nonZero, Runs, ref numbers);
+        var packRatio = PackRatio(memory, nonZero, Runs, ref numbers, withNeighbours: true);
         var watched = EachOf(drawn, Watched);
 
         var (first, newest, slices) = (new ulong[watched.Length], new ulong[watched.Length], new List<long>());
@@ -88,7 +88,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         {
             At = time.GetUtcNow(), TotalBytes = memory.LengthBytes, NonZeroBytes = Share(nonZero.Count, drawn.Length), Dirty = dirty,
             Slices = slices, PackRatio = packRatio,
-            ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers),
+            ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers, withNeighbours: false),
             SampledPages = drawn.Length,
         };
 
@@ -117,7 +117,11 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         }
     }
 
-    private static double PackRatio(IMemoryFile memory, List<long> pages, int runs, ref SeededNumbers numbers)
+    /// <param name="withNeighbours">
+    /// Each with what lies behind it, as a first pass sends it; else with the next of <paramref name="pages"/>, as later passes do.
+    /// </param>
+    private static double PackRatio(
+        IMemoryFile memory, List<long> pages, int runs, ref SeededNumbers numbers, bool withNeighbours)
     {
         using var packer = new StreamPacker();
         var (raw, packed) = (new byte[RunBytes], new byte[RunBytes]);
@@ -125,9 +129,10 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         for (var run = 0; run < runs && pages.Count > 0; run++)
         {
             // One from each stretch of them: what packs alike lies together, and chance alone would miss by more.
-            var at = pages[Math.Min(pages.Count - 1, (int)((run + numbers.Share()) * pages.Count / runs))];
-            var bytes = (int)Math.Min(RunBytes, memory.LengthBytes - at);
-            memory.Read(at, raw.AsSpan(0, bytes));
+            var page = Math.Min(pages.Count - 1, (int)((run + numbers.Share()) * pages.Count / runs));
+            var bytes = (int)Math.Min(RunBytes, withNeighbours ? memory.LengthBytes - pages[page] : (pages.Count - page) * PageBytes);
+            if (withNeighbours) memory.Read(pages[page], raw.AsSpan(0, bytes));
+            else for (var n = 0; n < bytes / PageBytes; n++) memory.Read(pages[page + n], raw.AsSpan(n * PageBytes, PageBytes));
             var kept = WithoutZeroPages(raw.AsSpan(0, bytes));
             var payload = packer.TryPack(raw.AsSpan(0, kept), packed);
             (before, after) = (before + kept, after + (payload > 0 ? payload : kept));

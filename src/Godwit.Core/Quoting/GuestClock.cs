@@ -16,7 +16,7 @@ public sealed class GuestClock
     public GuestClock(MemoryProfile memory)
     {
         totalBytes = memory.TotalBytes;
-        var (sum, all) = (0.0, (double)memory.Slices.Sum());
+        var (sum, all) = (0.0, memory.Slices.Sum(bytes => (double)bytes));
         atSliceEnd = all <= 0 ? [] : [.. memory.Slices.Select(bytes => (sum += bytes) / all * memory.PeriodMs)];
         foreach (var point in memory.Dirty)
         {

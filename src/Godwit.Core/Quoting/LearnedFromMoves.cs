@@ -13,6 +13,12 @@ public sealed record Correction(Estimate Duration, Estimate Bytes, Estimate Paus
     public static readonly Correction None = new(new(0.75, 1, 1.5), new(0.8, 1, 1.3), new(-5, 0, 60), 0);
 }
 
+/// <summary>What a refresh costs, by those before it.</summary>
+/// <param name="Bytes">Of devices: they go from one QEMU to the other, and never leave the host.</param>
+/// <param name="Moves">How many it is from; 0: assumed.</param>
+/// <param name="IsOfHost">False: of other hosts.</param>
+public sealed record RefreshCost(Estimate PauseMs, Estimate DurationMs, Estimate Bytes, int Moves, bool IsOfHost);
+
 /// <summary>
 /// Learns from receipts: how fast a path is, and how wrong the model was. Medians of the newest moves, nothing more, so that
 /// everybody can check a quote by hand. Pure.
@@ -29,6 +35,8 @@ public static class LearnedFromMoves
     private const double TellingDifference = 0.1;
     /// <summary>A path is at most so much faster than bytes over time say.</summary>
     private const double SetupFactorMax = 4;
+    /// <summary>A test is short, and may have met a busy moment: half as fast as moves were was seen.</summary>
+    private const double TestedFactorMax = 2;
     private const double PageBytes = 4096;
     /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
     private const int OwnEnough = 5;
@@ -36,7 +44,8 @@ public static class LearnedFromMoves
     private const int TellingPairs = 6;
 
     /// <summary>Before any was seen: what they come to in the lab.</summary>
-    private static readonly Estimate assumedRefreshPauseMs = new(5, 20, 80), assumedRefreshMs = new(700, 1500, 4000);
+    private static readonly Estimate assumedRefreshPauseMs = new(5, 20, 80), assumedRefreshMs = new(100, 500, 3000);
+    private static readonly Estimate assumedRefreshBytes = new(50e3, 200e3, 2e6);
 
     /// <param name="ended">Of the whole cluster, newest first.</param>
     /// <param name="tested">What a link test found; counts until a move has told more.</param>
@@ -77,10 +86,10 @@ public static class LearnedFromMoves
             for (var b = 0; b < a; b++)
                 if (Math.Abs(moves[a].WireBytes - moves[b].WireBytes) >= usual * TellingDifference)
                     slopes.Add((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes));
-        // Never slower than all is together, nor so fast that nearly all were setup.
-        var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / through / SetupFactorMax)
-            : tested ?? through;
-        rate = Math.Clamp(rate, through, through * SetupFactorMax);
+        // Never slower than all is together; nor much faster than was tested, nor so fast that nearly all were setup.
+        var most = Math.Max(through, Math.Min(through * SetupFactorMax, (tested ?? double.MaxValue) * TestedFactorMax));
+        var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / most) : tested ?? through;
+        rate = Math.Clamp(rate, through, most);
         return (rate, Math.Max(0, Quantile(moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate), 0.5)));
 
         static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
@@ -115,18 +124,20 @@ public static class LearnedFromMoves
     }
 
     /// <summary>What a refresh costs on a host: as its newest ones, failing them as the cluster's.</summary>
-    public static (Estimate PauseMs, Estimate DurationMs, int Moves) Refreshes(IEnumerable<Migration.Migration> ended, HostId host)
+    public static RefreshCost Refreshes(IEnumerable<Migration.Migration> ended, HostId host)
     {
         var all = ended.Where(m => m is { Mode: MoveMode.Refresh, End: MoveEnd.Done, Receipt: not null }).ToList();
         var here = all.Where(m => m.Source == host).Take(NewestMax).ToList();
         var moves = here.Count > 0 ? here : all.Take(NewestMax).ToList();
-        return (From(moves.Where(m => m.Receipt!.PauseMs is not null).Select(m => m.Receipt!.PauseMs!.Value), assumedRefreshPauseMs),
-            From(moves.Select(m => m.Receipt!.TotalMs - Queued(m)), assumedRefreshMs), moves.Count);
+        return new RefreshCost(
+            From(moves.Where(m => m.Receipt!.PauseMs is not null).Select(m => m.Receipt!.PauseMs!.Value), assumedRefreshPauseMs),
+            From(moves.Select(m => m.Receipt!.TotalMs - Queued(m)), assumedRefreshMs),
+            From(moves.Select(m => (double)m.Receipt!.WireBytes), assumedRefreshBytes), moves.Count, here.Count > 0);
 
         static Estimate From(IEnumerable<double> seen, Estimate assumed)
         {
             var span = new Estimate(assumed.Low - assumed.Expected, 0, assumed.High - assumed.Expected);
-            var off = Difference(seen.Select(ms => ms - assumed.Expected), span);
+            var off = Difference(seen.Select(value => value - assumed.Expected), span);
             return new(Math.Max(0, assumed.Expected + off.Low), assumed.Expected + off.Expected, assumed.Expected + off.High);
         }
     }

@@ -35,8 +35,7 @@ public static class QuoteMove
     }
 
     /// <summary>A refresh hands devices over on one host, and memory stays where it is: what earlier ones cost is all that tells.</summary>
-    public static MoveQuote OfRefresh(
-        MoveLimits limits, (Estimate PauseMs, Estimate DurationMs, int Moves) before, HostId host, DateTimeOffset at)
+    public static MoveQuote OfRefresh(MoveLimits limits, RefreshCost before, HostId host, DateTimeOffset at)
     {
         var fits = before.PauseMs.Expected <= limits.MaxPauseMs;
         var needed = Math.Ceiling(before.PauseMs.High / 10) * 10;
@@ -46,13 +45,13 @@ public static class QuoteMove
             [
                 new WayQuote
                 {
-                    Mode = MoveMode.Refresh, PauseMs = before.PauseMs, DurationMs = before.DurationMs, WireBytes = new(0, 0, 0), Passes = 1,
+                    Mode = MoveMode.Refresh, PauseMs = before.PauseMs, DurationMs = before.DurationMs, WireBytes = before.Bytes, Passes = 1,
                     Breaks = fits ? [] : [$"max-pause {limits.MaxPauseMs} ms"], Memory = null, At = at,
                 },
             ],
             Chosen = MoveMode.Refresh,
             Why = "memory stays in its place; " + (before.Moves == 0 ? "none was seen yet, this is what they usually come to"
-                : $"as {before.Moves} on {host} came to"),
+                : $"as {before.Moves} {(before.IsOfHost ? $"on {host}" : "on other hosts")} came to"),
             Relaxations = fits ? [] : [$"--max-pause {Whole(needed)}"],
             Path = null,
         };

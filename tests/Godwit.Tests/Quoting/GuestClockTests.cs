@@ -44,6 +44,13 @@ public sealed class GuestClockTests
     }
 
     [Fact]
+    public void Figures_that_no_host_can_have_make_a_quote_and_no_exception()
+    {
+        var absurd = Bursts with { TotalBytes = long.MaxValue, Slices = [.. Enumerable.Repeat(long.MaxValue, 30)] };
+        Assert.True(double.IsFinite(PredictMove.Live(absurd, PredictMoveTests.Path(100), new MoveLimits()).PauseMs));
+    }
+
+    [Fact]
     public void Whatever_was_seen_time_adds_up_and_never_changes_more_than_there_is()
     {
         var (slices, mebibytes) = (Gen.Long[0, 1L << 30].Array[0, 40], Gen.Double[0, 900]);

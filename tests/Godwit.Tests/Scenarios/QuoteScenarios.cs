@@ -25,6 +25,25 @@ public sealed class QuoteScenarios
         Assert.InRange(memory.NonZeroBytes, 0.95 * 1024 * 4096, 1.05 * 1024 * 4096);
         Assert.InRange(memory.DirtyBytesWithin(300), 0.6 * 240_000, 1.4 * 240_000);
         Assert.InRange(memory.DirtyBytesWithin(3000), 0.8 * 256 * 4096, 1.2 * 256 * 4096); // All it ever writes.
+        Assert.Equal(30, memory.Slices.Count);
+        Assert.InRange(memory.Slices.Average(), 0.6 * 80_000, 1.4 * 80_000); // A tenth of a second's, again and again.
+        Assert.InRange(memory.ChangedPackRatio, 1, 1000);
+    });
+
+    [Fact]
+    public void A_look_tells_when_the_guest_worked_and_when_it_rested() => World.Run(seed: 7, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        await world.SleepAsync(5);
+        var looking = LookAsync(world, "web");
+        await world.SleepAsync(1);
+        await DoAsync(world, OperationKind.Pause);
+        var memory = await looking;
+        Assert.All(memory!.Slices.Take(8), bytes => Assert.True(bytes > 0));
+        Assert.All(memory.Slices.Skip(13), bytes => Assert.Equal(0, bytes));
+        var clock = new GuestClock(memory);
+        Assert.Equal(0, clock.DirtyBytesBetween(2000, 2900));
+        Assert.True(clock.DirtyBytesBetween(100, 900) > 3 * 80_000);
     });
 
     [Fact]
