@@ -14,7 +14,7 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
     private const string Name = "quoted";
     private const int MemoryMib = 320, MaxPauseMs = 300;
     /// <summary>Longer than a look into memory is good for: the quote is of this load, not of the one before.</summary>
-    private static readonly TimeSpan settle = TimeSpan.FromSeconds(4.5);
+    private static readonly TimeSpan settle = TimeSpan.FromSeconds(10.5);
 
     /// <summary>A guest that has just booted is no idle one.</summary>
     private static readonly TimeSpan bootRest = TimeSpan.FromSeconds(10);
