@@ -45,6 +45,7 @@ public sealed class HostAgent : IHostAgent
     private readonly MoveDesk moves;
     private readonly LinkTest linkTest;
     private readonly SaveVm save;
+    private readonly ArrivingMemory arriving;
     private readonly ResumeSavedVm resume;
     private readonly InventoryTaking inventory;
     private readonly LeakSweep sweep;
@@ -92,7 +93,8 @@ public sealed class HostAgent : IHostAgent
         linkTest = new LinkTest(network, tools.Tickets, randomness, time);
         moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest);
         save = new SaveVm(tools, disk, layout);
-        resume = new ResumeSavedVm(tools, disk, layout);
+        arriving = new ArrivingMemory(tools, disk, processes, logs.CreateLogger<ArrivingMemory>());
+        resume = new ResumeSavedVm(tools, disk, layout, arriving);
         var hostLook = new HostLook(machines, adoption, tools.Tickets, moves);
         notesKept = new NotesKept(disk, layout.StateDirectory);
         inventory = new InventoryTaking(machines, life, adoption, moves, hostLook, pools, notesKept);
@@ -107,7 +109,7 @@ public sealed class HostAgent : IHostAgent
     {
         notes = hostNotes;
         await watchdog.StartAsync(stopping);
-        await adoption.FindAllAsync(stopping);
+        await adoption.FindAllAsync(arriving.HealAsync, stopping);
         await moves.AdoptAsync();
         await adoption.SettleAllAsync(stopping);
         link = await ports.Network.ListenPeersAsync(linkAddress, stopping);

@@ -23,6 +23,10 @@ public static class QmpMigrationCommands
         return qmp.ExecuteAsync("migrate-incoming", arguments, deadline, cancel);
     }
 
+    /// <summary>Target in "postcopy-paused": listens for its source to come back.</summary>
+    public static Task MigrateRecoverAsync(this QmpClient qmp, string uri, TimeSpan deadline, CancellationToken cancel) =>
+        qmp.ExecuteAsync("migrate-recover", new JsonObject { ["uri"] = uri }, deadline, cancel);
+
     /// <summary>Source: no error where nothing is under way. The guest runs again by itself if it ran before.</summary>
     public static Task MigrateCancelAsync(this QmpClient qmp, TimeSpan deadline, CancellationToken cancel) =>
         qmp.ExecuteAsync("migrate_cancel", null, deadline, cancel);

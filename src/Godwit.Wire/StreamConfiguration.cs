@@ -58,19 +58,28 @@ public sealed record StreamConfiguration
         return status;
     }
 
-    /// <summary>Writes element, machine type and the capabilities subsection where there are capabilities.</summary>
+    /// <summary>Writes element, machine type, and the subsections of capabilities and uuid where there are such.</summary>
     public void Write(IBufferWriter<byte> output)
     {
         output.WriteElement(StreamElement.Configuration);
         output.WriteUInt32((uint)MachineType.Length);
         output.WriteText(MachineType);
-        if (Capabilities.Count == 0) return;
+        if (Capabilities.Count > 0)
+        {
+            WriteSubsection(output, "configuration/capabilities");
+            output.WriteUInt32((uint)Capabilities.Count);
+            foreach (var capability in Capabilities) output.WriteName(capability);
+        }
+        if (Uuid is null) return;
+        WriteSubsection(output, "configuration/uuid");
+        output.Write(Convert.FromHexString(Uuid));
+    }
 
+    private static void WriteSubsection(IBufferWriter<byte> output, string name)
+    {
         output.WriteElement(StreamElement.Subsection);
-        output.WriteName("configuration/capabilities");
+        output.WriteName(name);
         output.WriteUInt32(1);
-        output.WriteUInt32((uint)Capabilities.Count);
-        foreach (var capability in Capabilities) output.WriteName(capability);
     }
 
     private OperationStatus ReadPageBits(ref WireCursor cursor, out StreamConfiguration with)

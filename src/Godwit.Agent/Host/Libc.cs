@@ -10,7 +10,7 @@ internal static partial class Libc
     public const int OpenReadOnly = 0, OpenDirectory = 0x10000, OpenCloseOnExec = 0x80000, OpenNonBlock = 0x800;
     public const int OpenWriteOnly = 1, OpenReadWrite = 2, OpenNoFollow = 0x20000, OpenPath = 0x200000;
     /// <summary>Numbers are the same on all 64-bit Linux architectures (they were added after the tables were unified).</summary>
-    private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434;
+    private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434, PidfdGetDescriptorCall = 438;
     public const int SigKill = 9;
     public const short PollIn = 1;
     public const int ProtectionRead = 1, MapShared = 1, AdvicePopulateRead = 22;
@@ -77,7 +77,7 @@ internal static partial class Libc
     public const int AtCurrentDirectory = -100, AtNoFollow = 0x100;
     public const uint StatxBasic = 0x7ff;
     /// <summary>Of struct statx, which is laid out the same on all architectures; offsets in bytes.</summary>
-    public const int StatxBytes = 256, StatxUidAt = 20, StatxModeAt = 28;
+    public const int StatxBytes = 256, StatxUidAt = 20, StatxModeAt = 28, StatxInodeAt = 32;
 
     [DllImport("libc", EntryPoint = "statx", SetLastError = true)]
     public static extern int Statx(
@@ -93,6 +93,9 @@ internal static partial class Libc
     public static int PidfdOpen(int pid) => (int)Syscall(PidfdOpenCall, pid, 0, 0, 0);
 
     public static int PidfdSendSignal(int pidfd, int signal) => (int)Syscall(PidfdSendSignalCall, pidfd, signal, 0, 0);
+
+    /// <summary>A duplicate here of the descriptor <paramref name="number"/> of that process.</summary>
+    public static int PidfdGetDescriptor(int pidfd, int number) => (int)Syscall(PidfdGetDescriptorCall, pidfd, number, 0, 0);
 
     public static string LastError() => Marshal.GetLastPInvokeErrorMessage();
 }

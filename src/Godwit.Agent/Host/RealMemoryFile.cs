@@ -10,12 +10,13 @@ namespace Godwit.Agent.Host;
 /// </summary>
 internal sealed class RealMemoryFile : IMemoryFile
 {
+    private const int PageBytes = 4096;
     private readonly SafeFileHandle file;
 
     /// <summary>The directory is the VM's own: a link or a pipe its QEMU may have put there is neither followed nor waited for.</summary>
-    public RealMemoryFile(string path)
+    public RealMemoryFile(string path, bool toFill = false)
     {
-        var descriptor = Libc.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
+        var descriptor = Libc.Open(path, (toFill ? Libc.OpenReadWrite : Libc.OpenReadOnly) | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
         if (descriptor < 0) throw new IOException($"{path}: {Libc.LastError()}");
         file = new SafeFileHandle(new IntPtr(descriptor), ownsHandle: true);
         LengthBytes = RandomAccess.GetLength(file);
@@ -46,6 +47,21 @@ internal sealed class RealMemoryFile : IMemoryFile
     public void Read(long offset, Span<byte> into)
     {
         if (RandomAccess.Read(file, into, offset) != into.Length) throw new IOException($"nothing lies {offset} bytes into this memory");
+    }
+
+    /// <summary>
+    /// A page of tmpfs that is written whole is not seen before it is whole: the kernel holds it locked meanwhile (mm/shmem.c).
+    /// </summary>
+    public int FillHoles(long offset, ReadOnlySpan<byte> content)
+    {
+        var (descriptor, filled) = (file.DangerousGetHandle().ToInt32(), 0);
+        for (var at = 0; at < content.Length; at += PageBytes)
+        {
+            if (Libc.Seek(descriptor, offset + at, Libc.SeekHole) != offset + at) continue;
+            RandomAccess.Write(file, content.Slice(at, PageBytes), offset + at);
+            filled++;
+        }
+        return filled;
     }
 
     public void Dispose() => file.Dispose();

@@ -95,13 +95,15 @@ public sealed partial class HostMachines(
     /// Durable: this host owns the VM with <paramref name="epoch"/>, in this QEMU. Safe to repeat. Throws
     /// <see cref="RefusedException"/> (<c>epoch-stale</c>) where a newer epoch is known here.
     /// </summary>
-    public async Task AdoptAsOwnerAsync(Machine machine, QemuInstance instance, Epoch epoch, VmState wanted)
+    /// <param name="memoryFile">The saved state that part of its memory still lies in.</param>
+    public async Task AdoptAsOwnerAsync(
+        Machine machine, QemuInstance instance, Epoch epoch, VmState wanted, string? memoryFile = null)
     {
         if (epoch < machine.Epoch || (epoch == machine.Epoch && !machine.Record.IsOwner)) throw Stale(machine, epoch);
         Invariant.Holds(machine.Record.Instances.Any(i => i.Incarnation == instance.Incarnation));
         await ChangeAsync(machine, r => r with
         {
-            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null, RanUnder = epoch,
+            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null, RanUnder = epoch, MemoryFile = memoryFile,
         });
     }
 
@@ -150,6 +152,7 @@ public sealed partial class HostMachines(
         lock (_lock)
         {
             RefuseIfHeld(machine, unlessBy: move);
+            if (machine.HeldBy != move) RefuseIfArriving(machine); // An adopted move began when all was here.
             machine.HeldBy = move;
         }
     }
@@ -160,6 +163,7 @@ public sealed partial class HostMachines(
         lock (_lock)
         {
             RefuseIfHeld(machine);
+            RefuseIfArriving(machine);
             machine.IsBeingSaved = true;
         }
     }
@@ -242,6 +246,19 @@ public sealed partial class HostMachines(
             throw new RefusedException("save-under-way", $"{machine.Spec.Name} is being saved", "wait until it is, then resume it");
     }
 
+    /// <summary>What QEMU would send of it, or a copy that maps its memory, would lack what is still in the file.</summary>
+    private static void RefuseIfArriving(Machine machine)
+    {
+        if (machine.Record.MemoryFile is { } file) throw new RefusedException("memory-arriving",
+            $"part of the memory of {machine.Spec.Name} is still in {file}, which it was resumed from", "wait some seconds and try again");
+    }
+
+    /// <summary>Throws <see cref="RefusedException"/> where this host does not have the pool.</summary>
+    internal string PathOfMemoryFile(VmSpec spec, string file) =>
+        spec.Disks.Count > 0 && Layout.Pools.TryGetValue(spec.Disks[0].Pool, out var pool) ? Path.Combine(pool.Directory, file)
+            : throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {file}",
+                "resume it on a host that has the pool of the VM's first disk");
+
     internal static RefusedException Stale(Machine machine, Epoch epoch) => new("epoch-stale",
         $"the order for {machine.Spec.Name} is of epoch {epoch}, this host knows epoch {machine.Epoch}",
         "nothing was changed; look again where the VM is ('godwit vm show')");
@@ -278,12 +295,22 @@ public sealed partial class HostMachines(
         await machine.RecordOrder.WaitAsync();
         try
         {
-            var next = change(machine.Record);
-            if (next == machine.Record) return;
+            var before = machine.Record;
+            var next = change(before);
+            if (next.Current is null) next = next with { MemoryFile = null };
+            if (next == before) return;
             await Records.WriteAsync(next, CancellationToken.None);
             machine.Record = next;
+            if (before.MemoryFile is { } past && next.MemoryFile is null) ForgetMemoryFile(before.Spec, past);
         }
         finally { machine.RecordOrder.Release(); }
+    }
+
+    /// <summary>The guest has run since: the file is the past, whether the guest still runs or not.</summary>
+    private void ForgetMemoryFile(VmSpec spec, string file)
+    {
+        try { Disk.DeleteFile(PathOfMemoryFile(spec, file)); }
+        catch (Exception left) when (left is IOException or RefusedException) { FileStayed(spec.Id.Value, file, left.Message); }
     }
 
     /// <summary>Asked before anything is written down, and once more beside the launch.</summary>
@@ -446,6 +473,8 @@ public sealed partial class HostMachines(
 
     [LoggerMessage(LogLevel.Warning, "{Vm}: taps stayed behind: {Why}")]
     private partial void TapsStayed(string vm, string why);
+    [LoggerMessage(LogLevel.Warning, "{Vm}: its saved state {File}, of no use any more, stayed behind: {Why}")]
+    private partial void FileStayed(string vm, string file, string why);
     [LoggerMessage(LogLevel.Warning, "{Vm}: the monitor of process {Pid} broke ({Why}); connecting again")]
     private partial void MonitorLost(string vm, int pid, string why);
     [LoggerMessage(LogLevel.Error, "{Vm}: dealing with the end of its QEMU failed: {Why}")]

@@ -30,7 +30,8 @@ public sealed partial class MachineAdoption(HostMachines machines)
     public IReadOnlyList<string> Unreadable => [.. UnreadableRecords.Select(u => u.Why)];
     internal IReadOnlyList<UnreadableRecord> UnreadableRecords { get; private set; } = [];
 
-    public async Task FindAllAsync(CancellationToken cancel)
+    /// <param name="fillMemory">For each VM whose memory was still arriving: its QEMU may be silent until that is done.</param>
+    public async Task FindAllAsync(Func<Machine, Task> fillMemory, CancellationToken cancel)
     {
         List<UnreadableRecord> unreadable = [];
         foreach (var vm in machines.Records.List())
@@ -47,6 +48,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
         }
         UnreadableRecords = unreadable;
         await FindStraysAsync(cancel);
+        foreach (var arriving in machines.All.Where(m => m.Record.MemoryFile is not null)) _ = fillMemory(arriving);
         await Task.WhenAll(machines.All.Select(m => ConnectAsync(m, cancel)));
     }
 
@@ -82,6 +84,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
     private void DeletePastSaves(Machine machine)
     {
         var record = machine.Record;
+        if (record.MemoryFile is not null) return; // Its memory is still in one of them.
         if (!record.IsOwner || record.RanUnder != record.Epoch || record.Wanted == VmState.Saved || machine.Spec.Disks.Count == 0
             || !machines.Layout.Pools.TryGetValue(machine.Spec.Disks[0].Pool, out var pool)) return;
         foreach (var name in machines.Disk.List(pool.Directory))
@@ -151,7 +154,9 @@ public sealed partial class MachineAdoption(HostMachines machines)
             {
                 Silent(machines.Log, machine.Id.Value, record.Process.Pid, silent.Message);
                 _ = machines.WatchSilentAsync(machine, record.Process);
-                if (record.Incarnation != machine.Record.Current) _ = EndOnceItAnswersAsync(machine, record);
+                // One that waits for memory nobody gives it any more never answers; and nothing ran in it.
+                if (record.Incarnation != machine.Record.Current && record.LoadsFile) _ = EndUnrunAsync(machine, record);
+                else if (record.Incarnation != machine.Record.Current) _ = EndOnceItAnswersAsync(machine, record);
             }
         }
     }
@@ -208,6 +213,26 @@ public sealed partial class MachineAdoption(HostMachines machines)
             {
                 SettleFailed(machines.Log, machine.Id.Value, failed.Message);
             }
+        }
+    }
+
+    /// <summary>Of a QEMU that loads a saved state nothing runs before it is the current one. Never faults.</summary>
+    private async Task EndUnrunAsync(Machine machine, InstanceRecord record)
+    {
+        for (var attempt = 0; attempt < SettleTriesMax; attempt++)
+        {
+            try
+            {
+                using (await machine.EnterAsync())
+                {
+                    if (machine.Record.Current == record.Incarnation || machines.Find(machine.Id) != machine) return;
+                    await QemuInstance.KillAsync(machines.Processes, machine.Home, record);
+                    await machines.BuryAsync(machine, record, r => r);
+                    return;
+                }
+            }
+            catch (IOException failed) { SettleFailed(machines.Log, machine.Id.Value, failed.Message); }
+            await Task.Delay(SettlePause, machines.Time);
         }
     }
 

@@ -35,6 +35,11 @@ public sealed record OwnerRecord
     /// once more, after that guest has ended, finds its own epoch here.
     /// </summary>
     public Epoch? RanUnder { get; init; }
+    /// <summary>
+    /// The saved state, by file name in the pool of the first disk, that some of the running guest's memory still lies in. Null once all
+    /// is here, and without a <see cref="Current"/>.
+    /// </summary>
+    public string? MemoryFile { get; init; }
     /// <summary>One sentence for people: why it stands so.</summary>
     public string? Note { get; init; }
 

@@ -59,6 +59,9 @@ public sealed partial record VmHome
     /// <summary>The agent listens here for the outgoing stream (incarnation of the source).</summary>
     public string OutgoingSocket(int incarnation) => InRun("out", incarnation, ".sock");
 
+    /// <summary>QEMU listens here for a source that comes back: of memory that stopped arriving.</summary>
+    public string RecoverSocket(int incarnation) => InRun("re", incarnation, ".sock");
+
     public string OwnerRecordFile => Path.Combine(State, "owner.json");
     /// <summary>QEMU's own words (stdout and stderr), opened by the agent.</summary>
     public string QemuLog(int incarnation) => Path.Combine(State, "qemu-" + Number(incarnation) + ".log");
@@ -67,7 +70,7 @@ public sealed partial record VmHome
     public IReadOnlyList<string> FilesOf(int incarnation) =>
     [
         QmpSocket(incarnation), SpareQmpSocket(incarnation), ConsoleSocket(incarnation), ConsoleLog(incarnation),
-        DisplaySocket(incarnation), IncomingSocket(incarnation), OutgoingSocket(incarnation),
+        DisplaySocket(incarnation), IncomingSocket(incarnation), OutgoingSocket(incarnation), RecoverSocket(incarnation),
     ];
 
     private string InRun(string what, int incarnation, string extension)

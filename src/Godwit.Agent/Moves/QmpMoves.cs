@@ -29,9 +29,10 @@ internal static class QmpMoves
     private static int? Throttle(MoveLimits limits, int percent) =>
         limits.MaxSlowdownPercent > 0 ? Math.Clamp(Math.Min(percent, limits.MaxSlowdownPercent), 1, MoveLimits.SlowdownPercentMax) : null;
 
-    public static async Task PrepareTargetAsync(this QmpClient qmp, string socket, bool sameHost)
+    /// <param name="lazily">Its memory comes after its devices. Throws <see cref="QmpException"/> where the host does not let QEMU.</param>
+    public static async Task PrepareTargetAsync(this QmpClient qmp, string socket, bool sameHost, bool lazily = false)
     {
-        await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: false);
+        await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: false, lazily);
         await qmp.MigrateIncomingAsync("unix:" + socket, exitOnError: true, Deadline, CancellationToken.None);
     }
 
@@ -80,7 +81,7 @@ internal static class QmpMoves
 
     private const int ContAttemptsMax = 100;
 
-    private static Task SetMoveCapabilitiesAsync(this QmpClient qmp, bool sameHost, bool mayThrottle) =>
+    private static Task SetMoveCapabilitiesAsync(this QmpClient qmp, bool sameHost, bool mayThrottle, bool lazily = false) =>
         qmp.MigrateSetCapabilitiesAsync(new Dictionary<string, bool>
         {
             ["events"] = true,
@@ -91,7 +92,7 @@ internal static class QmpMoves
             ["pause-before-switchover"] = false,
             ["auto-converge"] = mayThrottle,
             ["multifd"] = false,
-            ["postcopy-ram"] = false,
+            ["postcopy-ram"] = lazily,
             ["xbzrle"] = false,
         }, Deadline, CancellationToken.None);
 }

@@ -38,7 +38,7 @@ public static class FromServer
         new(Present(order.Pool, "pool"), Present(order.Format, "image format"));
 
     public static StartVm Record(Contracts.StartVmRequest order) => new(
-        Record(Present(order.Spec)), new Epoch(order.Epoch), order.HasSavedFile ? order.SavedFile : null);
+        Record(Present(order.Spec)), new Epoch(order.Epoch), order.HasSavedFile ? order.SavedFile : null, order.Lazily);
 
     public static SnapshotOrder Record(Contracts.SnapshotOrder order) =>
         new(Record(Present(order.Spec)), new Epoch(order.Epoch), Present(order.Tag, "tag"));

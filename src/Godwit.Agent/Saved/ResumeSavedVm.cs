@@ -9,10 +9,11 @@ using Godwit.Qmp;
 namespace Godwit.Agent.Saved;
 
 /// <summary>
-/// Quick move, second half, from a file, on any host that sees it: check stamp and checksum, load, own, run, and only
-/// then delete the file. Whatever fails before the guest runs, the file is still there.
+/// Quick move, second half, from a file, on any host that sees it: check stamp and checksums, load, own, run, and only
+/// then delete the file. Whatever fails before the guest runs, the file is still there. Lazily, only devices are loaded before it runs;
+/// then the file stays until all memory is here, and is needed until then.
 /// </summary>
-internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layout)
+internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layout, ArrivingMemory arriving)
 {
     public async Task RunAsync(
         StartVm order, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
@@ -20,37 +21,70 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         var path = PathOf(order);
         if (tools.Machines.Find(order.Spec.Id) is { } existing && await IsBackAsync(existing, order, path)) return;
 
-        await using var file = await disk.OpenLargeAsync(path, cancel);
+        var file = await disk.OpenLargeAsync(path, cancel);
+        var keepsFile = false;
+        try
+        {
+            var content = await SavedState.OpenAsync(file, order.SavedFile!, cancel);
+            var stamp = content?.Stamp ?? await OlderAsync(file, order, cancel);
+            Demand(stamp, order);
+            var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
+            var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
+                new IncomingWish(Wanted: wanted, FromFile: true), cancel);
+            var vm = tools.Machines.Get(order.Spec.Id);
+            LazyArrival? lazy = null;
+            try
+            {
+                if (Compatibility.CheckDevices(stamp.Devices, await listDevices(qemu)) is { } different)
+                    throw new RefusedException([different]);
+                if (order.Lazily) lazy = await BeginAsync(qemu, content!, stamp, cancel);
+                else await LoadAsync(qemu, file, content, stamp, cancel);
+                await OwnAsync(vm, qemu, order, wanted, lazy is null ? null : order.SavedFile);
+            }
+            catch (Exception)
+            {
+                using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
+                if (lazy is not null) await lazy.EndAsync();
+                throw;
+            }
+            keepsFile = lazy is not null;
+            if (lazy is null) await GoAsync(qemu, stamp.WasPaused, path);
+            else await GoLazilyAsync(vm, qemu, lazy, file, stamp.WasPaused);
+        }
+        finally
+        {
+            if (!keepsFile) await file.DisposeAsync();
+        }
+    }
+
+    /// <summary>Format 1 has no part that could be believed by itself: it is read whole first.</summary>
+    private static async Task<SavedStateStamp> OlderAsync(Stream file, StartVm order, CancellationToken cancel)
+    {
+        if (order.Lazily) throw new RefusedException("saved-state-older",
+            $"{order.SavedFile} was written by an older agent, which kept memory in one piece", "resume it without --lazy");
         await SavedStateFile.VerifyAsync(file, order.SavedFile!, cancel);
         file.Position = 0;
-        var stamp = await SavedStateFile.ReadStampAsync(file, order.SavedFile!, cancel);
+        return await SavedStateFile.ReadStampAsync(file, order.SavedFile!, cancel);
+    }
+
+    private static void Demand(SavedStateStamp stamp, StartVm order)
+    {
         if (stamp.Spec.Id != order.Spec.Id || stamp.Epoch > order.Epoch.Value)
             throw new RefusedException("saved-state-of-another",
                 $"{order.SavedFile} holds {stamp.Spec.Id} at epoch {stamp.Epoch}, asked for {order.Spec.Id} at {order.Epoch}",
                 "name the VM the file belongs to");
+    }
 
-        var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
-        var qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
-            new IncomingWish(Wanted: wanted, FromFile: true), cancel);
-        var vm = tools.Machines.Get(order.Spec.Id);
-        try
+    private async Task OwnAsync(Machine vm, QemuInstance qemu, StartVm order, VmState wanted, string? memoryFile)
+    {
+        using (await vm.EnterAsync())
         {
-            await LoadAsync(qemu, file, stamp, listDevices, cancel);
-            using (await vm.EnterAsync())
-            {
-                // It may have died since, and been buried: it never ran, so the file is as good as before.
-                if (vm.Record.Instances.All(i => i.Incarnation != qemu.Incarnation))
-                    throw new RefusedException("saved-state-not-loaded",
-                        $"the QEMU of {order.Spec.Name} ended before it was told to run", "resume it again: its file is still there");
-                await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, wanted);
-            }
+            // It may have died since, and been buried: it never ran, so the file is as good as before.
+            if (vm.Record.Instances.All(i => i.Incarnation != qemu.Incarnation))
+                throw new RefusedException("saved-state-not-loaded",
+                    $"the QEMU of {order.Spec.Name} ended before it was told to run", "resume it again: its file is still there");
+            await tools.Machines.AdoptAsOwnerAsync(vm, qemu, order.Epoch, wanted, memoryFile);
         }
-        catch (Exception)
-        {
-            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, qemu);
-            throw;
-        }
-        await GoAsync(qemu, stamp.WasPaused, path);
     }
 
     /// <summary>
@@ -68,26 +102,69 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
             HostMachines.RefuseIfHeld(vm);
             if (vm.Record.Wanted == VmState.Running && state is (QmpRunStatus.Paused or QmpRunStatus.Prelaunch))
                 await here.Qmp.ContAsync(QmpMoves.Deadline, CancellationToken.None);
-            disk.DeleteFile(path);
+            if (vm.Record.MemoryFile is null) disk.DeleteFile(path);
             return true;
         }
     }
 
-    private async Task LoadAsync(QemuInstance qemu, Stream file, SavedStateStamp stamp,
-        Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
+    /// <param name="content">Null for a file of format 1, which stands at the first byte of QEMU's stream.</param>
+    private async Task LoadAsync(
+        QemuInstance qemu, Stream file, SavedState? content, SavedStateStamp stamp, CancellationToken cancel)
     {
         using var signals = new QemuSignals(qemu.Qmp);
-        if (Compatibility.CheckDevices(stamp.Devices, await listDevices(qemu)) is { } different)
-            throw new RefusedException([different]);
         await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
         await using (var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel))
-            await SavedStateFile.FeedAsync(file, toQemu, cancel);
+        {
+            if (content is null) await SavedStateFile.FeedAsync(file, toQemu, cancel);
+            else await MemoryFirst.FeedAsync(content, toQemu, ArrivingMemory.Block, cancel);
+        }
         var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu.Qmp.Closed);
-        if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
-            throw new RefusedException("saved-state-not-loaded",
-                $"QEMU {qemu.Qmp.Version} could not load the state saved by {stamp.QemuVersion}",
-                "the file was kept; resume it on a host with the QEMU version that saved it");
+        if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed") throw NotLoaded(qemu, stamp);
     }
+
+    /// <summary>On return the devices are loaded, and the guest may run.</summary>
+    private async Task<LazyArrival> BeginAsync(QemuInstance qemu, SavedState content, SavedStateStamp stamp, CancellationToken cancel)
+    {
+        using var signals = new QemuSignals(qemu.Qmp);
+        try { await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, lazily: true); }
+        catch (QmpException refused) when (!qemu.Qmp.Closed.IsCompleted)
+        {
+            throw new RefusedException("lazy-memory-not-allowed", $"this host does not let a QEMU wait for its memory: {refused.Message}",
+                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or resume it without --lazy");
+        }
+        var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel);
+        var memory = new LazyMemory(content, toQemu, ArrivingMemory.Block, tools.Time);
+        var arrival = new LazyArrival(memory, toQemu, memory.ServeAsync(CancellationToken.None));
+        var first = await Joining.AnyAsync(memory.DevicesLoaded, signals.MigrationEnded, qemu.Qmp.Closed, arrival.Serving);
+        if (first == memory.DevicesLoaded) return arrival;
+        await arrival.EndAsync();
+        throw NotLoaded(qemu, stamp);
+    }
+
+    private async Task GoLazilyAsync(Machine vm, QemuInstance qemu, LazyArrival lazy, Stream file, bool stayPaused)
+    {
+        try
+        {
+            if (!stayPaused) await qemu.Qmp.EnsureRunningAsync(tools.Time);
+        }
+        finally
+        {
+            lazy.Memory.Push();
+            _ = FollowAsync(); // Also where the guest could not be told to run: it is the owner's, and the file must not be needed for ever.
+        }
+        if (!stayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
+
+        async Task FollowAsync()
+        {
+            await using (file)
+            await using (lazy.ToQemu)
+                await arriving.FollowAsync(vm, qemu, lazy.Memory, lazy.Serving);
+        }
+    }
+
+    private static RefusedException NotLoaded(QemuInstance qemu, SavedStateStamp stamp) => new("saved-state-not-loaded",
+        $"QEMU {qemu.Qmp.Version} could not load the state saved by {stamp.QemuVersion}",
+        "the file was kept; resume it on a host with the QEMU version that saved it");
 
     private async Task GoAsync(QemuInstance qemu, bool stayPaused, string path)
     {
@@ -112,5 +189,17 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
             throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {name}",
                 "resume it on a host that has the pool of the VM's first disk");
         return Path.Combine(pool.Directory, name);
+    }
+
+    /// <param name="Serving">Ends when all memory is here, or with what went wrong.</param>
+    private sealed record LazyArrival(LazyMemory Memory, Stream ToQemu, Task Serving)
+    {
+        /// <summary>Of a QEMU that is not wanted any more. What went wrong is told by who found out.</summary>
+        public async Task EndAsync()
+        {
+            await ToQemu.DisposeAsync();
+            try { await Serving; }
+            catch (Exception broken) when (broken is IOException or ObjectDisposedException or RefusedException or TimeoutException) { }
+        }
     }
 }

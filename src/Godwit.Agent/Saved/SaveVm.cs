@@ -76,7 +76,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         var begun = tools.Time.GetTimestamp();
         try
         {
-            await qemu.Qmp.PrepareSourceAsync(new(), sameHost: false);
+            await qemu.Qmp.PrepareSourceAsync(new(), sameHost: true); // Its memory is read from the file it maps, not from its stream.
             if (!wasPaused) await qemu.Qmp.StopAsync(QmpMoves.Deadline, cancel);
             await DemandGuestAsync(vm, qemu, cancel);
             await using (var file = await disk.CreateLargeAsync(path, cancel))
@@ -140,16 +140,28 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
     private async Task StreamAsync(
         Machine vm, QemuInstance qemu, QemuSignals signals, Stream file, IReadOnlyList<string> devices, CancellationToken cancel)
     {
-        await using var listener = await tools.Network.ListenUnixAsync(qemu.OutgoingSocket, vm.Spec.Uid, cancel);
-        await qemu.Qmp.MigrateAsync("unix:" + qemu.OutgoingSocket, QmpMoves.Deadline, cancel);
-        await using var fromQemu = await listener.AcceptAsync(cancel).WaitAsync(AcceptMax, tools.Time, cancel);
         var stamp = new SavedStateStamp
         {
             Spec = vm.Spec, Epoch = vm.Epoch.Value, QemuVersion = qemu.Qmp.Version, Devices = devices,
             SavedAt = tools.Time.GetUtcNow(), WasPaused = vm.Record.Wanted == VmState.Paused,
         };
-        await SavedStateFile.WriteAsync(file, stamp, fromQemu, cancel);
+        var state = await DevicesAsync(vm, qemu, signals, cancel);
+        using var memory = disk.OpenMemory(qemu.RamPath);
+        await SavedStateWriting.WriteAsync(file, stamp, state, memory, cancel);
+    }
+
+    /// <summary>All that QEMU knows and does not map from a file: some hundred KB, with a display some MiB.</summary>
+    private async Task<ReadOnlyMemory<byte>> DevicesAsync(Machine vm, QemuInstance qemu, QemuSignals signals, CancellationToken cancel)
+    {
+        await using var listener = await tools.Network.ListenUnixAsync(qemu.OutgoingSocket, vm.Spec.Uid, cancel);
+        await qemu.Qmp.MigrateAsync("unix:" + qemu.OutgoingSocket, QmpMoves.Deadline, cancel);
+        await using var fromQemu = await listener.AcceptAsync(cancel).WaitAsync(AcceptMax, tools.Time, cancel);
+        using var state = new MemoryStream();
+        var part = new byte[64 << 10];
+        for (int read; (read = await fromQemu.ReadAsync(part, cancel)) > 0; state.Write(part, 0, read))
+            if (state.Length + read > SavedState.StateBytesMax) throw new IOException("its devices have more state than 256 MiB");
         var ended = await signals.MigrationEnded.Joinable().WaitAsync(QmpMoves.Deadline, tools.Time, cancel);
         if (ended != "completed") throw new IOException($"QEMU says {ended}: {(await qemu.Qmp.TryQueryMigrateAsync())?.ErrorDescription}");
+        return state.GetBuffer().AsMemory(0, (int)state.Length);
     }
 }

@@ -6,7 +6,8 @@ using Godwit.Core;
 namespace Godwit.Agent.Saved;
 
 /// <summary>
-/// A guest's memory and devices in one file, checked as a whole before it is believed:
+/// Format 1, which is read and no longer written: QEMU's stream as it came, checked as a whole before it is believed. What is written
+/// now is <see cref="SavedState"/>.
 /// <code>
 ///  8 bytes  "GODWITSV"
 ///  u32      format, 1            (big-endian, as in QEMU's stream)
@@ -23,36 +24,7 @@ internal static class SavedStateFile
     private const uint Format = 1;
     private const int StampBytesMax = 1 << 20;
     private const int BlockBytes = 1 << 20;
-    private static ReadOnlySpan<byte> Magic => "GODWITSV"u8;
-
-    /// <summary>Writes head, everything QEMU says until it closes, and trailer. </summary>
-    public static async Task WriteAsync(
-        Stream file, SavedStateStamp stamp, Stream fromQemu, CancellationToken cancel)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var json = JsonSerializer.SerializeToUtf8Bytes(stamp, SavedStateJson.Default.SavedStateStamp);
-        var head = new byte[Magic.Length + 2 * sizeof(uint) + json.Length];
-        Magic.CopyTo(head);
-        BinaryPrimitives.WriteUInt32BigEndian(head.AsSpan(8), Format);
-        BinaryPrimitives.WriteUInt32BigEndian(head.AsSpan(12), (uint)json.Length);
-        json.CopyTo(head, 16);
-        hash.AppendData(head);
-        await file.WriteAsync(head, cancel);
-
-        var block = new byte[BlockBytes];
-        var length = 0L;
-        for (int read; (read = await fromQemu.ReadAsync(block, cancel)) > 0; length += read)
-        {
-            hash.AppendData(block, 0, read);
-            await file.WriteAsync(block.AsMemory(0, read), cancel);
-        }
-
-        var trailer = new byte[TrailerBytes];
-        BinaryPrimitives.WriteInt64BigEndian(trailer, length);
-        hash.AppendData(trailer, 0, sizeof(ulong));
-        hash.GetHashAndReset().CopyTo(trailer, sizeof(ulong));
-        await file.WriteAsync(trailer, cancel);
-    }
+    private static ReadOnlySpan<byte> Magic => SavedState.Magic;
 
     /// <summary>Reads the head and leaves the file at the first byte of QEMU's stream.</summary>
     public static async Task<SavedStateStamp> ReadStampAsync(Stream file, string name, CancellationToken cancel)
@@ -61,11 +33,16 @@ internal static class SavedStateFile
         await FillAsync(file, fixedPart, name, cancel);
         if (!fixedPart.AsSpan(0, 8).SequenceEqual(Magic)) throw Broken(name, "it is not a saved state");
         var format = BinaryPrimitives.ReadUInt32BigEndian(fixedPart.AsSpan(8));
-        if (format != Format) throw Broken(name, $"it has format {format}, this agent knows {Format}");
+        if (format != Format) throw Broken(name, $"it has format {format}, this agent knows 1 and 2");
         var stampBytes = BinaryPrimitives.ReadUInt32BigEndian(fixedPart.AsSpan(12));
         if (stampBytes > StampBytesMax) throw Broken(name, "its stamp is too long");
         var json = new byte[stampBytes];
         await FillAsync(file, json, name, cancel);
+        return ParseStamp(json, name);
+    }
+
+    internal static SavedStateStamp ParseStamp(byte[] json, string name)
+    {
         try
         {
             return JsonSerializer.Deserialize(json, SavedStateJson.Default.SavedStateStamp) ?? throw Broken(name, "its stamp is empty");
@@ -115,16 +92,16 @@ internal static class SavedStateFile
         }
     }
 
-    private static async Task FillAsync(Stream file, byte[] target, string name, CancellationToken cancel)
+    internal static async Task FillAsync(Stream file, Memory<byte> target, string name, CancellationToken cancel)
     {
         for (var filled = 0; filled < target.Length;)
         {
-            var read = await file.ReadAsync(target.AsMemory(filled), cancel);
+            var read = await file.ReadAsync(target[filled..], cancel);
             if (read == 0) throw Broken(name, "it ends early");
             filled += read;
         }
     }
 
-    private static RefusedException Broken(string name, string why) => new("saved-state-broken",
+    internal static RefusedException Broken(string name, string why) => new("saved-state-broken",
         $"the saved state {name} cannot be used: {why}", "it was kept; restore it from a copy, or start the VM from its disk");
 }

@@ -52,11 +52,13 @@ internal static class VmCommands
         var names = NamesArgument();
         var host = new Option<string?>("--host") { Description = "Bring saved VMs back on this host.", HelpName = "HOST" };
         var ignoreRules = PlacementOptions.IgnoreRules();
+        var lazy = new Option<bool>("--lazy")
+        { Description = "Saved VMs run at once; their memory comes out of the file as they need it, the rest behind that." };
         return verbs.Verb("resume", "Let paused or saved VMs go on.", (session, parsed, cancel) =>
             Verbs.ForEachAsync(session, parsed.GetValue(names)!,
-                name => session.Api.ActAsync(
-                    name, "resume", new ResumeVmRequest(parsed.GetValue(host), parsed.GetValue(ignoreRules)), cancel),
-                VmSheet.Sentence), names, host, ignoreRules);
+                name => session.Api.ActAsync(name, "resume",
+                    new ResumeVmRequest(parsed.GetValue(host), parsed.GetValue(ignoreRules), parsed.GetValue(lazy)), cancel),
+                VmSheet.Sentence), names, host, lazy, ignoreRules);
     }
 
     private static Command End(Verbs verbs, string act, string description)

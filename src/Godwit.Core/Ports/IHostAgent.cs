@@ -152,7 +152,8 @@ public sealed record ImportedImage(
     string File, string Sha256, string Format, long VirtualBytes, long FileBytes, string Kind = "");
 
 /// <param name="SavedFile">Non-null: bring it back from this state file instead of booting.</param>
-public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null);
+/// <param name="Lazily">Of a saved VM: it runs at once, and its memory comes out of the file as it is asked for.</param>
+public sealed record StartVm(VmSpec Spec, Epoch Epoch, string? SavedFile = null, bool Lazily = false);
 
 /// <param name="Tag">In the disks' files: <see cref="SnapshotRules.TagOf"/>.</param>
 public sealed record SnapshotOrder(VmSpec Spec, Epoch Epoch, string Tag);

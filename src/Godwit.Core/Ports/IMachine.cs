@@ -52,7 +52,8 @@ public interface IDisk
     /// </summary>
     Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
     /// <summary>To look into a guest's memory while it runs. Throws <see cref="IOException"/>. Follows no symbolic link.</summary>
-    IMemoryFile OpenMemory(string path) => throw new IOException($"{path}: no guest's memory can be looked into here");
+    /// <param name="toFill">For <see cref="IMemoryFile.FillHoles"/>, too.</param>
+    IMemoryFile OpenMemory(string path, bool toFill = false) => throw new IOException($"{path}: no guest's memory can be looked into here");
 }
 
 /// <summary>A file of a guest's memory, as it is at each look. Looking changes nothing: what is absent stays absent.</summary>
@@ -65,6 +66,11 @@ public interface IMemoryFile : IDisposable
     IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax);
     /// <summary>Fills <paramref name="into"/> from <paramref name="offset"/>; throws <see cref="IOException"/> past the end.</summary>
     void Read(long offset, Span<byte> into);
+    /// <summary>
+    /// Writes those whole pages of <paramref name="content"/> that lie on holes, each at once, and leaves all others as they are; returns
+    /// how many it wrote. For memory that nobody else gives pages to meanwhile.
+    /// </summary>
+    int FillHoles(long offset, ReadOnlySpan<byte> content) => throw new IOException("this memory cannot be filled");
 }
 
 /// <summary>Disposing without <see cref="CommitAsync"/> removes what was written.</summary>
@@ -89,6 +95,11 @@ public interface IProcesses
     Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel);
     /// <summary>Null where <see cref="Command.Share"/> is kept; else why this host cannot, as half a sentence.</summary>
     string? WhyNoShares => null;
+    /// <summary>
+    /// Threads of the process that wait for a page of that memory file (userfaultfd) look again. Nothing where none can wait. Throws
+    /// <see cref="IOException"/> where the system does not let this agent.
+    /// </summary>
+    void WakeWaitersFor(ProcessHandle process, string memoryFile) { }
     /// <summary>What is left of a share whose processes are gone. No error where there is nothing.</summary>
     void RemoveShare(string name) { }
     /// <summary>Names of the shares there are, used or not; empty where none are kept.</summary>

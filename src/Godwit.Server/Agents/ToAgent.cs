@@ -49,6 +49,7 @@ public static class ToAgent
     {
         var message = new Contracts.StartVmRequest { Spec = Message(order.Spec), Epoch = order.Epoch.Value };
         if (order.SavedFile is { } file) message.SavedFile = file;
+        message.Lazily = order.Lazily;
         return message;
     }
 

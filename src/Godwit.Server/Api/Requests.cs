@@ -82,7 +82,11 @@ public sealed record SnapshotRequest(string? Name = null, string? Note = null);
 /// <summary>POST /api/v1/vms/{vm}/resume.</summary>
 /// <param name="Host">Saved VMs only: bring it back on this host instead of the one it was saved on.</param>
 /// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
-public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = false);
+/// <param name="Lazily">
+/// Saved VMs only: it runs at once, and its memory comes out of its file as it is needed. Until all is there it cannot be moved or
+/// saved, and needs its file. Refused (<c>lazy-memory-not-allowed</c>) where the host does not let a QEMU wait for memory.
+/// </param>
+public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = false, bool Lazily = false);
 
 /// <summary>POST /api/v1/vms/{vm}/migrate.</summary>
 /// <param name="To">A host's name; null or <c>auto</c> lets the server choose.</param>

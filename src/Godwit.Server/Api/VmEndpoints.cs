@@ -39,6 +39,7 @@ internal static class VmEndpoints
                 o => o with
                 {
                     Host = wish?.Host is { } host ? new HostId(host) : null, IgnoresRules = wish?.IgnoreRules ?? false,
+                    Lazily = wish?.Lazily ?? false,
                 })).Produces<VmView>()
             .Needs(Permission.RunVms, Traits.Recorded | Traits.Safety);
         api.MapPost("/vms/{vm}/settings", async (string vm, VmSettingsRequest wish) =>

@@ -24,6 +24,8 @@ public sealed record Operation
     public string? Recovery { get; init; }
     /// <summary>Resume: the host to bring it back on; null is where it is. Recover: its new home.</summary>
     public HostId? Host { get; init; }
+    /// <summary>Resume from a file: it runs before its memory is here.</summary>
+    public bool Lazily { get; init; }
     /// <summary>Create: start it when its disk is there.</summary>
     public bool ThenStart { get; init; }
     /// <summary>Placement rules forbid nothing, by a person's word.</summary>

@@ -121,7 +121,7 @@ public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory ag
     {
         var bytes = vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
         if (await stores.Operations.ReserveAsync(operation, vm.Owner, bytes) is { } full) throw new RefusedException([full]);
-        return await agents.Of(vm.Owner).StartVmAsync(new StartVm(vm.Spec, vm.Epoch, savedFile), stopping);
+        return await agents.Of(vm.Owner).StartVmAsync(new StartVm(vm.Spec, vm.Epoch, savedFile, savedFile is not null && operation.Lazily), stopping);
     }
 
     private async Task<Operation> StopAsync(Operation operation, Vm vm, CancellationToken stopping)
@@ -198,7 +198,8 @@ public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory ag
             $"the file {vm.Spec.Name} was saved to is not known yet", $"wait for the next report of {vm.Owner} (5 s) and try again");
         if (!operation.FirstHalfDone) (operation, vm) = await NextEpochAsync(operation, vm, file, stopping);
         var report = await LaunchAsync(operation, vm, file, stopping);
-        return await EndAsync(operation, "vm-resumed", $"{vm.Spec.Name} is {Fields.Word(report.State)} on {vm.Owner}, from its file",
+        return await EndAsync(operation, "vm-resumed", $"{vm.Spec.Name} is {Fields.Word(report.State)} on {vm.Owner}, from its file"
+            + (operation.Lazily ? "; its memory comes out of it as it is needed" : ""),
             work => VmStore.SetState(work, vm.Spec.Id, vm.Epoch, report.State, null));
     }
 

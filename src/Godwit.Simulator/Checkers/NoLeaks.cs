@@ -23,6 +23,8 @@ public sealed class NoLeaks : IChecker
             var taps = host.Devices.Taps.Except(used.SelectMany(q => q.Options.Taps)).ToList();
             if (taps.Count > 0) throw Broken($"{host.Name} has taps without a QEMU: {string.Join(", ", taps)}");
             var memory = host.RamFiles.Keys.Except(used.Select(q => q.Options.MemoryPath)).ToList();
+            if (used.FirstOrDefault(q => q.Ram.Arriving is not null) is { } waiting)
+                throw Broken($"{waiting.Options.Name} still lacks {waiting.Ram.Arriving!.Missing} pages of its memory");
             if (memory.Count > 0) throw Broken($"{host.Name} keeps memory files of nobody: {string.Join(", ", memory)}");
         }
         if (doubtful.Count == 0) await DemandAgreementAsync(world);

@@ -28,7 +28,11 @@ public sealed class SimDisk(SimHost host) : IDisk
     public TimeSpan WriteTimeMin { get; set; } = TimeSpan.FromMicroseconds(300);
     public TimeSpan WriteTimeMax { get; set; } = TimeSpan.FromMilliseconds(4);
 
-    public IMemoryFile OpenMemory(string path) => host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
+    /// <summary>Of each read from a large file: an image, a saved state.</summary>
+    public TimeSpan LargeReadTime { get; set; } = TimeSpan.FromMilliseconds(0.5);
+    public bool LargeReadsFail { get; set; }
+
+    public IMemoryFile OpenMemory(string path, bool toFill = false) => host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
         ? new SimMemoryFile(ram.MappedBy.FirstOrDefault(qemu => qemu.IsRunning) ?? ram.MappedBy[^1])
         : throw new FileNotFoundException("No such file or directory", path);
 
@@ -153,7 +157,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     {
         host.Loop.DemandLoopThread();
         if (Find(path) is not { } content) throw new FileNotFoundException($"Could not find file '{path}'.", path);
-        return Task.FromResult<Stream>(new MemoryStream(content, writable: false));
+        return Task.FromResult<Stream>(new SimLargeFile(host, content));
     }
 
     /// <summary>Kept in memory until it is committed; a simulated image is small.</summary>

@@ -24,15 +24,34 @@ internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
             var page = (offset + at) / GuestLoad.PageBytes;
             if (page >= qemu.Load.UsedPages || qemu.State.IsBlank) continue;
             SimRamStream.FillWithNoise(into.Slice(at, GuestLoad.PageBytes), page);
-            BinaryPrimitives.WriteInt64LittleEndian(into[at..], 1 + TimesWritten(page));
+            BinaryPrimitives.WriteInt64LittleEndian(into[at..], 1 + TimesWritten(qemu.Load, qemu.State, page));
         }
     }
 
-    private long TimesWritten(long page)
+    /// <summary>Filled pages are seen when who waits for them is woken.</summary>
+    public int FillHoles(long offset, ReadOnlySpan<byte> content)
     {
-        if (page >= qemu.Load.WorkingPages) return 0;
-        var writes = qemu.State.Counter * qemu.Load.DirtyBytesPerSecond / 1000 / GuestLoad.PageBytes;
-        return (writes - page + qemu.Load.WorkingPages - 1) / qemu.Load.WorkingPages;
+        if (qemu.Ram.Arriving is not { } arriving) return 0;
+        var filled = 0;
+        for (var at = 0; at + GuestLoad.PageBytes <= content.Length; at += GuestLoad.PageBytes)
+            filled += arriving.Fill((int)((offset + at) / GuestLoad.PageBytes), content.Slice(at, GuestLoad.PageBytes)) ? 1 : 0;
+        return filled;
+    }
+
+    /// <summary>The first two words of a page, which tell how often it was written and which it is; zeros for one never used.</summary>
+    public static (long First, long Second) Words(GuestLoad load, GuestState state, int page)
+    {
+        if (page >= load.UsedPages || state.IsBlank) return (0, 0);
+        Span<byte> words = stackalloc byte[2 * sizeof(long)];
+        SimRamStream.FillWithNoise(words, page);
+        return (1 + TimesWritten(load, state, page), BinaryPrimitives.ReadInt64LittleEndian(words[sizeof(long)..]));
+    }
+
+    private static long TimesWritten(GuestLoad load, GuestState state, long page)
+    {
+        if (page >= load.WorkingPages) return 0;
+        var writes = state.Counter * load.DirtyBytesPerSecond / 1000 / GuestLoad.PageBytes;
+        return (writes - page + load.WorkingPages - 1) / load.WorkingPages;
     }
 
     public void Dispose() { }

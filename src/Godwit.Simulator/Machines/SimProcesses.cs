@@ -53,6 +53,12 @@ public sealed class SimProcesses(SimHost host, SimPrograms programs) : IProcesse
             ? alive.Exited.Joinable().WaitAsync(cancel) : Task.CompletedTask;
     }
 
+    public void WakeWaitersFor(ProcessHandle process, string memoryFile)
+    {
+        host.Loop.DemandLoopThread();
+        if (host.RamFiles.TryGetValue(memoryFile, out var ram)) ram.Arriving?.Wake();
+    }
+
     /// <summary>The kernel's part: goes on though the caller is killed meanwhile, ends with the host's power.</summary>
     private void After(TimeSpan min, TimeSpan max, Action action) => host.Loop.After(host.Random.NextTime(min, max), () =>
     {

@@ -26,6 +26,9 @@ public sealed class GuestLedger(SimLoop loop)
     /// <summary>What a QEMU sent completely, by hash: what another loads must be one of these.</summary>
     internal HashSet<(string Vm, ulong Hash)> Streams { get; } = [];
 
+    /// <summary>Device state that a QEMU sent, by hash: from its first section's number to its last footer.</summary>
+    internal HashSet<(string Vm, ulong Hash)> Devices { get; } = [];
+
     internal int NextLife(string vm) => _lives[vm] = _lives.GetValueOrDefault(vm) + 1;
 
     internal void Record(SimQemu copy, GuestFactKind kind, GuestState state, ProcessEnd? end = null)

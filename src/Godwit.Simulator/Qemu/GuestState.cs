@@ -21,6 +21,8 @@ public sealed class SimRam
     public GuestState State { get; set; }
     /// <summary>The processes that map it, oldest first; some may have ended.</summary>
     internal List<SimQemu> MappedBy { get; } = [];
+    /// <summary>Pages that have not arrived yet, of a guest that was set going before its memory was there; null once all have.</summary>
+    internal ArrivingPages? Arriving { get; set; }
 }
 
 /// <summary>What the guest does with its memory.</summary>

@@ -42,6 +42,7 @@ internal sealed class QemuCommands(SimQemu qemu)
         "migrate_cancel" => Did(qemu.Outgoing.Cancel),
         "migrate-continue" => Did(() => qemu.Outgoing.Continue(Text(arguments, "state"))),
         "migrate-incoming" => Did(() => qemu.Incoming.Start(Text(arguments, "uri"))),
+        "migrate-recover" => Did(() => qemu.Incoming.Recover(Text(arguments, "uri"))),
         "query-migrate" => qemu.Outgoing.Status != "none" ? qemu.Outgoing.Query() : qemu.Incoming.Query(),
         "migrate-set-capabilities" => SetCapabilities(arguments),
         "query-migrate-capabilities" => new JsonArray([.. Capabilities.Select(c => new JsonObject

@@ -1,17 +1,22 @@
+using System.Buffers.Binary;
 using System.IO.Hashing;
 using System.Text;
 using System.Text.Json.Nodes;
+using Godwit.Simulator.Machines;
 using Godwit.Wire;
 
 namespace Godwit.Simulator.Qemu;
 
 /// <summary>
 /// The target's side: listens once, loads, and with -S stands paused with "completed". A stream that cannot be loaded
-/// ends the process (7.2 has no exit-on-error=false).
+/// ends the process (7.2 has no exit-on-error=false). Of a stream with its devices first <see cref="SimPostcopy"/> tells the rest.
 /// </summary>
 internal sealed class SimIncoming(SimQemu qemu)
 {
-    private bool _asked;
+    private readonly Dictionary<int, (long First, long Second)> _pages = [];
+    private bool _asked, _discarded;
+    private ulong? _devices;
+    private SimPostcopy? _postcopy;
 
     public string Status { get; private set; } = "none";
     /// <summary>The next load fails at its end, as with a device the other side does not have.</summary>
@@ -27,6 +32,14 @@ internal sealed class SimIncoming(SimQemu qemu)
         _ = ServeAsync(uri["unix:".Length..]);
     }
 
+    /// <summary>A source that comes back, to a target whose memory stopped arriving.</summary>
+    public void Recover(string uri)
+    {
+        if (Status != "postcopy-paused") throw new QemuErrorException("Migrate recover can only be run when postcopy is paused.");
+        Say("setup");
+        _ = RecoverAsync(uri["unix:".Length..]);
+    }
+
     public JsonObject Query() => Status is "none" or "setup" ? [] : new JsonObject { ["status"] = Status };
 
     private async Task ServeAsync(string path)
@@ -38,13 +51,23 @@ internal sealed class SimIncoming(SimQemu qemu)
         try
         {
             var input = new Input(stream);
-            var loaded = await LoadAsync(input);
-            qemu.IsCorrupt = !qemu.Ledger.Streams.Contains((qemu.Options.Name, input.Hash));
+            var loaded = await LoadAsync(input, stream);
+            if (_postcopy is not null)
+            {
+                await _postcopy.FinishAsync();
+                return;
+            }
+            qemu.IsCorrupt = !qemu.Ledger.Streams.Contains((qemu.Options.Name, input.Hash)) && !IsAsSaved(loaded.State);
             var delay = qemu.Random.NextTime(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(20));
             qemu.BusyFor(delay); // Device state loads on the main loop: the monitor waits.
             await qemu.Host.Loop.SleepAsync(delay);
             if (RefusesToLoad) throw new InvalidDataException("Unknown savevm section or instance 'extra' 0");
             Loaded(loaded);
+        }
+        catch (IOException) when (_postcopy is not null)
+        {
+            _postcopy.LoseSource();
+            Say("postcopy-paused");
         }
         catch (Exception broken) when (broken is IOException or InvalidDataException)
         {
@@ -54,7 +77,30 @@ internal sealed class SimIncoming(SimQemu qemu)
         }
     }
 
-    private void Loaded(Guest stream)
+    private async Task RecoverAsync(string path)
+    {
+        var listener = await qemu.Process.Network.ListenUnixAsync(path, 0, CancellationToken.None);
+        await using var stream = await listener.AcceptAsync(CancellationToken.None);
+        await listener.DisposeAsync();
+        Say("postcopy-recover");
+        try
+        {
+            await LoadAsync(new Input(stream), stream);
+            await _postcopy!.FinishAsync();
+        }
+        catch (IOException)
+        {
+            _postcopy!.LoseSource();
+            Say("postcopy-paused");
+        }
+        catch (InvalidDataException broken) { qemu.Die($"load of migration failed: {broken.Message}"); }
+    }
+
+    /// <summary>Written anew from a saved state: the devices are some that a QEMU sent, every page is as it was then.</summary>
+    private bool IsAsSaved(GuestState state) => _devices is { } devices && qemu.Ledger.Devices.Contains((qemu.Options.Name, devices))
+        && Enumerable.Range(0, qemu.Load.UsedPages).All(p => _pages.GetValueOrDefault(p) == SimMemoryFile.Words(qemu.Load, state, p));
+
+    internal void Loaded(Guest stream)
     {
         var runs = stream.GlobalState == "running";
         var sharesMemory = qemu.Capabilities.GetValueOrDefault("x-ignore-shared");
@@ -69,19 +115,23 @@ internal sealed class SimIncoming(SimQemu qemu)
         }
         if (qemu.AutoStart && runs) qemu.StartVcpus();
         else qemu.SetRunState(runs ? "paused" : stream.GlobalState); // As it was at the source.
-        Say("completed");
+        if (_postcopy is null) Say("completed");
     }
 
-    private async Task<Guest> LoadAsync(Input input)
+    private async Task<Guest> LoadAsync(Input input, Stream stream)
     {
-        if (await input.U32() != StreamHeader.Magic || await input.U32() != StreamHeader.VersionKnown)
+        if (_postcopy is null && (await input.U32() != StreamHeader.Magic || await input.U32() != StreamHeader.VersionKnown))
             throw new InvalidDataException("Not a migration stream");
-        Guest? guest = null;
+        Guest? guest = _postcopy?.Guest;
         while (true)
         {
+            var devices = input.Mark();
             var element = (StreamElement)await input.U8();
+            if (element == StreamElement.SectionFull) input.BeginMark();
+            else _devices ??= devices;
             switch (element)
             {
+                case StreamElement.Command: await CommandAsync(input, stream, guest); break;
                 case StreamElement.Configuration: await MachineAsync(input); break;
                 case StreamElement.Subsection: await CapabilitiesAsync(input); break;
                 case StreamElement.SectionStart or StreamElement.SectionPart or StreamElement.SectionEnd:
@@ -91,6 +141,33 @@ internal sealed class SimIncoming(SimQemu qemu)
                 case StreamElement.Eof: return guest ?? throw new InvalidDataException("no device state");
                 default: throw new InvalidDataException($"Unknown savevm section type {(byte)element}");
             }
+        }
+    }
+
+    private async Task CommandAsync(Input input, Stream stream, Guest? guest)
+    {
+        var (command, length) = ((StreamCommand)await input.U16(), await input.U16());
+        switch (command)
+        {
+            case StreamCommand.OpenReturnPath: break;
+            case StreamCommand.PostcopyAdvise when qemu.Capabilities.GetValueOrDefault("postcopy-ram"): await input.SkipAsync(length); break;
+            case StreamCommand.PostcopyRamDiscard:
+                await input.SkipAsync(length);
+                _discarded = true;
+                break;
+            case StreamCommand.Packaged: await input.U32(); break; // What is in it is read as it comes.
+            case StreamCommand.PostcopyListen when _discarded: Say("postcopy-active"); break;
+            case StreamCommand.Ping:
+                _postcopy = new SimPostcopy(qemu, this, guest ?? throw new InvalidDataException("no device state"), await input.U32());
+                _postcopy.IsCorrupt = _devices is not { } devices || !qemu.Ledger.Devices.Contains((qemu.Options.Name, devices));
+                _postcopy.Begin(stream);
+                break;
+            case StreamCommand.PostcopyRun: break; // Once its devices are loaded.
+            case StreamCommand.PostcopyResume when _postcopy is not null:
+                Say("postcopy-active");
+                await _postcopy.ComeBackAsync(stream);
+                break;
+            default: throw new InvalidDataException($"CMD {command} is unexpected");
         }
     }
 
@@ -113,10 +190,11 @@ internal sealed class SimIncoming(SimQemu qemu)
         await SectionAsync(input, element == StreamElement.SectionStart, SimRamStream.RamSection);
         while (true)
         {
-            var flags = (RamFlags)(await input.U64() & 0xFFF);
+            var word = await input.U64();
+            var flags = (RamFlags)(word & 0xFFF);
             if (flags.HasFlag(RamFlags.Eos)) break;
             if (flags.HasFlag(RamFlags.MemSize)) await BlocksAsync(input);
-            else await PageAsync(input, flags);
+            else await PageAsync(input, word);
         }
         await FooterAsync(input, SimRamStream.RamSection);
     }
@@ -129,12 +207,20 @@ internal sealed class SimIncoming(SimQemu qemu)
         if (qemu.Capabilities.GetValueOrDefault("x-ignore-shared")) await input.U64();
     }
 
-    private static async Task PageAsync(Input input, RamFlags flags)
+    private async Task PageAsync(Input input, long word)
     {
+        var (flags, page) = ((RamFlags)(word & 0xFFF), (int)(word / GuestLoad.PageBytes));
         if (!flags.HasFlag(RamFlags.Continue)) await input.Name();
+        (long First, long Second) words = (0, 0);
         if (flags.HasFlag(RamFlags.Zero)) await input.U8();
-        else if (flags.HasFlag(RamFlags.Page)) await input.SkipAsync(GuestLoad.PageBytes);
+        else if (flags.HasFlag(RamFlags.Page))
+        {
+            words = (BinaryPrimitives.ReverseEndianness(await input.U64()), BinaryPrimitives.ReverseEndianness(await input.U64()));
+            await input.SkipAsync(GuestLoad.PageBytes - 16);
+        }
         else throw new InvalidDataException($"Unknown combination of migration flags: {flags}");
+        if (_postcopy is null) _pages[page] = words;
+        else if (!_postcopy.Place(page, words)) throw new InvalidDataException("qemu_ufd_copy_ioctl: File exists");
     }
 
     /// <summary>The guest's own section, or null for another device's: this machine must have that one, too.</summary>
@@ -171,9 +257,9 @@ internal sealed class SimIncoming(SimQemu qemu)
             throw new InvalidDataException("Missing section footer");
     }
 
-    private sealed record Guest(GuestState State, long DeviceRuns, string GlobalState);
+    internal sealed record Guest(GuestState State, long DeviceRuns, string GlobalState);
 
-    private void Say(string status)
+    internal void Say(string status)
     {
         Status = status;
         qemu.Host.Loop.Trace(qemu.Host.Name, $"{qemu.Options.Name} pid {qemu.Process.Pid}: incoming migration {status}");
@@ -186,7 +272,23 @@ internal sealed class SimIncoming(SimQemu qemu)
     {
         private readonly byte[] _buffer = new byte[64 << 10];
         private readonly XxHash64 _hash = new();
+        private XxHash64? _marked;
         private int _from, _to, _hashed;
+
+        /// <summary>From here on <see cref="Mark"/> tells the hash of what was taken; once.</summary>
+        public void BeginMark()
+        {
+            if (_marked is not null) return;
+            HashTaken();
+            _marked = new XxHash64();
+        }
+
+        /// <summary>Of what was taken since <see cref="BeginMark"/>; null before it.</summary>
+        public ulong? Mark()
+        {
+            HashTaken();
+            return _marked?.GetCurrentHashAsUInt64();
+        }
 
         /// <summary>Of all that was taken so far.</summary>
         public ulong Hash
@@ -203,6 +305,8 @@ internal sealed class SimIncoming(SimQemu qemu)
             if (_from == _to) await FillAsync();
             return _buffer[_from++];
         }
+
+        public async ValueTask<int> U16() => (await U8() << 8) | await U8();
 
         public async ValueTask<uint> U32()
         {
@@ -244,6 +348,7 @@ internal sealed class SimIncoming(SimQemu qemu)
         private void HashTaken()
         {
             _hash.Append(_buffer.AsSpan(_hashed, _from - _hashed));
+            _marked?.Append(_buffer.AsSpan(_hashed, _from - _hashed));
             _hashed = _from;
         }
     }

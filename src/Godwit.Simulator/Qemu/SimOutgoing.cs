@@ -147,8 +147,10 @@ internal sealed class SimOutgoing(SimQemu qemu)
                 ThrowIfCancelled();
             }
             await SendPagesAsync(isEnd: true, next, _remaining);
-            await SendAsync(_content.Devices(
-                qemu.Ram.State, qemu.DeviceRuns, globalState, qemu.Options.DeviceIds, !qemu.Options.SuppressDescription), isLast: true);
+            var devices = _content.Devices(
+                qemu.Ram.State, qemu.DeviceRuns, globalState, qemu.Options.DeviceIds, !qemu.Options.SuppressDescription);
+            if (SkipsRam) qemu.Ledger.Devices.Add((qemu.Options.Name, XxHash64.HashToUInt64(devices.AsSpan(1..^1))));
+            await SendAsync(devices, isLast: true);
             qemu.InactivateDisks();
             ThrowIfCancelled();
         }

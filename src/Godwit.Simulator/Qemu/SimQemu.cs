@@ -225,6 +225,7 @@ public sealed class SimQemu
     {
         await SleepAsync(TimeSpan.FromMicroseconds(30), TimeSpan.FromMicroseconds(400));
         while (_busyUntil > _host.Loop.Now) await _host.Loop.SleepAsync(_busyUntil - _host.Loop.Now);
+        while (Ram.Arriving is { IsWaiting: true } && !Process.HasExited) await _host.Loop.SleepAsync(TimeSpan.FromMilliseconds(2));
     }
 
     private async Task QuitAsync()

@@ -90,12 +90,12 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
         };
         counts.CountRequest();
         world.Loop.Trace("person", $"{verb} {vm}{(force ? " by force" : "")}");
-        var wasSaved = false;
+        var (wasSaved, lazily) = (false, verb == OperationKind.Resume && random.Chance(0.6));
         Task<Operation> Ask() => world.Server.AskAsync(async c =>
         {
             wasSaved = (await c.Vms.FindAsync(vm)).State == VmState.Saved;
             if (verb is OperationKind.Stop or OperationKind.Restart or OperationKind.Save) world.LetGo(vm, await IsBeingBootedAsync(c, vm));
-            return await c.Vms.DoAsync(verb, vm, o => o with { Force = force }, key, CancellationToken.None);
+            return await c.Vms.DoAsync(verb, vm, o => o with { Force = force, Lazily = lazily }, key, CancellationToken.None);
         });
         var done = await Ask();
         // One that was not saved did not come back: a stop that was ordered before may still be carried out.

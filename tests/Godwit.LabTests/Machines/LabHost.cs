@@ -53,7 +53,7 @@ internal sealed class LabHost : IAsyncDisposable
         var machines = new HostMachines(
             Layout, Disk, _watching, _network, TimeProvider.System, NullLogger<HostMachines>.Instance);
         var adoption = new MachineAdoption(machines);
-        await adoption.FindAllAsync(default);
+        await adoption.FindAllAsync(_ => Task.CompletedTask, default);
         await adoption.SettleAllAsync(default);
         return (machines, new MachineLife(machines), adoption);
     }

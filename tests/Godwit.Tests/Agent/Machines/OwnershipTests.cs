@@ -21,7 +21,7 @@ public sealed class OwnershipTests
         var machines = new HostMachines(
             Samples.Layout, _disk, _processes, new NoNetwork(), new FakeTimeProvider(), NullLogger<HostMachines>.Instance);
         var adoption = new MachineAdoption(machines);
-        await adoption.FindAllAsync(default);
+        await adoption.FindAllAsync(_ => Task.CompletedTask, default);
         await adoption.SettleAllAsync(default);
         return (machines, new MachineLife(machines));
     }

@@ -1,0 +1,162 @@
+using System.Buffers;
+using Godwit.Agent.Machines;
+using Godwit.Agent.Moves;
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Qmp;
+using Godwit.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Godwit.Agent.Saved;
+
+/// <summary>
+/// A guest that runs while part of its memory is still in its file (<see cref="OwnerRecord.MemoryFile"/>), from its first instruction
+/// until all of it is here. If who gives the memory dies, the guest waits at the next page it misses, and its QEMU's main loop may wait
+/// with it, so that no monitor answers. Whoever comes next therefore needs no QEMU to go on: it writes what is missing into the file of
+/// the guest's memory itself, wakes who waits, and only then tells QEMU that all is there.
+/// </summary>
+internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProcesses processes, ILogger log)
+{
+    public const string Block = "ram0";
+
+    /// <summary>
+    /// What a dead agent had sent lies in QEMU's socket and is placed by QEMU, page by page. A page placed twice would end it.
+    /// </summary>
+    private static readonly TimeSpan OldBytesMax = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan HealPause = TimeSpan.FromSeconds(10), EndMax = TimeSpan.FromMinutes(1);
+    private const int HealTriesMax = 1000;
+
+    /// <summary>Runs until all memory is here, or the QEMU is gone. Never faults.</summary>
+    public async Task FollowAsync(Machine vm, QemuInstance qemu, LazyMemory memory, Task serving)
+    {
+        var begun = tools.Time.GetTimestamp();
+        try
+        {
+            await serving;
+            await ArrivedAsync(vm);
+            Arrived(log, vm.Id.Value, vm.Spec.Name, tools.Time.GetElapsedTime(begun).TotalSeconds, memory.Requests);
+        }
+        catch (Exception broken) when (broken is IOException or TimeoutException or OperationCanceledException)
+        {
+            if (!qemu.IsAlive) return; // Who watches it settles what is left.
+            Broke(log, vm.Id.Value, vm.Spec.Name, broken.Message);
+            await HealAsync(vm);
+        }
+        catch (RefusedException damaged) { await GiveUpAsync(vm, damaged); }
+    }
+
+    /// <summary>Memory that nobody gives: a former agent did, or its connection broke. Never faults.</summary>
+    public async Task HealAsync(Machine vm)
+    {
+        await Task.Delay(OldBytesMax, tools.Time);
+        for (var attempt = 0; attempt < HealTriesMax; attempt++)
+        {
+            try
+            {
+                if (vm.Record is not { MemoryFile: { } name, CurrentInstance: { } here } || !processes.IsAlive(here.Process)) return;
+                var state = await FillAsync(vm, here, name);
+                if (await TellAsync(vm, here, state))
+                {
+                    await ArrivedAsync(vm);
+                    Healed(log, vm.Id.Value, vm.Spec.Name);
+                    return;
+                }
+            }
+            catch (RefusedException damaged)
+            {
+                await GiveUpAsync(vm, damaged);
+                return;
+            }
+            catch (Exception failed) when (failed is IOException or QmpException or TimeoutException)
+            {
+                HealFailed(log, vm.Id.Value, vm.Spec.Name, failed.Message);
+            }
+            await Task.Delay(HealPause, tools.Time);
+        }
+    }
+
+    /// <summary>
+    /// What the file holds is written where the guest's memory has holes, pages of zeros too: one that is waited for has to be there. Who
+    /// waits is woken after each mebibyte.
+    /// </summary>
+    private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name)
+    {
+        await using var file = await disk.OpenLargeAsync(tools.Machines.PathOfMemoryFile(vm.Spec, name), CancellationToken.None);
+        var saved = await SavedState.OpenAsync(file, name, CancellationToken.None) ?? throw SavedStateFile.Broken(name, "it has another format");
+        var path = vm.Home.Ram(here.RamOf);
+        using var memory = disk.OpenMemory(path, toFill: true);
+        var content = new byte[SavedState.BlockBytes];
+        for (var block = 0; block < saved.Blocks; block++)
+        {
+            var bytes = saved.BytesOf(block);
+            if (saved.IsZero(block)) content.AsSpan(0, bytes).Clear();
+            else await saved.ReadBlockAsync(block, content, CancellationToken.None);
+            if (memory.FillHoles((long)block * SavedState.BlockBytes, content.AsSpan(0, bytes)) > 0)
+                processes.WakeWaitersFor(here.Process, path);
+        }
+        processes.WakeWaitersFor(here.Process, path); // A page that another attempt filled, and died before it said so.
+        return saved.State;
+    }
+
+    /// <summary>False where its monitor does not answer yet.</summary>
+    private async Task<bool> TellAsync(Machine vm, InstanceRecord here, DetachedState state)
+    {
+        if (await MachineAdoption.ReconnectAsync(tools.Machines, vm, here) is not { } qemu) return false;
+        var status = (await qemu.Qmp.QueryMigrateAsync(QmpMoves.Deadline, CancellationToken.None)).Status;
+        if (status == QmpMigrationStatus.Completed) return true;
+        if (status != QmpMigrationStatus.PostcopyPaused) return false;
+        using var signals = new QemuSignals(qemu.Qmp);
+        var socket = vm.Home.RecoverSocket(here.Incarnation);
+        disk.DeleteFile(socket); // Of an attempt before.
+        await qemu.Qmp.MigrateRecoverAsync("unix:" + socket, QmpMoves.Deadline, CancellationToken.None);
+        await using var connection = await tools.Network.ConnectUnixAsync(socket, CancellationToken.None);
+        await SayAllIsThereAsync(connection, state);
+        var ended = await signals.MigrationEnded.Joinable().WaitAsync(EndMax, tools.Time, CancellationToken.None);
+        return ended == QmpMigrationStatus.Completed;
+    }
+
+    /// <summary>The hand-shake of a source that comes back, and nothing but the end behind it.</summary>
+    private static async Task SayAllIsThereAsync(Stream qemu, DetachedState state)
+    {
+        var (bytes, hears, part) = (new ArrayBufferWriter<byte>(), new ReturnPathReader(), new byte[4096]);
+        var writer = new DetachedStateWriter(bytes, state);
+        writer.WriteResume();
+        await qemu.WriteAsync(bytes.WrittenMemory);
+        for (var said = false; !said;) // What it asks for meanwhile is there already.
+        {
+            var read = await qemu.ReadAsync(part);
+            if (read == 0 || hears.Fault.Length > 0) throw new IOException("QEMU does not take its source back");
+            said = hears.Feed(part.AsSpan(0, read)).Any(word => word.Kind == ReturnPathKind.ResumeAck);
+        }
+        bytes.ResetWrittenCount();
+        writer.WriteEndOfMemory();
+        await qemu.WriteAsync(bytes.WrittenMemory);
+        while (await qemu.ReadAsync(part) > 0) { } // Until it has let go.
+    }
+
+    /// <summary>From now on the VM is as any other; its file is the past, and goes.</summary>
+    private Task ArrivedAsync(Machine vm) =>
+        tools.StubbornlyAsync(() => tools.Machines.ChangeAsync(vm, r => r with { MemoryFile = null, Note = null }));
+
+    private async Task GiveUpAsync(Machine vm, RefusedException damaged)
+    {
+        Lost(log, vm.Id.Value, vm.Spec.Name, damaged.Message);
+        await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm.EnterAsync())
+                if (vm.Record.MemoryFile is not null)
+                    await tools.Machines.EndAsCrashedAsync(vm, vm.Current, $"the rest of its memory could not be read: {damaged.Message}");
+        });
+    }
+
+    [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): all of its memory is here after {Seconds:0.0} s; it waited for {Requests} pages")]
+    private static partial void Arrived(ILogger log, string vm, string name, double seconds, long requests);
+    [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): the rest of its memory was filled in")]
+    private static partial void Healed(ILogger log, string vm, string name);
+    [LoggerMessage(LogLevel.Warning, "{Vm} ({Name}): its memory stopped arriving ({Why}); it is filled in")]
+    private static partial void Broke(ILogger log, string vm, string name, string why);
+    [LoggerMessage(LogLevel.Warning, "{Vm} ({Name}): the rest of its memory cannot be filled in yet: {Why}")]
+    private static partial void HealFailed(ILogger log, string vm, string name, string why);
+    [LoggerMessage(LogLevel.Error, "{Vm} ({Name}): ended, its saved state is damaged: {Why}")]
+    private static partial void Lost(ILogger log, string vm, string name, string why);
+}

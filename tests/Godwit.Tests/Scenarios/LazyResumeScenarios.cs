@@ -1,0 +1,119 @@
+using Godwit.Core.Vms;
+using Godwit.Server.Operations;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Qemu;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>
+/// A saved VM that runs before its memory is there. Whatever dies meanwhile, it is never another guest's memory that it runs on, and
+/// never zeros: the simulated QEMU tells of both (R1 to R7 after every step).
+/// </summary>
+public sealed class LazyResumeScenarios
+{
+    [Theory, InlineData(901UL), InlineData(902UL), InlineData(903UL)]
+    public void A_saved_vm_runs_before_its_memory_is_there_and_all_of_it_comes(ulong seed) => World.Run(seed, async world =>
+    {
+        await SavedAsync(world);
+        await DoAsync(world, OperationKind.Resume, o => o with { Lazily = true });
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+        Assert.True(Arrives(world));
+        Assert.NotEmpty(SavedFiles(world)); // It is still needed.
+        await world.Loop.Until(() => !Arrives(world));
+        await world.SleepAsync(1);
+        Assert.Empty(SavedFiles(world));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    [Theory, InlineData(911UL), InlineData(912UL), InlineData(913UL), InlineData(914UL), InlineData(915UL), InlineData(916UL)]
+    public void An_agent_that_dies_while_memory_arrives_leaves_a_guest_that_the_next_one_fills(ulong seed) => World.Run(seed, async world =>
+    {
+        await ArrivingAsync(world);
+        world.Agents["host1"].Kill();
+        await world.SleepAsync(seed % 3);
+        world.Agents["host1"].Start();
+        await world.Loop.Until(() => !Arrives(world));
+        await world.SleepAsync(40);
+        Assert.True(world.Runs("web", on: "host1"));
+        Assert.Empty(SavedFiles(world));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    [Theory, InlineData(921UL), InlineData(922UL), InlineData(923UL), InlineData(924UL)]
+    public void An_agent_that_dies_before_the_guest_runs_leaves_a_file_that_is_resumed_again(ulong seed) => World.Run(seed, async world =>
+    {
+        await SavedAsync(world);
+        var resume = world.Server.AskAsync(c => Do(c, OperationKind.Resume, o => o with { Lazily = true }));
+        await world.Loop.Until(() => world.Ledger.Alive.Any(q => q.Ram.Arriving is not null));
+        world.Agents["host1"].Kill();
+        Assert.NotNull((await resume).Problem);
+        world.Agents["host1"].Start();
+        await world.SleepAsync(60);
+        if ((await world.VmAsync("web")).State == VmState.Saved) await DoAsync(world, OperationKind.Resume, o => o);
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+    });
+
+    [Fact]
+    public void A_qemu_that_dies_while_its_memory_arrives_has_crashed_and_its_file_is_gone() => World.Run(seed: 931, async world =>
+    {
+        await ArrivingAsync(world);
+        world.LetGo("web");
+        world.Copy("web", on: "host1")!.Process.Exit(Simulator.Machines.ProcessEnd.Injected);
+        await world.SleepAsync(20);
+        Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
+        Assert.Empty(SavedFiles(world));
+        await DoAsync(world, OperationKind.Start, o => o);
+        world.WantBack("web");
+        Assert.Equal(2, world.Ledger.LifeOf("web"));
+    });
+
+    [Fact]
+    public void It_is_neither_moved_nor_saved_before_all_of_its_memory_is_there() => World.Run(seed: 941, async world =>
+    {
+        await ArrivingAsync(world);
+        var vm = await world.VmAsync("web");
+        var facts = await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).CheckSourceAsync(vm.Spec.Id, CancellationToken.None));
+        Assert.Contains("is still in", Assert.Single(facts.Blockers));
+        world.LetGo("web");
+        var save = await world.Server.AskAsync(c => Do(c, OperationKind.Save, o => o));
+        Assert.Equal("memory-arriving", save.Problem?.Code);
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    private static async Task SavedAsync(World world)
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 4000, WorkingPages: 3000));
+        await world.SleepAsync(5);
+        world.LetGo("web"); // Its memory goes into a file.
+        await DoAsync(world, OperationKind.Save, o => o);
+        Assert.NotEmpty(SavedFiles(world));
+        world.Agents["host1"].Host.Disk.LargeReadTime = TimeSpan.FromMilliseconds(60);
+    }
+
+    private static async Task ArrivingAsync(World world)
+    {
+        await SavedAsync(world);
+        await DoAsync(world, OperationKind.Resume, o => o with { Lazily = true });
+        world.WantBack("web");
+        Assert.True(Arrives(world));
+    }
+
+    private static bool Arrives(World world) => world.Copy("web", on: "host1") is { Ram.Arriving: not null };
+
+    private static List<string> SavedFiles(World world) =>
+        [.. world.Agents["host1"].Host.Storage.Files.Keys.Where(f => f.EndsWith(".saved", StringComparison.Ordinal))];
+
+    private static Task<Operation> Do(Server.ControlPlane plane, OperationKind verb, Func<Operation, Operation> with) =>
+        plane.Vms.DoAsync(verb, "web", with, null, CancellationToken.None);
+
+    private static async Task DoAsync(World world, OperationKind verb, Func<Operation, Operation> with) =>
+        Assert.Null((await world.Server.AskAsync(c => Do(c, verb, with))).Problem);
+}
