@@ -149,7 +149,6 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         }
         finally
         {
-            lazy.Memory.Push();
             _ = FollowAsync(); // Also where the guest could not be told to run: it is the owner's, and the file must not be needed for ever.
         }
         if (!stayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
@@ -158,7 +157,11 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         {
             await using (file)
             await using (lazy.ToQemu)
+            {
+                await tools.FailPoints.HitAsync("resume.before-push");
+                lazy.Memory.Push();
                 await arriving.FollowAsync(vm, qemu, lazy.Memory, lazy.Serving);
+            }
         }
     }
 

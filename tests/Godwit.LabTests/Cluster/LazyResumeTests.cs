@@ -1,0 +1,143 @@
+using System.Diagnostics;
+using Godwit.Cli.Api;
+using Godwit.Cli.Lab;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.LabTests.Machines;
+using Godwit.Server.Api;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Godwit.LabTests.Cluster;
+
+/// <summary>
+/// A saved VM that runs before its memory is there, on real QEMU: post-copy whose source is an agent with a file. The guest checks the
+/// 64 MiB it writes by itself, and its beats tell of every restart.
+/// </summary>
+[Collection(LabCollection.Name)]
+public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
+{
+    private const string Allowed = "/proc/sys/vm/unprivileged_userfaultfd";
+    private static readonly TimeSpan ArrivalMax = TimeSpan.FromMinutes(1);
+    private string before = "0";
+
+    private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "lazy-tests-fail-points");
+
+    public async Task InitializeAsync()
+    {
+        await lab.BeginTestAsync(output);
+        if (!File.Exists(Allowed)) return;
+        before = await File.ReadAllTextAsync(Allowed);
+        await File.WriteAllTextAsync(Allowed, "1");
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (File.Exists(Allowed)) await File.WriteAllTextAsync(Allowed, before);
+        File.Delete(FailPointFile);
+    }
+
+    [RealQemuFact]
+    public async Task A_saved_vm_runs_at_once_on_the_other_host_and_all_of_its_memory_comes()
+    {
+        var (boot, target) = (await SaveUnderLoadAsync(), await lab.OtherHostAsync());
+
+        var clock = Stopwatch.StartNew();
+        await ResumeAsync(target);
+        output.WriteLine($"running {clock.ElapsedMilliseconds} ms after it was asked for");
+        await GoesOnAsync(boot);
+        await UntilFileIsGoneAsync();
+        output.WriteLine($"all of its memory was there after {clock.ElapsedMilliseconds} ms");
+
+        await GoesOnAsync(boot);
+        await MovesAsync();
+        await GoesOnAsync(boot);
+    }
+
+    [RealQemuFact]
+    public async Task A_guest_lives_on_what_it_asks_for_and_outlives_the_agent_that_gave_it()
+    {
+        var target = await lab.OtherHostAsync();
+        await File.WriteAllTextAsync(FailPointFile, "resume.before-push=hold");
+        await RestartAgentAsync(target, $"GODWIT_FAILPOINTS=@{FailPointFile}");
+        var boot = await SaveUnderLoadAsync();
+
+        await ResumeAsync(target);
+        await GoesOnAsync(boot); // Nothing is sent but what it asks for.
+        Assert.NotEmpty(SavedFiles());
+        var refused = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync()), default);
+        Assert.Contains(refused.Reasons, r => r.Cause.Contains("is still in", StringComparison.Ordinal));
+
+        File.Delete(FailPointFile);
+        await RestartAgentAsync(target);
+        await UntilFileIsGoneAsync();
+        await GoesOnAsync(boot);
+        await MovesAsync();
+        await GoesOnAsync(boot);
+    }
+
+    [RealQemuFact]
+    public async Task A_host_that_does_not_let_qemu_wait_for_memory_says_so_and_the_file_stays()
+    {
+        var boot = await SaveUnderLoadAsync();
+        await File.WriteAllTextAsync(Allowed, "0");
+
+        var refused = await Assert.ThrowsAsync<ApiException>(() => ResumeAsync(null));
+
+        Assert.Contains("unprivileged_userfaultfd", refused.Error.Next!, StringComparison.Ordinal);
+        Assert.NotEmpty(SavedFiles());
+        await lab.Cluster.Api.ActAsync(LabFixture.VmName, "resume", null, default);
+        await GoesOnAsync(boot);
+    }
+
+    private async Task<string> SaveUnderLoadAsync()
+    {
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 64, 40);
+        await Task.Delay(1500);
+        var boot = (await lab.Cluster.Guests.PingAsync(lab.Guest)).BootId;
+        await lab.Cluster.Api.ActAsync(LabFixture.VmName, "save", null, default);
+        Assert.Single(SavedFiles());
+        return boot;
+    }
+
+    /// <summary>kill -9 and a new start; returns once both hosts answer, if the VM runs.</summary>
+    private async Task RestartAgentAsync(string host, params string[] settings)
+    {
+        var agent = lab.Cluster.Agents[lab.Cluster.Plan.Hosts.Select(h => h.Name).ToList().IndexOf(host)];
+        await agent.KillAsync();
+        await agent.StartAsync(default, settings);
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < ArrivalMax; await Task.Delay(100))
+        {
+            var plan = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync()), default);
+            if (plan.Reasons.All(r => r.Code != "host-unreachable")) return;
+        }
+    }
+
+    private Task ResumeAsync(string? host) =>
+        lab.Cluster.Api.ActAsync(LabFixture.VmName, "resume", new ResumeVmRequest(host, Lazily: true), default);
+
+    private async Task GoesOnAsync(string boot)
+    {
+        var counter = (await lab.Cluster.Guests.WaitUntilUpAsync(lab.Guest)).Counter;
+        await Task.Delay(700);
+        var now = await lab.Cluster.Guests.PingAsync(lab.Guest);
+        Assert.Equal(boot, now.BootId);
+        Assert.True(now.Counter > counter);
+        Assert.Equal((0, 0), (now.MemoryErrors, now.WriteErrors));
+    }
+
+    private async Task MovesAsync()
+    {
+        var move = await lab.Cluster.Api.MigrateAsync(
+            LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Live), default);
+        Assert.Equal(MoveEnd.Done, (await lab.FollowAsync(move)).End);
+    }
+
+    private async Task UntilFileIsGoneAsync()
+    {
+        for (var clock = Stopwatch.StartNew(); SavedFiles().Length > 0; await Task.Delay(20))
+            Assert.True(clock.Elapsed < ArrivalMax, "its memory does not arrive");
+    }
+
+    private string[] SavedFiles() => Directory.GetFiles(lab.Cluster.Plan.SharedPool, "*.saved");
+}
