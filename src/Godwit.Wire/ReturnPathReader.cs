@@ -40,16 +40,14 @@ public sealed class ReturnPathReader
         {
             var wanted = HeaderBytes;
             if (heldBytes >= HeaderBytes) wanted += BinaryPrimitives.ReadUInt16BigEndian(held.AsSpan(2));
-            if (wanted > held.Length)
-            {
-                Fault = $"a message of {wanted - HeaderBytes} bytes";
-                break;
-            }
             var taken = Math.Min(wanted - heldBytes, bytes.Length);
             bytes[..taken].CopyTo(held.AsSpan(heldBytes));
             heldBytes += taken;
             bytes = bytes[taken..];
-            if (heldBytes < HeaderBytes || heldBytes < HeaderBytes + BinaryPrimitives.ReadUInt16BigEndian(held.AsSpan(2))) continue;
+            if (heldBytes < HeaderBytes) continue;
+            var payload = BinaryPrimitives.ReadUInt16BigEndian(held.AsSpan(2));
+            if (payload > PayloadBytesMax) Fault = $"a message of {payload} bytes";
+            if (payload > PayloadBytesMax || heldBytes < HeaderBytes + payload) continue;
             if (Word(held.AsSpan(HeaderBytes, heldBytes - HeaderBytes)) is { } word) words.Add(word);
             heldBytes = 0;
         }

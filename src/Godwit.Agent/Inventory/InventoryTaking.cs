@@ -53,7 +53,8 @@ internal sealed class InventoryTaking(
         var record = machine.Record;
         var report = await life.ReportAsync(machine, cancel);
         return new VmHolding(record.Spec, record.Epoch, record.IsOwner, report.State,
-            record.Instances.Any(i => machines.Processes.IsAlive(i.Process)), report.Note);
+            record.Instances.Any(i => machines.Processes.IsAlive(i.Process)), report.Note,
+            record.MemoryFile is { } file ? MemoryFile.InUse(file) : null);
     }
 
     private async Task<PoolFile?> FileAsync(string pool, string file, CancellationToken cancel)

@@ -253,12 +253,6 @@ public sealed partial class HostMachines(
             $"part of the memory of {machine.Spec.Name} is still in {file}, which it was resumed from", "wait some seconds and try again");
     }
 
-    /// <summary>Throws <see cref="RefusedException"/> where this host does not have the pool.</summary>
-    internal string PathOfMemoryFile(VmSpec spec, string file) =>
-        spec.Disks.Count > 0 && Layout.Pools.TryGetValue(spec.Disks[0].Pool, out var pool) ? Path.Combine(pool.Directory, file)
-            : throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {file}",
-                "resume it on a host that has the pool of the VM's first disk");
-
     internal static RefusedException Stale(Machine machine, Epoch epoch) => new("epoch-stale",
         $"the order for {machine.Spec.Name} is of epoch {epoch}, this host knows epoch {machine.Epoch}",
         "nothing was changed; look again where the VM is ('godwit vm show')");
@@ -309,7 +303,7 @@ public sealed partial class HostMachines(
     /// <summary>The guest has run since: the file is the past, whether the guest still runs or not.</summary>
     private void ForgetMemoryFile(VmSpec spec, string file)
     {
-        try { Disk.DeleteFile(PathOfMemoryFile(spec, file)); }
+        try { MemoryFile.Delete(Disk, Layout, spec, file); }
         catch (Exception left) when (left is IOException or RefusedException) { FileStayed(spec.Id.Value, file, left.Message); }
     }
 

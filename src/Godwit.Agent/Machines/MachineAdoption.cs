@@ -92,10 +92,11 @@ public sealed partial class MachineAdoption(HostMachines machines)
                 machines.Disk.DeleteFile(Path.Combine(pool.Directory, name));
     }
 
-    /// <summary>The epoch in the name of a saved state of this VM; null for any other file.</summary>
+    /// <summary>The epoch in the name of a saved state of this VM, in use or not; null for any other file.</summary>
     internal static long? SavedUnder(VmId vm, string name)
     {
         const string end = ".saved";
+        name = MemoryFile.Saved(name);
         if (!name.StartsWith($"{vm}-", StringComparison.Ordinal) || !name.EndsWith(end, StringComparison.Ordinal)) return null;
         var digits = name.AsSpan(vm.Value.Length + 1, name.Length - vm.Value.Length - 1 - end.Length);
         return long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var epoch) ? epoch : null;

@@ -49,6 +49,7 @@ public static class InventoryToServer
             HasProcess = holding.HasProcess,
         };
         if (holding.Note is { } note) message.Note = note;
+        if (holding.MemoryFile is { } file) message.MemoryFile = file;
         return message;
     }
 

@@ -45,6 +45,17 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
         catch (RefusedException damaged) { await GiveUpAsync(vm, damaged); }
     }
 
+    /// <summary>
+    /// The guest is about to run: its file is not to be found by an order any more. A name that cannot be changed stays, and the file is
+    /// used all the same.
+    /// </summary>
+    public async Task TakeFileAsync(Machine vm, string name)
+    {
+        var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
+        try { await disk.PublishAsync(before, inUse, 0, UnixFileMode.UserRead | UnixFileMode.UserWrite, CancellationToken.None); }
+        catch (IOException stays) { NameStayed(log, vm.Id.Value, name, stays.Message); }
+    }
+
     /// <summary>Memory that nobody gives: a former agent did, or its connection broke. Never faults.</summary>
     public async Task HealAsync(Machine vm)
     {
@@ -81,17 +92,18 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     /// </summary>
     private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name)
     {
-        await using var file = await disk.OpenLargeAsync(tools.Machines.PathOfMemoryFile(vm.Spec, name), CancellationToken.None);
-        var saved = await SavedState.OpenAsync(file, name, CancellationToken.None) ?? throw SavedStateFile.Broken(name, "it has another format");
+        var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
+        await using var file = await disk.OpenLargeAsync(disk.SizeOf(inUse) is null ? before : inUse, CancellationToken.None);
+        var saved = await SavedGuest.OpenAsync(file, name, CancellationToken.None) ?? throw SavedStateFile.Broken(name, "it has another format");
         var path = vm.Home.Ram(here.RamOf);
         using var memory = disk.OpenMemory(path, toFill: true);
-        var content = new byte[SavedState.BlockBytes];
+        var content = new byte[SavedGuest.BlockBytes];
         for (var block = 0; block < saved.Blocks; block++)
         {
             var bytes = saved.BytesOf(block);
             if (saved.IsZero(block)) content.AsSpan(0, bytes).Clear();
             else await saved.ReadBlockAsync(block, content, CancellationToken.None);
-            if (memory.FillHoles((long)block * SavedState.BlockBytes, content.AsSpan(0, bytes)) > 0)
+            if (memory.FillHoles((long)block * SavedGuest.BlockBytes, content.AsSpan(0, bytes)) > 0)
                 processes.WakeWaitersFor(here.Process, path);
         }
         processes.WakeWaitersFor(here.Process, path); // A page that another attempt filled, and died before it said so.
@@ -153,6 +165,8 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     private static partial void Arrived(ILogger log, string vm, string name, double seconds, long requests);
     [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): the rest of its memory was filled in")]
     private static partial void Healed(ILogger log, string vm, string name);
+    [LoggerMessage(LogLevel.Warning, "{Vm}: its saved state {File} keeps its name: {Why}")]
+    private static partial void NameStayed(ILogger log, string vm, string file, string why);
     [LoggerMessage(LogLevel.Warning, "{Vm} ({Name}): its memory stopped arriving ({Why}); it is filled in")]
     private static partial void Broke(ILogger log, string vm, string name, string why);
     [LoggerMessage(LogLevel.Warning, "{Vm} ({Name}): the rest of its memory cannot be filled in yet: {Why}")]

@@ -15,9 +15,9 @@ namespace Godwit.Agent.Saved;
 /// QEMU asks before the guest runs, too: its devices look into their rings as they load, on its main loop, and its monitor is silent until
 /// they have seen them. So nothing here waits for the monitor.
 /// </remarks>
-internal sealed class LazyMemory(SavedState saved, Stream qemu, string block, TimeProvider time)
+internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, TimeProvider time)
 {
-    private const int PageBytes = DetachedState.PageBytes, PagesPerBlock = SavedState.BlockBytes / PageBytes;
+    private const int PageBytes = DetachedState.PageBytes, PagesPerBlock = SavedGuest.BlockBytes / PageBytes;
     private const int ReadTriesMax = 600;
     /// <summary>QEMU asks once for a page, for 2048 pages a second at most measured; more than this at once is no QEMU.</summary>
     private const int AskedMax = 1 << 16;
@@ -25,7 +25,7 @@ internal sealed class LazyMemory(SavedState saved, Stream qemu, string block, Ti
 
     private readonly BitArray given = new((int)(saved.MemoryBytes / PageBytes));
     private readonly bool[] blocksGiven = new bool[saved.Blocks];
-    private readonly byte[] content = new byte[SavedState.BlockBytes];
+    private readonly byte[] content = new byte[SavedGuest.BlockBytes];
     private readonly Channel<long> asked = Channel.CreateBounded<long>(new BoundedChannelOptions(AskedMax));
     private readonly TaskCompletionSource mayPush = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);

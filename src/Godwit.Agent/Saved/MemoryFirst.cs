@@ -8,11 +8,11 @@ internal static class MemoryFirst
 {
     private const int PageBytes = DetachedState.PageBytes;
 
-    public static async Task FeedAsync(SavedState saved, Stream toQemu, string block, CancellationToken cancel)
+    public static async Task FeedAsync(SavedGuest saved, Stream toQemu, string block, CancellationToken cancel)
     {
-        var bytes = new ArrayBufferWriter<byte>(2 * SavedState.BlockBytes);
+        var bytes = new ArrayBufferWriter<byte>(2 * SavedGuest.BlockBytes);
         var writer = new DetachedStateWriter(bytes, saved.State);
-        var content = new byte[SavedState.BlockBytes];
+        var content = new byte[SavedGuest.BlockBytes];
         writer.WriteOpening();
         await SendAsync();
         for (var number = 0; number < saved.Blocks; number++)
@@ -23,7 +23,7 @@ internal static class MemoryFirst
             for (var at = 0; at < saved.BytesOf(number); at += PageBytes)
             {
                 var page = content.AsSpan(at, PageBytes);
-                if (page.ContainsAnyExcept((byte)0)) writer.WritePage(block, (ulong)number * SavedState.BlockBytes + (ulong)at, page);
+                if (page.ContainsAnyExcept((byte)0)) writer.WritePage(block, (ulong)number * SavedGuest.BlockBytes + (ulong)at, page);
             }
             writer.EndPages();
             await SendAsync();

@@ -25,7 +25,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         var keepsFile = false;
         try
         {
-            var content = await SavedState.OpenAsync(file, order.SavedFile!, cancel);
+            var content = await SavedGuest.OpenAsync(file, order.SavedFile!, cancel);
             var stamp = content?.Stamp ?? await OlderAsync(file, order, cancel);
             Demand(stamp, order);
             var wanted = stamp.WasPaused ? VmState.Paused : VmState.Running;
@@ -40,6 +40,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
                 if (order.Lazily) lazy = await BeginAsync(qemu, content!, stamp, cancel);
                 else await LoadAsync(qemu, file, content, stamp, cancel);
                 await OwnAsync(vm, qemu, order, wanted, lazy is null ? null : order.SavedFile);
+                if (lazy is not null) await arriving.TakeFileAsync(vm, order.SavedFile!);
             }
             catch (Exception)
             {
@@ -109,7 +110,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
 
     /// <param name="content">Null for a file of format 1, which stands at the first byte of QEMU's stream.</param>
     private async Task LoadAsync(
-        QemuInstance qemu, Stream file, SavedState? content, SavedStateStamp stamp, CancellationToken cancel)
+        QemuInstance qemu, Stream file, SavedGuest? content, SavedStateStamp stamp, CancellationToken cancel)
     {
         using var signals = new QemuSignals(qemu.Qmp);
         await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
@@ -123,7 +124,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
     }
 
     /// <summary>On return the devices are loaded, and the guest may run.</summary>
-    private async Task<LazyArrival> BeginAsync(QemuInstance qemu, SavedState content, SavedStateStamp stamp, CancellationToken cancel)
+    private async Task<LazyArrival> BeginAsync(QemuInstance qemu, SavedGuest content, SavedStateStamp stamp, CancellationToken cancel)
     {
         using var signals = new QemuSignals(qemu.Qmp);
         try { await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, lazily: true); }

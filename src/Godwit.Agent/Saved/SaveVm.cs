@@ -147,7 +147,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         };
         var state = await DevicesAsync(vm, qemu, signals, cancel);
         using var memory = disk.OpenMemory(qemu.RamPath);
-        await SavedStateWriting.WriteAsync(file, stamp, state, memory, cancel);
+        await SavedGuestWriting.WriteAsync(file, stamp, state, memory, cancel);
     }
 
     /// <summary>All that QEMU knows and does not map from a file: some hundred KB, with a display some MiB.</summary>
@@ -159,7 +159,7 @@ internal sealed class SaveVm(MoveTools tools, IDisk disk, HostLayout layout)
         using var state = new MemoryStream();
         var part = new byte[64 << 10];
         for (int read; (read = await fromQemu.ReadAsync(part, cancel)) > 0; state.Write(part, 0, read))
-            if (state.Length + read > SavedState.StateBytesMax) throw new IOException("its devices have more state than 256 MiB");
+            if (state.Length + read > SavedGuest.StateBytesMax) throw new IOException("its devices have more state than 256 MiB");
         var ended = await signals.MigrationEnded.Joinable().WaitAsync(QmpMoves.Deadline, tools.Time, cancel);
         if (ended != "completed") throw new IOException($"QEMU says {ended}: {(await qemu.Qmp.TryQueryMigrateAsync())?.ErrorDescription}");
         return state.GetBuffer().AsMemory(0, (int)state.Length);

@@ -7,7 +7,7 @@ namespace Godwit.Agent.Saved;
 
 /// <summary>
 /// Format 1, which is read and no longer written: QEMU's stream as it came, checked as a whole before it is believed. What is written
-/// now is <see cref="SavedState"/>.
+/// now is <see cref="SavedGuest"/>.
 /// <code>
 ///  8 bytes  "GODWITSV"
 ///  u32      format, 1            (big-endian, as in QEMU's stream)
@@ -24,7 +24,7 @@ internal static class SavedStateFile
     private const uint Format = 1;
     private const int StampBytesMax = 1 << 20;
     private const int BlockBytes = 1 << 20;
-    private static ReadOnlySpan<byte> Magic => SavedState.Magic;
+    private static ReadOnlySpan<byte> Magic => SavedGuest.Magic;
 
     /// <summary>Reads the head and leaves the file at the first byte of QEMU's stream.</summary>
     public static async Task<SavedStateStamp> ReadStampAsync(Stream file, string name, CancellationToken cancel)

@@ -83,7 +83,9 @@ public static class CheckRules
         var named = store.Vms.Select(v => v.Spec)
             .Concat(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Vms.Select(v => v.Spec)))
             .SelectMany(s => s.Disks).Select(d => (d.Pool, d.File)).ToHashSet();
-        var saved = store.Vms.Where(v => v.SavedFile is not null).Select(v => v.SavedFile!).ToHashSet(StringComparer.Ordinal);
+        var saved = store.Vms.Select(v => v.SavedFile)
+            .Concat(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Vms.Select(v => v.MemoryFile)))
+            .OfType<string>().ToHashSet(StringComparer.Ordinal);
         return hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files.Select(f => (h.Host, File: f)))
             .Where(f => RebuildRules.DiskForm().IsMatch(f.File.File) && !named.Contains((f.File.Pool, f.File.File))
                 && !saved.Contains(f.File.File))

@@ -32,7 +32,9 @@ public sealed record HostInventory
 /// <param name="IsOwner">The host holds the token of <paramref name="Epoch"/>. False: it is a candidate, or let the VM go.</param>
 /// <param name="HasProcess">A QEMU of it lives there, as owner's or not.</param>
 /// <param name="Note">The host's own words; of a saved VM the name of its file.</param>
-public sealed record VmHolding(VmSpec Spec, Epoch Epoch, bool IsOwner, VmState State, bool HasProcess, string? Note = null);
+/// <param name="MemoryFile">The file in the pool of its first disk that some of its memory still lies in, while it runs.</param>
+public sealed record VmHolding(VmSpec Spec, Epoch Epoch, bool IsOwner, VmState State, bool HasProcess, string? Note = null,
+    string? MemoryFile = null);
 
 /// <param name="NewEpoch">The epoch the target takes on with the token.</param>
 /// <param name="Peer">The other side; null for a refresh, and where the record does not say.</param>

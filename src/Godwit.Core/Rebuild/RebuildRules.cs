@@ -176,7 +176,9 @@ public static partial class RebuildRules
     private static IEnumerable<LeftOut> FilesOfNobody(IReadOnlyList<Testimony> hosts, IReadOnlyList<PlannedVm> vms)
     {
         var used = vms.SelectMany(v => v.Vm.Spec.Disks.Select(d => (d.Pool, d.File))
-            .Append((v.Vm.Spec.Disks.Count > 0 ? v.Vm.Spec.Disks[0].Pool : "", v.Vm.SavedFile ?? ""))).ToHashSet();
+            .Append((v.Vm.Spec.Disks.Count > 0 ? v.Vm.Spec.Disks[0].Pool : "", v.Vm.SavedFile ?? "")))
+            .Concat(hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Vms).Where(v => v.MemoryFile is not null)
+                .Select(v => (v.Spec.Disks[0].Pool, v.MemoryFile!))).ToHashSet();
         return hosts.Where(h => h.Inventory is not null).SelectMany(h => h.Inventory!.Files)
             .Where(f => DiskForm().IsMatch(f.File) && !used.Contains((f.Pool, f.File))).Select(f => (f.Pool, f.File, f.Bytes)).Distinct()
             .Select(f => new LeftOut($"{f.Pool}/{f.File}", FormattableString.Invariant(

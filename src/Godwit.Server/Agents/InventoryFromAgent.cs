@@ -46,7 +46,8 @@ public static class InventoryFromAgent
 
     private static VmHolding Record(Contracts.VmHolding holding) => new(
         FromAgent.Record(holding.Spec ?? throw new InvalidDataException("a VM without its description")), new Epoch(holding.Epoch),
-        holding.IsOwner, Known<VmState>((int)holding.State), holding.HasProcess, holding.HasNote ? holding.Note : null);
+        holding.IsOwner, Known<VmState>((int)holding.State), holding.HasProcess, holding.HasNote ? holding.Note : null,
+        holding.HasMemoryFile ? holding.MemoryFile : null);
 
     private static MoveHolding Record(Contracts.MoveHolding move) => new(
         new MoveId(move.MoveId), new VmId(move.VmId), Known<MoveSide>((int)move.Side), Known<MoveStanding>((int)move.Standing),

@@ -1,3 +1,5 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
 using Godwit.Core.Vms;
 using Godwit.Server.Operations;
 using Godwit.Simulator.Cluster;
@@ -75,6 +77,51 @@ public sealed class LazyResumeScenarios
     });
 
     [Fact]
+    public void A_store_from_before_a_lazy_resume_cannot_have_its_file_resumed_again() => World.Run(seed: 951, async world =>
+    {
+        await SavedAsync(world);
+        var saved = await world.VmAsync("web");
+        await DoAsync(world, OperationKind.Resume, o => o with { Lazily = true });
+        world.WantBack("web");
+        Assert.True(Arrives(world));
+        // What such a store would order of the other host.
+        await Assert.ThrowsAnyAsync<Exception>(() => world.Server.AskAsync(c => c.Agents.Of(new HostId("host2")).StartVmAsync(
+            new StartVm(saved.Spec, saved.Epoch.Next(), saved.SavedFile), CancellationToken.None)));
+        await world.SleepAsync(5);
+        Assert.Equal(1, world.Ledger.Alive.Count(q => q.Options.Name == "web"));
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Fact]
+    public void A_pool_that_fails_for_a_while_only_delays_the_rest_of_its_memory() => World.Run(seed: 961, async world =>
+    {
+        await ArrivingAsync(world);
+        world.Agents["host1"].Host.Disk.LargeReadsFail = true;
+        await world.SleepAsync(20);
+        Assert.True(Arrives(world));
+        world.Agents["host1"].Host.Disk.LargeReadsFail = false;
+        await world.SleepAsync(20);
+        Assert.False(Arrives(world));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Fact]
+    public void A_damaged_mebibyte_ends_the_guest_as_crashed_and_is_named() => World.Run(seed: 971, async world =>
+    {
+        await SavedAsync(world);
+        var content = world.Agents["host1"].Host.Storage.Files[SavedFiles(world).Single()];
+        content[content.Length - (3 << 20)] ^= 1;
+        await DoAsync(world, OperationKind.Resume, o => o with { Lazily = true });
+        await world.SleepAsync(30);
+        var vm = await world.VmAsync("web");
+        Assert.Equal(VmState.Crashed, vm.State);
+        var reports = await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).ListVmsAsync(CancellationToken.None));
+        Assert.Contains("has a wrong checksum", reports.Single().Note!, StringComparison.Ordinal);
+        Assert.Empty(SavedFiles(world));
+    });
+
+    [Fact]
     public void It_is_neither_moved_nor_saved_before_all_of_its_memory_is_there() => World.Run(seed: 941, async world =>
     {
         await ArrivingAsync(world);
@@ -109,7 +156,7 @@ public sealed class LazyResumeScenarios
     private static bool Arrives(World world) => world.Copy("web", on: "host1") is { Ram.Arriving: not null };
 
     private static List<string> SavedFiles(World world) =>
-        [.. world.Agents["host1"].Host.Storage.Files.Keys.Where(f => f.EndsWith(".saved", StringComparison.Ordinal))];
+        [.. world.Agents["host1"].Host.Storage.Files.Keys.Where(f => f.Contains(".saved", StringComparison.Ordinal))];
 
     private static Task<Operation> Do(Server.ControlPlane plane, OperationKind verb, Func<Operation, Operation> with) =>
         plane.Vms.DoAsync(verb, "web", with, null, CancellationToken.None);

@@ -23,7 +23,7 @@ namespace Godwit.Agent.Saved;
 ///  32 bytes SHA-256 of everything but the memory
 /// </code>
 /// </summary>
-internal sealed class SavedState
+internal sealed class SavedGuest
 {
     public const uint Format = 2;
     public const int FixedBytes = 32, BlockBytes = 1 << 20, SumBytes = 32, RangesMax = 1 << 16;
@@ -38,7 +38,7 @@ internal sealed class SavedState
     /// <summary>Of each block, where it lies in the file; -1 for one of zeros.</summary>
     private readonly long[] places;
 
-    private SavedState(Stream file, string name, SavedStateStamp stamp, DetachedState state, long memoryBytes, byte[] sums, long[] places)
+    private SavedGuest(Stream file, string name, SavedStateStamp stamp, DetachedState state, long memoryBytes, byte[] sums, long[] places)
     {
         (this.file, this.name, Stamp, State, MemoryBytes) = (file, name, stamp, state, memoryBytes);
         (this.sums, this.places) = (sums, places);
@@ -55,7 +55,7 @@ internal sealed class SavedState
     /// Everything but the memory is read and checked. Null for an older format. Throws <see cref="RefusedException"/>
     /// (<c>saved-state-broken</c>).
     /// </summary>
-    public static async Task<SavedState?> OpenAsync(Stream file, string name, CancellationToken cancel)
+    public static async Task<SavedGuest?> OpenAsync(Stream file, string name, CancellationToken cancel)
     {
         if (file.Length < FixedBytes + TrailerBytes) throw SavedStateFile.Broken(name, "it is too short");
         file.Position = 0;
@@ -82,7 +82,7 @@ internal sealed class SavedState
         if (BinaryPrimitives.ReadInt64BigEndian(trailer) != tableAt || memoryAt + PresentBytes(places, memoryBytes) != tableAt)
             throw SavedStateFile.Broken(name, "parts of its memory are missing");
         var parsed = DetachedState.TryRead(state, out var fault) ?? throw SavedStateFile.Broken(name, $"its device state is none: {fault}");
-        return new SavedState(file, name, SavedStateFile.ParseStamp(stamp, name), parsed, memoryBytes, sums, places);
+        return new SavedGuest(file, name, SavedStateFile.ParseStamp(stamp, name), parsed, memoryBytes, sums, places);
 
         async Task<byte[]> ReadAsync(int bytes)
         {
