@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
 using Godwit.Core;
@@ -36,7 +37,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
     /// <summary>For the target's word on a rehearsal: longer than it may take to load. No guest waits.</summary>
     private static readonly TimeSpan RehearsedMax = TimeSpan.FromSeconds(90);
-    /// <summary>R5: a live guest stopped this long without "completed" is set going again.</summary>
+    /// <summary>R5: a live guest stopped this long without "completed" is set going again, whatever was allowed.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
     private readonly TimeProvider time = tools.Time;
@@ -305,14 +306,20 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         try
         {
             var (seen, since) = (0L, time.GetTimestamp());
+            var guardsPause = order.Mode == MoveMode.Live && !wasPaused && tools.Rules.Keeps(SafetyRule.PauseGuarded);
             while (true)
             {
-                var pause = order.Mode == MoveMode.Live && !wasPaused && signals.Stopped.IsCompleted && memory?.StoppedByConsent != true
-                    && tools.Rules.Keeps(SafetyRule.PauseGuarded);
-                await Task.Delay(pause ? PauseMax : TimeSpan.FromSeconds(1), time, watching);
-                if (pause && memory?.StoppedByConsent != true)
+                var tick = Task.Delay(TimeSpan.FromSeconds(1), time, watching);
+                if (guardsPause && memory?.StoppedByConsent != true) await Joining.AnyAsync(tick, signals.Stopped);
+                else await tick;
+                watching.ThrowIfCancellationRequested();
+                if (guardsPause && signals.Stopped.IsCompleted && memory?.StoppedByConsent != true)
                 {
-                    await StopForAsync($"the guest stood still for {PauseMax.TotalSeconds:0} s");
+                    await Task.Delay(PauseAllowed, time, watching);
+                    if (memory?.StoppedByConsent == true) continue;
+                    await StopForAsync(string.Create(CultureInfo.InvariantCulture,
+                        $"{PromiseScore.WouldHavePaused}more than {PauseAllowed.TotalMilliseconds:0} ms (limit {order.Limits.MaxPauseMs} ms): ")
+                        + "the guest stood still that long and goes on at home; try a higher --max-pause, or a calmer hour");
                     return;
                 }
                 var stats = link.Stats;
@@ -326,6 +333,13 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
         catch (OperationCanceledException) { } // The stream ended: nothing left to guard.
     }
+
+    /// <summary>
+    /// As long as the guest may stand still before QEMU has sent all: what follows has its own few milliseconds. Who consents to a
+    /// longer pause has it.
+    /// </summary>
+    private TimeSpan PauseAllowed => order.Limits.MayQuick ? PauseMax
+        : TimeSpan.FromMilliseconds(Math.Min(order.Limits.MaxPauseMs, PauseMax.TotalMilliseconds));
 
     /// <summary>Bytes on the way that nobody takes are the link's or the target's fault; none on the way is QEMU's at home.</summary>
     private string? Stalled(LinkStats stats, TimeSpan since)

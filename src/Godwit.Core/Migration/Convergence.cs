@@ -27,6 +27,11 @@ public static class Convergence
 {
     /// <summary>What a switch-over costs beside the last bytes: device state saved and loaded, in ms; measured 3 to 8.</summary>
     public const int DevicePartMs = 8;
+    /// <summary>
+    /// The rate in the last pass is foretold from those before it, and is lower by this now and then: what is aimed at is that much less
+    /// than what was allowed. A pause that becomes longer all the same is ended (OutgoingMove's guard), and the guest stays.
+    /// </summary>
+    public const double RateKeptTo = 0.9;
     /// <summary>Passes that may go by without progress before the aim is raised.</summary>
     public const int PatiencePasses = 3;
     /// <summary>At the top of the ladder: passes without progress before giving up.</summary>
@@ -75,5 +80,8 @@ public static class Convergence
     /// <summary>The last rung is what was allowed, however long that is.</summary>
     private static int Limit(int rung, int top) => rung < LadderMs.Length ? Math.Min(LadderMs[rung], top) : top;
 
-    private static int Top(int maxPauseMs) => Math.Max(1, maxPauseMs - DevicePartMs);
+    /// <summary>The limit, in ms, with which a pause of that many ms is aimed at.</summary>
+    public static double LimitForMs(double pauseMs) => DevicePartMs + (Math.Max(0, pauseMs - DevicePartMs) / RateKeptTo);
+
+    private static int Top(int maxPauseMs) => Math.Max(1, (int)((maxPauseMs - DevicePartMs) * RateKeptTo));
 }

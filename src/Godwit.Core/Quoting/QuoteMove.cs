@@ -92,7 +92,7 @@ public static class QuoteMove
     private static IReadOnlyList<string> Relaxations(WayQuote live, WayQuote quick, WayQuote? slowed, MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
-        var needed = Math.Ceiling(live.PauseMs.High / 10) * 10;
+        var needed = Math.Ceiling(Convergence.LimitForMs(live.PauseMs.High) / 10) * 10;
         if (needed > limits.MaxPauseMs && needed <= Vms.VmRules.MaxPauseMsMax)
             ways.Add((live.PauseMs.Expected, $"--max-pause {Whole(needed)} (live, expected {Whole(live.PauseMs.Expected)} ms)"));
         if (slowed is { Breaks.Count: 1 })

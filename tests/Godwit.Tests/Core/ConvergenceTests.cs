@@ -50,7 +50,7 @@ public sealed class ConvergenceTests
     public void A_long_allowed_pause_is_used_to_its_end_and_a_guest_that_needs_more_is_given_up()
     {
         var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), new MoveLimits(5000), TimeSpan.Zero);
-        Assert.Equal(5000 - Convergence.DevicePartMs, Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
+        Assert.Equal((int)((5000 - Convergence.DevicePartMs) * Convergence.RateKeptTo), Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
         Assert.IsType<ConvergenceAdvice.GiveUp>(
             Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), new MoveLimits(5000), TimeSpan.Zero));
     }
@@ -61,7 +61,7 @@ public sealed class ConvergenceTests
         var limits = new MoveLimits(200) { DeadlineSeconds = 100 };
         var passes = Guest(1L << 30, 400_000_000, 20 << 20, 4);
         Assert.Equal(8, Aim(limits, 10));
-        Assert.Equal(200 - Convergence.DevicePartMs, Aim(limits, 75));
+        Assert.Equal((int)((200 - Convergence.DevicePartMs) * Convergence.RateKeptTo), Aim(limits, 75));
         Assert.Contains("deadline", Assert.IsType<ConvergenceAdvice.GiveUp>(
             Convergence.Advise(passes, limits, TimeSpan.FromSeconds(100))).Why, StringComparison.Ordinal);
         Assert.IsType<ConvergenceAdvice.StopNow>(Convergence.Advise(passes, limits with { MayQuick = true }, TimeSpan.FromSeconds(100)));

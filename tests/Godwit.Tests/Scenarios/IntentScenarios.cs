@@ -32,7 +32,7 @@ public sealed class IntentScenarios
         Assert.True(world.Runs("web", on: "host2"));
         Assert.InRange(ended.Receipt!.PauseMs!.Value, 1000, 8000);
         Assert.Contains(ended.Receipt.Steps, step => step.What.StartsWith("stopped for the rest", StringComparison.Ordinal));
-        Assert.Contains(ended.Receipt.Steps, step => step.What.StartsWith("aims at a pause of 100 ms", StringComparison.Ordinal));
+        Assert.Contains(ended.Receipt.Steps, step => step.What.StartsWith("aims at a pause of 90 ms", StringComparison.Ordinal));
     }, Slow);
 
     [Fact]
@@ -74,6 +74,23 @@ public sealed class IntentScenarios
         await world.SleepAsync(5);
         Assert.True(world.Runs("web", on: "host1"));
     }, Slow);
+
+    [Theory, InlineData(7, 250), InlineData(8, 700)]
+    public void A_pause_that_becomes_longer_than_was_allowed_is_ended_there(ulong seed, int maxPauseMs) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        await world.SleepAsync(1);
+        var move = await world.MigrateAsync("web", "host2", wish: new MigrateRequest("host2", MaxPauseMs: maxPauseMs));
+        await world.Loop.Until(() => world.Copy("web", on: "host1") is { RunState: "finish-migrate" });
+        world.Net.Cut("host1", "host2");
+        var ended = await world.EndOfAsync(move);
+        Assert.Equal(MoveEnd.RolledBack, ended.End);
+        Assert.StartsWith(PromiseScore.WouldHavePaused, ended.Reason, StringComparison.Ordinal);
+        var stopped = world.Ledger.Facts.Last(f => f.Kind == GuestFactKind.Stops);
+        var went = world.Ledger.Facts.Last(f => f.Kind == GuestFactKind.Runs);
+        Assert.Equal(stopped.Copy, went.Copy);
+        Assert.InRange((went.At - stopped.At).TotalMilliseconds, maxPauseMs, maxPauseMs + 60);
+    });
 
     private static async Task<MoveId> BegunAsync(World world, MigrateRequest wish)
     {
