@@ -26,23 +26,30 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     private static readonly TimeSpan HealPause = TimeSpan.FromSeconds(10), EndMax = TimeSpan.FromMinutes(1);
     private const int HealTriesMax = 1000;
 
-    /// <summary>Runs until all memory is here, or the QEMU is gone. Never faults.</summary>
-    public async Task FollowAsync(Machine vm, QemuInstance qemu, LazyMemory memory, Task serving)
+    /// <summary>Runs until all memory is here, or the QEMU is gone. Never faults. The connection is closed before anything else is tried.</summary>
+    public async Task FollowAsync(Machine vm, QemuInstance qemu, LazyArrival arrival)
     {
         var begun = tools.Time.GetTimestamp();
+        var memory = arrival.Memory;
         try
         {
-            await serving;
+            await arrival.Serving;
+            await arrival.ToQemu.DisposeAsync();
             await ArrivedAsync(vm);
             Arrived(log, vm.Id.Value, vm.Spec.Name, tools.Time.GetElapsedTime(begun).TotalSeconds, memory.Requests);
         }
-        catch (Exception broken) when (broken is IOException or TimeoutException or OperationCanceledException)
+        catch (RefusedException damaged)
         {
+            await arrival.ToQemu.DisposeAsync();
+            await GiveUpAsync(vm, damaged);
+        }
+        catch (Exception broken) // Nobody awaits this, and the guest waits for its memory.
+        {
+            await arrival.ToQemu.DisposeAsync();
             if (!qemu.IsAlive) return; // Who watches it settles what is left.
             Broke(log, vm.Id.Value, vm.Spec.Name, broken.Message);
             await HealAsync(vm);
         }
-        catch (RefusedException damaged) { await GiveUpAsync(vm, damaged); }
     }
 
     /// <summary>
@@ -65,7 +72,7 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
             try
             {
                 if (vm.Record is not { MemoryFile: { } name, CurrentInstance: { } here } || !processes.IsAlive(here.Process)) return;
-                var state = await FillAsync(vm, here, name);
+                var state = await FillAsync(vm, here, name, zerosToo: attempt > 0);
                 if (await TellAsync(vm, here, state))
                 {
                     await ArrivedAsync(vm);
@@ -87,10 +94,12 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     }
 
     /// <summary>
-    /// What the file holds is written where the guest's memory has holes, pages of zeros too: one that is waited for has to be there. Who
-    /// waits is woken after each mebibyte.
+    /// What the file holds is written where the guest's memory has holes; who waits is woken after each mebibyte.
     /// </summary>
-    private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name)
+    /// <param name="zerosToo">
+    /// Mebibytes of zeros take no memory until the guest asks for them. But the main loop may be waiting in one, and then no monitor answers.
+    /// </param>
+    private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name, bool zerosToo)
     {
         var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
         await using var file = await disk.OpenLargeAsync(disk.SizeOf(inUse) is null ? before : inUse, CancellationToken.None);
@@ -101,6 +110,7 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
         for (var block = 0; block < saved.Blocks; block++)
         {
             var bytes = saved.BytesOf(block);
+            if (saved.IsZero(block) && !zerosToo) continue;
             if (saved.IsZero(block)) content.AsSpan(0, bytes).Clear();
             else await saved.ReadBlockAsync(block, content, CancellationToken.None);
             if (memory.FillHoles((long)block * SavedGuest.BlockBytes, content.AsSpan(0, bytes)) > 0)

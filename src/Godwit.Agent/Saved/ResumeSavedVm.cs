@@ -157,11 +157,10 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         async Task FollowAsync()
         {
             await using (file)
-            await using (lazy.ToQemu)
             {
                 await tools.FailPoints.HitAsync("resume.before-push");
                 lazy.Memory.Push();
-                await arriving.FollowAsync(vm, qemu, lazy.Memory, lazy.Serving);
+                await arriving.FollowAsync(vm, qemu, lazy);
             }
         }
     }
@@ -193,17 +192,5 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
             throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {name}",
                 "resume it on a host that has the pool of the VM's first disk");
         return Path.Combine(pool.Directory, name);
-    }
-
-    /// <param name="Serving">Ends when all memory is here, or with what went wrong.</param>
-    private sealed record LazyArrival(LazyMemory Memory, Stream ToQemu, Task Serving)
-    {
-        /// <summary>Of a QEMU that is not wanted any more. What went wrong is told by who found out.</summary>
-        public async Task EndAsync()
-        {
-            await ToQemu.DisposeAsync();
-            try { await Serving; }
-            catch (Exception broken) when (broken is IOException or ObjectDisposedException or RefusedException or TimeoutException) { }
-        }
     }
 }

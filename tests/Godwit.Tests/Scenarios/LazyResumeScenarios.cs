@@ -107,6 +107,20 @@ public sealed class LazyResumeScenarios
     });
 
     [Fact]
+    public void A_pool_that_is_away_for_longer_has_its_rest_filled_in_once_it_is_back() => World.Run(seed: 962, async world =>
+    {
+        await ArrivingAsync(world);
+        world.Agents["host1"].Host.Disk.LargeReadsFail = true;
+        await world.SleepAsync(700);
+        Assert.True(Arrives(world));
+        world.Agents["host1"].Host.Disk.LargeReadsFail = false;
+        await world.SleepAsync(60);
+        Assert.False(Arrives(world));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Fact]
     public void A_damaged_mebibyte_ends_the_guest_as_crashed_and_is_named() => World.Run(seed: 971, async world =>
     {
         await SavedAsync(world);
