@@ -30,5 +30,5 @@ internal static class CompareWithHbal
     }
 
     private static SearchResult Find(GeneratedCluster cluster, int movesMax) => ClusterSearch.Find(
-        cluster.AsHbalSeesIt(), GeneratedCluster.HbalObjective, new SearchSettings { Price = Price, MovesMax = movesMax }, new OneByOne());
+        cluster.AsHbalSeesIt(), GeneratedCluster.HbalObjective, new SearchSettings { Price = Price, MovesMax = movesMax }, new Threads(2));
 }

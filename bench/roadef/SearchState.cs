@@ -12,9 +12,20 @@ internal sealed class SearchState
     private readonly int resources, machines, neighbourhoods, locations;
     private readonly int[] serviceOf, neighbourhood, location, first;
     private readonly int[][] dependants;
-    /// <summary>What runs on a machine, and of the transient resources also what left it.</summary>
-    private readonly long[] usage, taken, machineCost, waste;
-    private readonly bool[] isScarce;
+    /// <summary>
+    /// By machine, in rows of <see cref="Lanes"/>: what has room still, and what each part of the cost would come to (load above safety,
+    /// balance), below zero where it costs nothing.
+    /// </summary>
+    private readonly long[] room, parts;
+    /// <summary>
+    /// By process: the amounts, then its share in the parts of the cost. The row behind the last one is nobody's, all zeros.
+    /// </summary>
+    private readonly long[] rows;
+    private readonly int amounts, costs, nobody;
+    /// <summary>Which amounts count where a process was not at first, and where it was: transient ones are taken there anyway.</summary>
+    private readonly long[] all, withoutTransient;
+    private readonly long[] machineCost, waste, processMoveCost;
+    private readonly int[] scarce;
     private readonly bool[] isOn;
     private readonly ushort[] inNeighbourhood, inLocation;
     private readonly int[] spread, moved, servicesWithMoved;
@@ -36,9 +47,14 @@ internal sealed class SearchState
         dependants = [.. needing.Select(list => list.ToArray())];
         (on, placeOn) = (new List<int>[machines], new int[instance.Processes]);
         for (var m = 0; m < machines; m++) on[m] = [];
-        (usage, taken, machineCost) = (new long[machines * resources], new long[machines * resources], new long[machines]);
-        (waste, isScarce) = (new long[machines], new bool[resources]);
-        for (var r = 0; r < resources; r++) isScarce[r] = SumOf(instance.Requirement, r) > SumOf(instance.Safety, r);
+        (amounts, costs) = (Lanes.Row(resources), Lanes.Row(resources + instance.Balances.Length));
+        (room, parts) = (new long[machines * amounts], new long[machines * costs]);
+        (all, withoutTransient) = (new long[amounts], new long[amounts]);
+        for (var r = 0; r < resources; r++) (all[r], withoutTransient[r]) = (-1, instance.IsTransient[r] ? 0 : -1);
+        (rows, nobody) = (LayOut(), instance.Processes * (amounts + costs));
+        processMoveCost = [.. instance.ProcessMoveCost.Select(cost => cost * instance.ProcessMoveWeight)];
+        (machineCost, waste) = (new long[machines], new long[machines]);
+        scarce = [.. Enumerable.Range(0, resources).Where(r => SumOf(instance.Requirement, r) > SumOf(instance.Safety, r))];
         isOn = new bool[instance.Services * machines];
         (inNeighbourhood, inLocation) = (new ushort[instance.Services * neighbourhoods], new ushort[instance.Services * locations]);
         (spread, moved) = (new int[instance.Services], new int[instance.Services]);
@@ -63,10 +79,29 @@ internal sealed class SearchState
 
     public List<int> On(int m) => on[m];
 
+    private long[] LayOut()
+    {
+        var laidOut = new long[(instance.Processes + 1) * (amounts + costs)];
+        for (var p = 0; p < instance.Processes; p++)
+        {
+            var needs = instance.Requirement.AsSpan(p * resources, resources);
+            var row = laidOut.AsSpan(RowOf(p), amounts + costs);
+            needs.CopyTo(row);
+            for (var r = 0; r < resources; r++) row[amounts + r] = instance.LoadWeight[r] * needs[r];
+            for (var b = 0; b < instance.Balances.Length; b++)
+            {
+                var balance = instance.Balances[b];
+                row[amounts + resources + b] = balance.Weight * (needs[balance.With] - balance.Target * needs[balance.Of]);
+            }
+        }
+        return laidOut;
+    }
+
+    private int RowOf(int p) => p * (amounts + costs);
+
     /// <summary>Begins anew from another assignment.</summary>
     public void TakeOver(IReadOnlyList<int> assignment)
     {
-        Array.Clear(usage);
         Array.Clear(isOn);
         Array.Clear(inNeighbourhood);
         Array.Clear(inLocation);
@@ -75,28 +110,51 @@ internal sealed class SearchState
         Array.Clear(servicesWithMoved);
         foreach (var list in on) list.Clear();
         (servicesWithMoved[0], movedMost, guidedCost, guide) = (instance.Services, 0, 0, 0);
+        EmptyMachines();
         for (var p = 0; p < MachineOf.Length; p++)
         {
             var (m, s) = (assignment[p], serviceOf[p]);
             MachineOf[p] = m;
             placeOn[p] = on[m].Count;
             on[m].Add(p);
-            for (var r = 0; r < resources; r++) usage[m * resources + r] += instance.Requirement[p * resources + r];
+            Take(p, m, all, 1);
+            // What left its first machine still takes its transient amounts there.
+            if (m != first[p])
+                for (var r = 0; r < resources; r++) room[first[p] * amounts + r] -= rows[RowOf(p) + r] & ~withoutTransient[r];
             Enter(s, m);
             if (m != first[p]) CountMove(s, 1);
             guidedCost += MoveCost(p, m);
             if (m != first[p]) guide += extra[p];
         }
-        usage.CopyTo(taken, 0);
-        for (var p = 0; p < MachineOf.Length; p++)
-            if (MachineOf[p] != first[p])
-                for (var r = 0; r < resources; r++) taken[first[p] * resources + r] += instance.Requirement[p * resources + r];
         for (var m = 0; m < machines; m++)
         {
-            guidedCost += machineCost[m] = CostOf(m, -1, -1);
+            guidedCost += machineCost[m] = CostOf(m, nobody, nobody);
             waste[m] = Waste(m);
         }
         guidedCost += instance.ServiceMoveWeight * movedMost;
+    }
+
+    private void EmptyMachines()
+    {
+        for (var m = 0; m < machines; m++)
+        {
+            var capacity = instance.Capacity.AsSpan(m * resources, resources);
+            capacity.CopyTo(room.AsSpan(m * amounts));
+            for (var r = 0; r < resources; r++) parts[m * costs + r] = -instance.LoadWeight[r] * instance.Safety[m * resources + r];
+            for (var b = 0; b < instance.Balances.Length; b++)
+            {
+                var balance = instance.Balances[b];
+                parts[m * costs + resources + b] = balance.Weight * (balance.Target * capacity[balance.Of] - capacity[balance.With]);
+            }
+        }
+    }
+
+    /// <summary>The machine bears the process, or, for −1, no longer.</summary>
+    private void Take(int p, int m, long[] mask, int sign)
+    {
+        var row = RowOf(p);
+        for (var r = 0; r < resources; r++) room[m * amounts + r] -= sign * (rows[row + r] & mask[r]);
+        for (var i = 0; i < costs; i++) parts[m * costs + i] += sign * rows[row + amounts + i];
     }
 
     /// <summary>
@@ -124,7 +182,8 @@ internal sealed class SearchState
         var (from, s) = (MachineOf[p], serviceOf[p]);
         if (from == to || isOn[s * machines + to] || !Fits(p, -1, to) || !KeepsSpread(s, from, to) || !KeepsDependencies(s, from, to))
             return NotAllowed;
-        return CostOf(from, -1, p) - machineCost[from] + CostOf(to, p, -1) - machineCost[to]
+        var row = RowOf(p);
+        return CostOf(from, nobody, row) - machineCost[from] + CostOf(to, row, nobody) - machineCost[to]
             + MoveCost(p, to) - MoveCost(p, from) + PriceInServices(p, to);
     }
 
@@ -135,7 +194,8 @@ internal sealed class SearchState
         if (a == b || s == t || isOn[s * machines + b] || isOn[t * machines + a] || !Fits(p, q, b) || !Fits(q, p, a)
             || !KeepsSpread(s, a, b) || !KeepsSpread(t, b, a)) return NotAllowed;
         if (!ExchangeKeepsDependencies(s, t, a, b)) return NotAllowed;
-        return CostOf(a, q, p) - machineCost[a] + CostOf(b, p, q) - machineCost[b] + MoveCost(p, b) - MoveCost(p, a)
+        var (rowOfP, rowOfQ) = (RowOf(p), RowOf(q));
+        return CostOf(a, rowOfQ, rowOfP) - machineCost[a] + CostOf(b, rowOfP, rowOfQ) - machineCost[b] + MoveCost(p, b) - MoveCost(p, a)
             + MoveCost(q, a) - MoveCost(q, b) + PriceInServices(p, b, q, a);
     }
 
@@ -157,15 +217,8 @@ internal sealed class SearchState
     private void Put(int p, int to)
     {
         var (from, s) = (MachineOf[p], serviceOf[p]);
-        for (var r = 0; r < resources; r++)
-        {
-            var amount = instance.Requirement[p * resources + r];
-            usage[from * resources + r] -= amount;
-            usage[to * resources + r] += amount;
-            // Where it was at first it counts for good.
-            if (from != first[p]) taken[from * resources + r] -= amount;
-            if (to != first[p]) taken[to * resources + r] += amount;
-        }
+        Take(p, from, CountedAt(p, from), -1);
+        Take(p, to, CountedAt(p, to), 1);
         Leave(s, from);
         Enter(s, to);
         if (from == first[p])
@@ -184,8 +237,8 @@ internal sealed class SearchState
         on[from].RemoveAt(on[from].Count - 1);
         placeOn[p] = on[to].Count;
         on[to].Add(p);
-        machineCost[from] = CostOf(from, -1, -1);
-        machineCost[to] = CostOf(to, -1, -1);
+        machineCost[from] = CostOf(from, nobody, nobody);
+        machineCost[to] = CostOf(to, nobody, nobody);
         (waste[from], waste[to]) = (Waste(from), Waste(to));
     }
 
@@ -213,20 +266,11 @@ internal sealed class SearchState
     }
 
     /// <summary>Room on a machine for one that comes and, if not −1, without one that goes.</summary>
-    private bool Fits(int comes, int goes, int m)
-    {
-        var (hasBeenHere, returns) = (comes >= 0 && first[comes] == m, goes >= 0 && first[goes] == m);
-        for (var r = 0; r < resources; r++)
-        {
-            var at = m * resources + r;
-            var transient = instance.IsTransient[r];
-            var after = transient ? taken[at] : usage[at];
-            if (!transient || !hasBeenHere) after += instance.Requirement[comes * resources + r];
-            if (goes >= 0 && (!transient || !returns)) after -= instance.Requirement[goes * resources + r];
-            if (after > instance.Capacity[at]) return false;
-        }
-        return true;
-    }
+    private bool Fits(int comes, int goes, int m) => Lanes.StayAboveZero(room, m * amounts, rows, RowOf(comes), CountedAt(comes, m),
+        goes < 0 ? nobody : RowOf(goes), goes < 0 ? all : CountedAt(goes, m), amounts);
+
+    /// <summary>Where it was at first its transient amounts count for good.</summary>
+    private long[] CountedAt(int p, int m) => first[p] == m ? withoutTransient : all;
 
     private bool KeepsSpread(int s, int from, int to) => spread[s] > instance.SpreadMin[s] || location[from] == location[to]
         || inLocation[s * locations + location[from]] > 1 || inLocation[s * locations + location[to]] == 0;
@@ -278,32 +322,15 @@ internal sealed class SearchState
         return true;
     }
 
-    /// <summary>Load and balance of a machine with one more and one less; −1 is none.</summary>
-    private long CostOf(int m, int more, int less)
-    {
-        long cost = 0;
-        var at = m * resources;
-        for (var r = 0; r < resources; r++)
-        {
-            var over = usage[at + r] - instance.Safety[at + r];
-            if (more >= 0) over += instance.Requirement[more * resources + r];
-            if (less >= 0) over -= instance.Requirement[less * resources + r];
-            if (over > 0) cost += instance.LoadWeight[r] * over;
-        }
-        foreach (var balance in instance.Balances)
-        {
-            var missing = balance.Target * Free(m, balance.Of, more, less) - Free(m, balance.With, more, less);
-            if (missing > 0) cost += balance.Weight * missing;
-        }
-        return cost;
-    }
+    /// <summary>Load and balance of a machine with one row more and one less.</summary>
+    private long CostOf(int m, int more, int less) =>
+        Lanes.SumAboveZero(parts, m * costs, rows, more + amounts, less + amounts, costs);
 
     private long Waste(int m)
     {
-        var (sum, used) = (machineCost[m], 0L);
-        for (var r = 0; r < resources; r++)
-            if (isScarce[r]) used += instance.LoadWeight[r] * (usage[m * resources + r] - instance.Safety[m * resources + r]);
-        return sum - used;
+        var waste = machineCost[m];
+        foreach (var r in scarce) waste -= parts[m * costs + r];
+        return waste;
     }
 
     private long SumOf(long[] amounts, int r)
@@ -313,17 +340,8 @@ internal sealed class SearchState
         return sum;
     }
 
-    private long Free(int m, int r, int more, int less)
-    {
-        var free = instance.Capacity[m * resources + r] - usage[m * resources + r];
-        if (more >= 0) free -= instance.Requirement[more * resources + r];
-        if (less >= 0) free += instance.Requirement[less * resources + r];
-        return free;
-    }
-
     private long MoveCost(int p, int m) => m == first[p] ? 0
-        : extra[p] + instance.ProcessMoveWeight * instance.ProcessMoveCost[p]
-            + instance.MachineMoveWeight * instance.MachineMoveCost[first[p] * machines + m];
+        : extra[p] + processMoveCost[p] + instance.MachineMoveWeight * instance.MachineMoveCost[first[p] * machines + m];
 
     private long PriceInServices(int p, int to)
     {

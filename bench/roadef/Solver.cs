@@ -12,6 +12,8 @@ internal sealed record SolverSettings(long TriesPerThread, Func<double>? Progres
     /// cheapest moves freeze too.
     /// </summary>
     public double Heat { get; init; } = 0.06;
+    /// <summary>The same for the early part: a quick annealing that began hotter would spend its time on what it cannot keep.</summary>
+    public double EarlyHeat { get; init; } = 0.005;
     /// <summary>See <see cref="SearchState.GoBy"/>; falls to nothing at two thirds of each annealing.</summary>
     public double Guide { get; init; } = 1;
 }
@@ -28,7 +30,7 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
     private const double Cooling = 5000;
     private const double GuidedShare = 0.67;
 
-    private readonly double hot = settings.Heat * MeanAmounts(instance);
+    private readonly double meanAmounts = MeanAmounts(instance);
 
     /// <param name="told">The best cost after each leg.</param>
     public (int[] Assignment, long Cost) Solve(Action<long>? told = null)
@@ -65,8 +67,9 @@ internal sealed class Solver(Instance instance, SolverSettings settings)
             search.Run((int)Math.Min(Block, tries - done), Temperature(from + (to - from) * done / tries));
     }
 
-    private double Temperature(double at) => at < settings.EarlyShare ? hot * Math.Pow(Cooling, -at / settings.EarlyShare)
-        : hot * Math.Pow(Cooling, -(at - settings.EarlyShare) / (1 - settings.EarlyShare));
+    private double Temperature(double at) => meanAmounts * (at < settings.EarlyShare
+        ? settings.EarlyHeat * Math.Pow(Cooling, -at / settings.EarlyShare)
+        : settings.Heat * Math.Pow(Cooling, -(at - settings.EarlyShare) / (1 - settings.EarlyShare)));
 
     private double Guide(double at)
     {

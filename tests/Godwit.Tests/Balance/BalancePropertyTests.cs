@@ -70,6 +70,18 @@ public sealed class BalancePropertyTests
         Assert.Equal(plan.Moves, Plan(view, runner: new LastFirst()).Moves);
     }
 
+    /// <summary>Held to a number of moves a middling cluster is searched several times, on threads where there are any.</summary>
+    [Theory, InlineData(1), InlineData(2)]
+    public void Held_to_a_number_of_moves_the_plan_is_the_same_in_any_order_and_on_threads(int seed)
+    {
+        var view = RandomCluster.Make(seed, hosts: 20, vms: 160);
+        var policy = Policy with { MovesMax = 8, TrialsMax = 100_000 };
+        var plan = Plan(view, policy);
+        Assert.NotEmpty(plan.Moves);
+        Assert.Equal(plan.Moves, Plan(view, policy, new LastFirst()).Moves);
+        Assert.Equal(plan.Moves, Plan(view, policy, new OnThreads()).Moves);
+    }
+
     [Theory, MemberData(nameof(Seeds))]
     public void A_limit_of_moves_is_kept_and_the_score_is_still_better(int seed)
     {
@@ -117,6 +129,11 @@ public sealed class BalancePropertyTests
         }
         Assert.True(moves > 0);
         Assert.True(moves < 150, $"{moves} moves of 48 VMs in four hours");
+    }
+
+    private sealed class OnThreads : ICellRunner
+    {
+        public void Run(int cells, Action<int> solve) => Parallel.For(0, cells, solve);
     }
 
     private sealed class LastFirst : ICellRunner

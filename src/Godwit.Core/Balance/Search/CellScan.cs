@@ -194,15 +194,17 @@ internal static class CellScan
             & (fitsThere | Vector256.LessThanOrEqual(more, Vector256<float>.Zero));
     }
 
-    /// <summary>The smallest of eight; of equal ones the first by index.</summary>
+    /// <summary>The smallest of eight; of equal ones the first by index. An index of −1 is none, and as large as any.</summary>
     private static (float Least, int At) Least(Vector256<float> values, Vector256<int> indices)
     {
-        var (least, at) = (float.PositiveInfinity, -1);
-        for (var lane = 0; lane < Lanes; lane++)
-        {
-            var (value, index) = (values.GetElement(lane), indices.GetElement(lane));
-            if (index >= 0 && (value < least || (value == least && (uint)index < (uint)at))) (least, at) = (value, index);
-        }
-        return (least, at);
+        var four = Vector128.Min(values.GetLower(), values.GetUpper());
+        four = Vector128.Min(four, Vector128.Shuffle(four, Vector128.Create(2, 3, 0, 1)));
+        var least = Vector128.Min(four, Vector128.Shuffle(four, Vector128.Create(1, 0, 3, 2))).ToScalar();
+        var isLeast = Vector256.Equals(values, Vector256.Create(least)).AsUInt32();
+        var at = Vector256.ConditionalSelect(isLeast, indices.AsUInt32(), Vector256<uint>.AllBitsSet);
+        var first = Vector128.Min(at.GetLower(), at.GetUpper());
+        first = Vector128.Min(first, Vector128.Shuffle(first, Vector128.Create(2u, 3, 0, 1)));
+        first = Vector128.Min(first, Vector128.Shuffle(first, Vector128.Create(1u, 0, 3, 2)));
+        return (least, (int)first.ToScalar());
     }
 }

@@ -12,10 +12,10 @@ public sealed class ClusterSearch
     /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
     private const int TrialsPerUnitMax = 2_500, TrialsPerUnitOfSmall = 1_000, SearchesMax = 8;
     private const int SmallUnitsMax = 100;
-    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
+    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4, CoolerBy = 2;
     private const int HottestAfter = 4;
-    /// <summary>Held to a number of moves, the outcome varies with the seed: the best of three, where that takes no long time.</summary>
-    private const int SearchesHeld = 3, UnitsOfHeldMax = 500;
+    /// <summary>Held to a number of moves, the outcome varies with the seed: the best of six, where that takes no long time.</summary>
+    private const int SearchesHeld = 6, UnitsOfHeldMax = 500;
     /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
     private const double Elasticity = 1.8;
 
@@ -29,6 +29,8 @@ public sealed class ClusterSearch
     private readonly int[] hosts, start;
     private readonly double[] mean;
     private float hot;
+    private bool heldBack;
+    private long judgedBeside;
 
     /// <param name="start">Where to begin; from where all are now if null. Prices are counted from there in any case.</param>
     public ClusterSearch(
@@ -82,27 +84,49 @@ public sealed class ClusterSearch
         var searches = small ? (int)Math.Clamp(settings.Trials / 2 / ((long)perUnit * model.Units), 1, SearchesMax)
             : IsAlone && settings.MovesMax != int.MaxValue && model.Units <= UnitsOfHeldMax ? SearchesHeld : 1;
         var trials = (int)Math.Min(settings.Trials, (long)perUnit * model.Units);
-        var (best, bestScore, bestPrice) = ((int[])start.Clone(), ScoreWithPrices(), settings.Price);
-        for (var n = 0; n < searches && !stop.IsCancellationRequested; n++)
-        {
-            start.CopyTo(state.HostOf, 0);
-            state.Rebuild();
-            // Every other one begins hotter: what lies between two good placements of a few hosts can be a steep ridge.
-            hot = small ? Hot * MathF.Pow(HotterBy, n % HottestAfter) : Hot;
-            SearchOnce(largest, trials, settings.Seed + (ulong)n, told, stop);
-            // One with too many moves is worth what it will be without them.
-            var surplus = Math.Max(0, state.Moved() - settings.MovesMax);
-            if (ScoreWithPrices() + surplus * state.Price is var score && score < bestScore)
-                (best, bestScore, bestPrice) = ((int[])state.HostOf.Clone(), score, state.Price);
-        }
-        best.CopyTo(state.HostOf, 0);
-        state.Rebuild();
-        state.Price = bestPrice;
-        // A price that was raised held moves back that would pay: no unit more may leave its home.
-        var heldBack = !KeepToMovesMax() || bestPrice > settings.Price;
-        if (heldBack) FillUpToMovesMax(bestPrice);
+        SearchFrom(searches, largest, trials, small, told, stop);
         var settled = SettleAll(awayOnly: heldBack, stop);
         return new(state.HostOf, settled && !heldBack, Judged());
+    }
+
+    /// <summary>Ends with the best of some searches of one beginning, each with numbers of its own.</summary>
+    private void SearchFrom(int searches, float largest, int trials, bool small, Action<SearchProgress>? told, CancellationToken stop)
+    {
+        var untouched = ScoreWithPrices();
+        // They run beside each other where there are threads: each but the first has a state of its own.
+        var beside = new ClusterSearch[searches];
+        for (var n = 0; n < searches; n++) beside[n] = n == 0 ? this : new(model, objective, settings, new OneByOne(), start);
+        if (searches == 1) Run(0);
+        else runner.Run(searches, Run);
+        judgedBeside = beside.Skip(1).Sum(search => search.Judged());
+        // Compared as they end, with no move too many and none left over.
+        var best = beside.MinBy(search => search.ScoreWithPrices())!;
+        var isBetter = best.ScoreWithPrices() < untouched;
+        heldBack = isBetter && best.heldBack;
+        (isBetter ? best.state.HostOf : start).CopyTo(state.HostOf, 0);
+        state.Price = settings.Price;
+        state.Rebuild();
+
+        void Run(int n)
+        {
+            beside[n].hot = Heat(n, small);
+            beside[n].SearchOnce(largest, trials, settings.Seed + (ulong)n, n == 0 ? told : null, stop);
+            beside[n].HoldToMovesMax();
+        }
+    }
+
+    /// <summary>
+    /// Among few units each begins hotter than the one before: what lies between two good placements can be a steep ridge. Among many
+    /// every other one begins cooler: which of the two does better differs from cluster to cluster.
+    /// </summary>
+    private static float Heat(int n, bool small) =>
+        small ? Hot * MathF.Pow(HotterBy, n % HottestAfter) : n % 2 == 0 ? Hot : Hot / CoolerBy;
+
+    private void HoldToMovesMax()
+    {
+        // A price that was raised held moves back that would pay: no unit more may leave its home.
+        heldBack = !KeepToMovesMax() || state.Price > settings.Price;
+        if (heldBack) FillUpToMovesMax(state.Price);
     }
 
     private void SearchOnce(float largest, int trials, ulong seed, Action<SearchProgress>? told, CancellationToken stop)
@@ -268,5 +292,5 @@ public sealed class ClusterSearch
         return score;
     }
 
-    private long Judged() => searches.Sum(search => search.Judged);
+    private long Judged() => judgedBeside + searches.Sum(search => search.Judged);
 }
