@@ -39,6 +39,7 @@ internal sealed class LabIssuer : IAsyncDisposable
             issuer = url, authorization_endpoint = $"{url}/authorize", token_endpoint = $"{url}/token", jwks_uri = $"{url}/keys",
             response_types_supported = new[] { "code" },
         });
+        web.MapGet("/favicon.ico", () => Results.NoContent());
         web.MapGet("/keys", () => Results.Text($$"""{"keys":[{{Jwk()}}]}""", "application/json"));
         web.MapGet("/authorize", (HttpContext http) => Results.Text("<!DOCTYPE html><title>Issuer</title><h1>Who are you?</h1>"
             + $"<a href='/approve/ann/ops{http.Request.QueryString}'>ann of ops</a> "
