@@ -34,8 +34,8 @@ each=$((seconds / ${#targets[@]}))
 prepare_afl() {
     type -P afl-fuzz >/dev/null || { printf 'afl-fuzz is missing (apt-get install afl++)'; return; }
     (cd -- "$root" && dotnet tool restore) >"$work/tool.log" 2>&1 || { printf 'SharpFuzz cannot be restored (%s)' "$work/tool.log"; return; }
-    local name assembly prefix done=' '
-    while read -r name assembly prefix; do
+    local assembly prefix done=' '
+    while read -r _ assembly prefix; do
         [[ $done != *" $assembly "* ]] || continue
         (cd -- "$root" && DOTNET_ROLL_FORWARD=LatestMajor dotnet tool run sharpfuzz "$bin/$assembly" "$prefix") >>"$work/tool.log" 2>&1 ||
             { printf '%s cannot be instrumented (%s)' "$assembly" "$work/tool.log"; return; }

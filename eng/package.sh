@@ -10,6 +10,7 @@ source "$root/eng/prerequisites.sh"
 type -P dpkg-deb >/dev/null || die 'dpkg-deb is missing: build packages on a Debian or Ubuntu machine.'
 
 version=$(sed -n 's:.*<VersionPrefix>\(.*\)</VersionPrefix>.*:\1:p' "$root/Directory.Build.props")
+maintainer='Godwit contributors <godwit@localhost>'
 out=$root/artifacts/packages
 mkdir -p -- "$out"
 work=$(mktemp -d -- "$out/.work-XXXXXX")
@@ -39,9 +40,14 @@ cp -r -- "$publish/." "$tree/usr/lib/godwit/"
 find "$tree/usr/lib/godwit" -name '*.pdb' -delete
 find "$tree/usr/lib/godwit" -type f -exec chmod 644 {} +
 chmod 755 -- "$tree/usr/lib/godwit/godwit"
+if type -P strip >/dev/null; then strip --strip-unneeded -- "$tree/usr/lib/godwit/libe_sqlite3.so"; fi
 ln -s ../lib/godwit/godwit "$tree/usr/bin/godwit"
 install -m 644 -- "$root"/deploy/systemd/*.service "$tree/lib/systemd/system/"
-install -m 644 -- "$root/LICENSE" "$tree/usr/share/doc/godwit/copyright"
+install -m 644 -- "$root/deploy/debian/copyright" "$tree/usr/share/doc/godwit/copyright"
+# As of the commit, not of the building: the same commit gives the same file.
+written=$(git -C "$root" log -1 --format=%aD 2>/dev/null) || written=$(date -R -r "$root/LICENSE")
+printf 'godwit (%s) unstable; urgency=medium\n\n  * What changed is in the history of the repository.\n\n -- %s  %s\n' \
+    "$version" "$maintainer" "$written" | gzip -9n >"$tree/usr/share/doc/godwit/changelog.gz"
 # What others wrote and pages bring along, under its own licences.
 others=$root/src/Godwit.WebConsole/Vendor
 install -D -m 644 -t "$tree/usr/share/doc/godwit/xterm" -- "$others"/xterm/LICENSE*
@@ -57,11 +63,11 @@ cat >"$tree/DEBIAN/control" <<CONTROL
 Package: godwit
 Version: $version
 Architecture: amd64
-Maintainer: Godwit contributors <godwit@localhost>
+Maintainer: $maintainer
 Section: admin
 Priority: optional
 Installed-Size: $(du -sk -- "$tree" | cut -f1)
-Depends: libc6, libgcc-s1, libstdc++6, libssl3 | libssl1.1, zlib1g, iproute2, util-linux
+Depends: libc6, libgcc-s1, libstdc++6, libssl3 | libssl1.1, zlib1g, iproute2
 Recommends: qemu-system-x86, qemu-utils
 Description: moves running virtual machines between hosts
  Server, agent and command line of Godwit in one executable. A running guest

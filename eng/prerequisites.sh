@@ -11,8 +11,9 @@ lab_packages=(
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
 # What the lab tests need beside them: the model checker of docs/design/handover.pml, the client of the guest's database,
-# clocks that jump, and the browser that looks at the console.
-test_packages=(spin postgresql-client e2fsprogs libfaketime chromium)
+# clocks that jump, the browser that looks at the console, and checkers of what is given away.
+# shellcheck disable=SC2034 # ./test adds them.
+test_packages=(spin postgresql-client e2fsprogs libfaketime chromium lintian shellcheck)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2
@@ -60,4 +61,17 @@ install_lab_packages() {
             DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends "${missing[@]}"
     } >"$log" 2>&1 </dev/null ||
         die "installing ${missing[*]} failed: see $log, install them by hand, then run this command again."
+}
+
+# Prometheus' own checker, out of Debian's package, which itself would bring along and start a server. $1: directory it is put into.
+fetch_promtool() {
+    [[ ! -x $1/promtool ]] && ! type -P promtool >/dev/null || return 0
+    local work
+    work=$(mktemp -d)
+    (
+        cd -- "$work" && { apt-get -q download prometheus || { apt-get -q update && apt-get -q download prometheus; }; } &&
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool &&
+            install -D -m 755 usr/bin/promtool "$1/promtool"
+    ) >"$work/log" 2>&1 </dev/null || printf 'promtool was not fetched (%s): its tests are skipped.\n' "$(tail -n 1 -- "$work/log")" >&2
+    rm -rf -- "$work"
 }

@@ -37,7 +37,7 @@ Acquire::https::Timeout "20";
 Acquire::Retries "1";
 CONF
     APT_CONFIG=$work/apt/apt.conf apt-get -q update >"$work/update.log" 2>&1 ||
-        die "no package lists of $suite: $(grep -m1 ^[EW]: "$work/update.log")"
+        die "no package lists of $suite: $(grep -m1 '^[EW]:' "$work/update.log")"
     APT_CONFIG=$work/apt/apt.conf apt-get -q -y --download-only install "$@" >"$work/install.log" 2>&1 ||
-        die "could not download $* from $suite: $(grep -m1 ^E: "$work/install.log")"
+        die "could not download $* from $suite: $(grep -m1 '^E:' "$work/install.log")"
 }

@@ -8,6 +8,7 @@ export LC_ALL=C
 lab=$(cd "$(dirname "$0")" && pwd)
 machine=${MACHINE:-pc-q35-7.2} memory=${MEMORY:-512} load=${LOAD:-64 10} downtime=${DOWNTIME:-20}
 bandwidth=${BANDWIDTH:-0} rounds=${ROUNDS:-4} rate=${RATE:-1gbit} guest=10.77.11.12
+# shellcheck disable=SC2206 # Words, if it says several.
 qemus=(${QEMU:-qemu-system-x86_64} ${QEMU2:-${QEMU:-qemu-system-x86_64}}) # one for each side
 
 [ "$(id -u)" = 0 ] || { echo "try-raw: namespaces need root: sudo $0" >&2; exit 1; }

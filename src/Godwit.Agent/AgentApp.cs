@@ -32,6 +32,7 @@ public static class AgentApp
 {
     public static async Task RunAsync(AgentOptions options, CancellationToken stopping)
     {
+        await using var alone = Alone(options.Layout.RunDirectory);
         var identity = await HostIdentity.OpenAsync(
             options.IdentityFile, options.Layout.StateDirectory, new RealDisk(), TimeProvider.System, stopping);
         var builder = WebApplication.CreateSlimBuilder();
@@ -62,6 +63,7 @@ public static class AgentApp
         await agent.StartAsync(notes, stopping);
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         _ = KeepMemoryKnownAsync(agent, stopping);
+        _ = KeepAskingDiskAsync(agent, stopping);
         await app.RunAsync(stopping);
         if (agent.Watchdog is { IsArmed: true } armed)
             app.Logger.LogWarning("{Device} stays armed: an agent must be back within {Seconds} s, or this host is reset. To stop one for "
@@ -90,6 +92,32 @@ public static class AgentApp
             while (await timer.WaitForNextTickAsync(stopping)) await agent.LookAtNextMemoryAsync(stopping);
         }
         catch (OperationCanceledException) { } // The agent stops.
+    }
+
+    private static async Task KeepAskingDiskAsync(HostAgent agent, CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(15));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping)) await agent.AskDiskAsync();
+        }
+        catch (OperationCanceledException) { } // The agent stops.
+    }
+
+    /// <summary>
+    /// A former agent that hangs in the kernel, killed and not gone, may write once more when its disk answers: this one must not
+    /// have begun by then. Held in memory, which no disk keeps waiting.
+    /// </summary>
+    internal static FileStream Alone(string runDirectory)
+    {
+        Directory.CreateDirectory(runDirectory);
+        var path = Path.Combine(runDirectory, "agent.lock");
+        try { return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None); }
+        catch (IOException reason)
+        {
+            throw new RefusedException("agent-runs-already", $"{path} is held: {reason.Message}",
+                "another agent uses this run directory; one that was killed and does not end waits for a disk that hangs (see dmesg)");
+        }
     }
 
     private static HostAgent Compose(AgentOptions options, HostIdentity identity, ILoggerFactory logs)

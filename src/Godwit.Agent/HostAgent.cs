@@ -52,7 +52,8 @@ public sealed class HostAgent : IHostAgent
     private readonly NotesKept notesKept;
     private readonly WatchdogKeeper watchdog;
     private readonly AgentPorts ports;
-    private readonly string linkAddress;
+    private readonly WatchedDisk watchedDisk;
+    private readonly string linkAddress, aliveFile;
     private IReadOnlyList<string> notes = [], linkInterfaces = [];
     private IPeerListener? link;
 
@@ -63,8 +64,9 @@ public sealed class HostAgent : IHostAgent
     internal HostAgent(
         AgentPorts ports, HostLayout layout, string linkAddress, string? failPoints, ILoggerFactory logs, SafetyRules rules)
     {
-        (this.ports, this.linkAddress) = (ports, linkAddress);
-        var (disk, processes, network, time, randomness) = (ports.Disk, ports.Processes, ports.Network, ports.Time, ports.Randomness);
+        (this.ports, this.linkAddress, aliveFile) = (ports, linkAddress, Path.Combine(layout.StateDirectory, "disk-answers"));
+        var (processes, network, time, randomness) = (ports.Processes, ports.Network, ports.Time, ports.Randomness);
+        var disk = watchedDisk = new WatchedDisk(ports.Disk, layout.StateDirectory, time);
         watchdog = new WatchdogKeeper(ports.Watchdog, ports.WatchdogTimeout, new WatchdogRecords(disk, layout.StateDirectory), time,
             randomness, logs.CreateLogger<WatchdogKeeper>()) { Rules = rules };
         machines = new HostMachines(layout, disk, processes, network, time, logs.CreateLogger<HostMachines>())
@@ -85,7 +87,7 @@ public sealed class HostAgent : IHostAgent
         memory = new MemoryKnown(machines, look, time);
         load = new LoadMeter(disk, machines, memory, time);
         journal = new MoveJournal(
-            disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory);
+            disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory, time);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)
         {
             FailPoints = new FailPoints(failPoints, time, disk),
@@ -125,11 +127,21 @@ public sealed class HostAgent : IHostAgent
     /// <summary>Housekeeping, to be called every few seconds: quotes want to know the guests' memory before somebody asks.</summary>
     public Task LookAtNextMemoryAsync(CancellationToken cancel) => memory.LookAtNextAsync(cancel);
 
+    /// <summary>Housekeeping, to be called now and then: a disk that hangs is to be known before a guest waits for it.</summary>
+    public async Task AskDiskAsync()
+    {
+        try { await watchedDisk.WriteDurablyAsync(aliveFile, ReadOnlyMemory<byte>.Empty, CancellationToken.None); }
+        catch (IOException) { } // Silent: the facts say so. Full or read-only: whoever must write says so.
+    }
+
     public async Task<HostFacts> DescribeAsync(CancellationToken cancel)
     {
         var found = await facts.ReadAsync([.. notes, .. adoption.Orphans, .. adoption.Unreadable], cancel);
         linkInterfaces = [.. found.Links.Select(l => l.Interface)]; // Of these the load is told, too.
-        return found with { Certificate = ports.Identity?.Facts, Watchdog = watchdog.Facts };
+        return found with
+        {
+            Certificate = ports.Identity?.Facts, Watchdog = watchdog.Facts, JournalSilentSeconds = JournalSilentSeconds,
+        };
     }
     public Task<IReadOnlyList<VmReport>> ListVmsAsync(CancellationToken cancel) => life.ListAsync(cancel);
     public async Task<HostLoad> SampleLoadAsync(CancellationToken cancel) => await load.SampleAsync(linkInterfaces, cancel) with
@@ -188,11 +200,17 @@ public sealed class HostAgent : IHostAgent
     public Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel) =>
         memory.OfAsync(machines.Get(vm), ageMax, mayLook, cancel);
     public async Task<SourceFacts> CheckSourceAsync(VmId vm, CancellationToken cancel) =>
-        await checks.CheckSourceAsync(vm, cancel) with { CertificateEnds = ports.Identity?.Facts.NotAfter };
+        await checks.CheckSourceAsync(vm, cancel) with
+        {
+            CertificateEnds = ports.Identity?.Facts.NotAfter, JournalSilentSeconds = JournalSilentSeconds,
+        };
     public async Task<TargetFacts> CheckTargetAsync(VmSpec vm, CancellationToken cancel)
     {
         var found = await checks.CheckTargetAsync(vm, cancel);
-        return found with { Host = found.Host with { Certificate = ports.Identity?.Facts } };
+        return found with
+        {
+            Host = found.Host with { Certificate = ports.Identity?.Facts, JournalSilentSeconds = JournalSilentSeconds },
+        };
     }
 
     public Task<LinkTestReady> PrepareLinkTestAsync(HostId source, CancellationToken cancel) =>
@@ -218,6 +236,8 @@ public sealed class HostAgent : IHostAgent
     public Task InstallCertificateAsync(string certificatePem, DateTimeOffset serverClock, CancellationToken cancel) =>
         Identity.InstallAsync(certificatePem, serverClock, cancel);
     public Task SetDeniedAsync(DenyList denied, CancellationToken cancel) => Identity.DenyAsync(denied, cancel);
+
+    private double JournalSilentSeconds => watchedDisk.SilentFor?.TotalSeconds ?? 0;
 
     private HostIdentity Identity => ports.Identity
         ?? throw new RefusedException("identity-missing", "this agent has no certificate", "ask only agents that show one");

@@ -19,7 +19,7 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, T
         var nothing = new SourceFacts
         {
             State = report.State, Epoch = report.Epoch, QemuVersion = "none", Blockers = [], Devices = [],
-            Clock = time.GetUtcNow(),
+            Clock = time.GetUtcNow(), StorageFailed = report.StorageFailed,
         };
         if (vm.Current is not { } qemu || report.State == VmState.Unknown) return nothing;
         var migration = await qemu.Qmp.QueryMigrateAsync(QmpMoves.Deadline, cancel);

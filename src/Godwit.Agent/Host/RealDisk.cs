@@ -65,6 +65,9 @@ public sealed class RealDisk : IDisk
         SyncParent(path);
     }
 
+    public Task CreateDirectoryAsync(string path) =>
+        Directory.Exists(path) ? Task.CompletedTask : Task.Run(() => CreateDirectory(path));
+
     public void CreateOwnedDirectory(string path, int ownerUid)
     {
         CreateDirectory(Path.GetDirectoryName(path)!);

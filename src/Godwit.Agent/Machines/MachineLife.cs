@@ -15,6 +15,7 @@ public sealed partial class MachineLife(HostMachines machines)
     /// <summary>QEMU's monitor shares its main loop: a shorter wait would prove nothing.</summary>
     private static readonly TimeSpan QmpDeadline = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan PowerdownWaitMax = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan RepeatedIoWait = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
     /// Boots the VM, or finds it running. Owner record first, then the vCPUs: no guest runs that this host would not
@@ -118,8 +119,20 @@ public sealed partial class MachineLife(HostMachines machines)
             await SettleAsync(machines, machine);
             var instance = Running(machine, epoch);
             await machines.ChangeAsync(machine, r => r with { Wanted = VmState.Running });
+            var failed = (await instance.Qmp.QueryStatusAsync(QmpDeadline, cancel)).Status == QmpRunStatus.IoError;
             await instance.Qmp.ContAsync(QmpDeadline, cancel);
+            if (failed) await DemandStorageAsync(machine, instance, cancel);
         }
+    }
+
+    /// <summary>QEMU repeats what failed as soon as the guest goes on, and stops it once more where it fails again.</summary>
+    private async Task DemandStorageAsync(Machine machine, QemuInstance instance, CancellationToken cancel)
+    {
+        await Task.Delay(RepeatedIoWait, machines.Time, cancel);
+        if ((await instance.Qmp.QueryStatusAsync(QmpDeadline, cancel)).Status == QmpRunStatus.IoError)
+            throw new RefusedException("storage-failed", 
+                $"{machine.Spec.Name} went on and was stopped again: its storage still fails or is full",
+                "look at the pool ('godwit host show'), repair it or make room, then resume it again: nothing of the guest is lost");
     }
 
     /// <summary>
@@ -219,11 +232,11 @@ public sealed partial class MachineLife(HostMachines machines)
         var instance = machine.Instances.FirstOrDefault(i => i.Incarnation == shown?.Incarnation);
         if (instance is null && shown is not null && machines.Processes.IsAlive(shown.Process))
             instance = await MachineAdoption.ReconnectAsync(machines, machine, shown);
-        var (state, note) = await StateAsync(record, shown, instance, machine.HeldBy is not null, cancel);
+        var (state, note, storageFailed) = await StateAsync(record, shown, instance, machine.HeldBy is not null, cancel);
         return new VmReport
         {
             Spec = record.Spec, Epoch = record.Epoch, IsOwner = record.IsOwner, State = state, Note = note,
-            QemuPid = shown?.Process.Pid, QemuVersion = instance?.Qmp.Version,
+            QemuPid = shown?.Process.Pid, QemuVersion = instance?.Qmp.Version, StorageFailed = storageFailed,
         };
     }
 
@@ -311,15 +324,15 @@ public sealed partial class MachineLife(HostMachines machines)
         $"{machine.Spec.Name} is {machine.Record.Wanted.ToString().ToLowerInvariant()}", "start it first ('godwit vm start')");
 
     /// <summary>What QEMU says, where one is there; what the record says, where none is.</summary>
-    private static async Task<(VmState State, string? Note)> StateAsync(
+    private static async Task<(VmState State, string? Note, bool StorageFailed)> StateAsync(
         OwnerRecord record, InstanceRecord? shown, QemuInstance? instance, bool inMove, CancellationToken cancel)
     {
-        if (shown is null) return (record.IsOwner ? record.Wanted : VmState.Stopped, record.Note);
-        if (instance is null) return (VmState.Unknown, $"QEMU process {shown.Process.Pid} does not answer on its monitor");
+        if (shown is null) return (record.IsOwner ? record.Wanted : VmState.Stopped, record.Note, false);
+        if (instance is null) return (VmState.Unknown, $"QEMU process {shown.Process.Pid} does not answer on its monitor", false);
         try
         {
             var status = (await instance.Qmp.QueryStatusAsync(QmpDeadline, cancel)).Status;
-            return status switch
+            var (state, note) = status switch
             {
                 QmpRunStatus.Running or QmpRunStatus.Suspended => (VmState.Running, record.Note),
                 QmpRunStatus.Shutdown => (VmState.Stopped, "the guest powered itself off"),
@@ -327,11 +340,12 @@ public sealed partial class MachineLife(HostMachines machines)
                 QmpRunStatus.InMigrate => (VmState.Paused, "waits for a move to arrive"),
                 QmpRunStatus.PostMigrate when inMove => (VmState.Unknown, "it was handed over, and no answer has come yet"),
                 QmpRunStatus.PostMigrate => (VmState.Paused, record.Note), // Kept here after all, paused as it was.
-                QmpRunStatus.IoError => (VmState.Paused, "paused by QEMU: its storage failed or is full; repair it, then unpause"),
+                QmpRunStatus.IoError => (VmState.Paused, "stopped by QEMU: its storage failed or is full"),
                 _ => (VmState.Paused, $"QEMU says {status}"),
             };
+            return (state, note, status == QmpRunStatus.IoError);
         }
-        catch (QmpException silent) { return (VmState.Unknown, silent.Message); }
+        catch (QmpException silent) { return (VmState.Unknown, silent.Message, false); }
     }
 
     [LoggerMessage(LogLevel.Information, "{Vm} ({Name}) started: process {Pid}, epoch {Epoch}")]

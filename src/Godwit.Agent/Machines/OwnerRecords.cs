@@ -33,9 +33,9 @@ public sealed class OwnerRecords(IDisk disk, HostLayout layout)
     public async Task WriteAsync(OwnerRecord record, CancellationToken cancel)
     {
         var home = VmHome.On(layout, record.Spec.Id);
-        disk.CreateDirectory(home.State);
         var bytes = JsonSerializer.SerializeToUtf8Bytes(record, OwnerRecordJson.Default.OwnerRecord);
         Invariant.Holds(bytes.Length <= BytesMax);
+        await disk.CreateDirectoryAsync(home.State);
         await disk.WriteDurablyAsync(home.OwnerRecordFile, bytes, cancel);
     }
 

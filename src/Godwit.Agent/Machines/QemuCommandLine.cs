@@ -205,6 +205,8 @@ public static class QemuCommandLine
         yield return Json(new()
         {
             ["driver"] = "virtio-blk-pci", ["id"] = $"vd{index}", ["drive"] = node, ["write-cache"] = "on",
+            // Storage that fails under the guest stops it: it goes on where it was, instead of being told that its disk is broken.
+            ["rerror"] = "stop", ["werror"] = "stop",
             ["bus"] = RootBus(spec), ["addr"] = Text($"0x{FirstDiskSlot + index:x}"), ["bootindex"] = index,
         });
     }

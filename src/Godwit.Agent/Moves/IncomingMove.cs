@@ -28,6 +28,9 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     /// <summary>A candidate nobody connects to is taken back: its server or source is gone for good.</summary>
     private static readonly TimeSpan ConnectMax = TimeSpan.FromMinutes(5);
 
+    /// <summary>For the disk to take the tombstone; the source's guest may stand still meanwhile.</summary>
+    private static readonly TimeSpan TombstoneMax = TimeSpan.FromMilliseconds(250);
+
     private readonly SemaphoreSlim decision = new(1, 1);
     private readonly TaskCompletionSource connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private MoveRecord record = new()
@@ -36,6 +39,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused, Rehearses = order.Rehearses,
     };
     private bool intentTried;
+    private Task burial = Task.CompletedTask;
     private readonly CancellationTokenSource populating = new();
     private bool contSent;
     private QemuInstance? qemu;
@@ -154,6 +158,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     {
         await decision.WaitAsync();
         decision.Release();
+        await burial;
     }
 
     /// <summary>Null once the guest is here for good, or why it never ran here.</summary>
@@ -168,7 +173,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             intentTried = true; // A write that fails may be on the disk all the same.
             try
             {
-                if (tools.Rules.Keeps(SafetyRule.IntentBeforeCont)) await tools.Journal.WriteAsync(intent); // QEMU loads devices meanwhile.
+                // QEMU loads devices meanwhile.
+                if (tools.Rules.Keeps(SafetyRule.IntentBeforeCont)) await tools.Journal.WriteIntentAsync(intent);
             }
             catch (IOException notWritten)
             {
@@ -279,18 +285,37 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     }
 
     /// <summary>
-    /// An intent is taken back, then QEMU ends, then the tombstone: ABORTED must mean that nothing here can run any more,
-    /// and a crash in between must not look as if it might have run.
+    /// QEMU ends, with proof, then the tombstone: ABORTED must mean that nothing here can run any more. An intent that may be on the
+    /// disk is taken back first, unless memory has it that QEMU was never told to run: then a crash in between does not look as if
+    /// it might have run. A disk that fails or hangs keeps the tombstone waiting, and not the guest: once QEMU is gone, whoever
+    /// comes after this agent finds a candidate, or an intent surely never told, and says the same.
     /// </summary>
     private async Task AbortAsync(string reason)
     {
         populating.Cancel();
-        if (intentTried) await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
-        await DropAsync();
+        if (intentTried && !tools.Journal.WasSurelyNotTold(order.Move))
+            await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
+        if (qemu is not null) await tools.StubbornlyAsync(qemu.KillAsync);
         await tools.FailPoints.HitAsync("incoming.before-tombstone");
-        await WriteEndAsync(record with { Mark = MoveMark.Aborted, Reason = reason });
+        burial = BuryAsync(record with { Mark = MoveMark.Aborted, Reason = reason });
+        using var buried = new CancellationTokenSource();
+        await Joining.AnyAsync(burial, Task.Delay(TombstoneMax, tools.Time, buried.Token));
+        buried.Cancel();
+        record = record with { Mark = MoveMark.Aborted, Reason = reason };
         Board.Stand(MoveStanding.TargetAborted, reason);
-        if (vm is not null) await tools.Machines.ReleaseAsync(vm, order.Move);
+    }
+
+    /// <summary>Never faults: what could not be written in hours is judged by the next agent.</summary>
+    private async Task BuryAsync(MoveRecord tombstone)
+    {
+        try
+        {
+            await DropAsync();
+            await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(tombstone));
+            tools.Journal.UnmarkNotTold(order.Move);
+            if (vm is not null) await tools.Machines.ReleaseAsync(vm, order.Move);
+        }
+        catch (IOException e) { Board.Set(s => s with { Reason = $"{tombstone.Reason}; and it could not be written down: {e.Message}" }); }
     }
 
     private Task DropAsync() => vm is null || qemu is null ? Task.CompletedTask : tools.StubbornlyAsync(async () =>

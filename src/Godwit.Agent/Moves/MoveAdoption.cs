@@ -13,6 +13,7 @@ namespace Godwit.Agent.Moves;
 /// |-------------------------|-----------------------------------|--------------------------------------------------------|
 /// | source, handing over    | its stream not completed          | no token can have left: kept, goes on                  |
 /// | source, handing over    | completed (postmigrate)           | a token may have left: doubt, until the target's proof |
+/// | source, handing over    | completed, and runs again         | the target had proved ABORTED: kept, goes on           |
 /// | source, handing over    | does not answer                   | as completed: silence is no proof                      |
 /// | source, rehearsal       | any that lives                    | no token belongs to it: kept, goes on                  |
 /// | source, handing over    | gone                              | lost, or the target's: its proof decides               |
@@ -273,7 +274,7 @@ internal sealed class MoveAdoption(MoveTools tools)
             try
             {
                 var status = (await qemu.Qmp.QueryMigrateAsync(QmpMoves.Deadline, CancellationToken.None)).Status;
-                if (status == QmpMigrationStatus.Completed) return true;
+                if (status == QmpMigrationStatus.Completed) return !await WasToldToGoOnAsync(qemu);
                 if (QmpMigrationStatus.IsEnded(status)) return false;
             }
             catch (QmpException) { return true; }
@@ -281,6 +282,10 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         return false;
     }
+
+    /// <summary>A guest that was sent runs here again only by this host's <c>cont</c>, and that is said on proof alone.</summary>
+    private static async Task<bool> WasToldToGoOnAsync(QemuInstance qemu) =>
+        (await qemu.Qmp.QueryStatusAsync(QmpMoves.Deadline, CancellationToken.None)).Running;
 
     /// <summary>Proved dead, whether their monitors answer or not, and whether the record knows their number or not.</summary>
     private async Task KillCandidatesAsync(Machine vm)

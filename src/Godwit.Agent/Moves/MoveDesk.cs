@@ -85,7 +85,12 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         {
             var outgoing = new OutgoingMove(order, Owned(order.Vm, order.Epoch), tools);
             var began = tools.Time.GetUtcNow();
-            await outgoing.BeginAsync(cancel);
+            try { await outgoing.BeginAsync(cancel); }
+            catch (IOException) when (outgoing.Board.Status.Standing == MoveStanding.SourceKept)
+            {
+                _ = WriteDownLaterAsync(outgoing.Ending.Record with { Mark = MoveMark.Kept, Reason = outgoing.Board.Status.Reason });
+                return Part.Of(outgoing.Ending);
+            }
             if (MoveTrace.Here is { } here) _ = TellAsync("source", here, began, outgoing);
             return Part.Of(outgoing.Ending) with { Cancel = outgoing.CancelAsync };
         });
@@ -162,14 +167,33 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         await opening.WaitAsync(); // Whoever is just opening it is through then.
         try
         {
-            if (Find(move) is null && await tools.Journal.ReadAsync(move) is null)
-                await tools.Journal.WriteAsync(new MoveRecord
+            if (Find(move) is not null || await tools.Journal.ReadAsync(move) is not null) return;
+            var unbegun = new MoveRecord
+            {
+                Move = move.Value, Vm = "", Role = MoveRole.Source, Mark = MoveMark.Kept, NewEpoch = 0, Peer = "",
+                Reason = "it was taken back before it began at the source",
+            };
+            try { await tools.Journal.WriteAsync(unbegun); }
+            catch (IOException)
+            {
+                Add(move, default, new Part(new MoveBoard(new MoveStatus
                 {
-                    Move = move.Value, Vm = "", Role = MoveRole.Source, Mark = MoveMark.Kept, NewEpoch = 0, Peer = "",
-                    Reason = "it was taken back before it began at the source",
-                });
+                    Move = move, Standing = MoveStanding.SourceKept, Reason = unbegun.Reason,
+                })));
+                _ = WriteDownLaterAsync(unbegun);
+            }
         }
         finally { opening.Release(); }
+    }
+
+    /// <summary>
+    /// It ended here before it began, and this agent knows it. The next one may not, and begin it if the order arrives once more: then
+    /// its target, which is taken back before the move ends, refuses the link, and the guest has run on all the while.
+    /// </summary>
+    private async Task WriteDownLaterAsync(MoveRecord kept)
+    {
+        try { await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(kept)); }
+        catch (IOException) { } // For as long as that the disk was not to be had: the journal is what it is.
     }
 
     /// <summary>

@@ -12,8 +12,10 @@ namespace Godwit.Agent.Moves;
 /// nothing in the pause waits for a disk.
 /// </summary>
 /// <param name="isMemory">Whether a directory lies on a file system whose content ends with the host.</param>
-internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Func<string, bool> isMemory)
+internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Func<string, bool> isMemory, TimeProvider time)
 {
+    /// <summary>R5: a guest stands still while its intent is written.</summary>
+    private static readonly TimeSpan IntentMax = TimeSpan.FromSeconds(2);
     private const int RecordBytesMax = 64 << 10;
     private const string Suffix = ".json";
     private readonly string directory = Path.Combine(stateDir, "moves");
@@ -40,12 +42,26 @@ internal sealed class MoveJournal(IDisk disk, string stateDir, string runDir, Fu
     public bool WasSurelyNotTold(MoveId move) => disk.SizeOf(MarkOf(move)) is not null;
 
     /// <summary>Durable on return; throws <see cref="IOException"/>, and then the step it allows is not taken.</summary>
-    public Task WriteAsync(MoveRecord record)
+    public async Task WriteAsync(MoveRecord record)
     {
         if (record.Mark != MoveMark.Intent) Interlocked.Increment(ref written);
-        disk.CreateDirectory(directory);
-        return disk.WriteDurablyAsync(PathOf(record.Move),
+        await disk.CreateDirectoryAsync(directory);
+        await disk.WriteDurablyAsync(PathOf(record.Move),
             JsonSerializer.SerializeToUtf8Bytes(record, MoveRecordJson.Default.MoveRecord), CancellationToken.None);
+    }
+
+    /// <summary>
+    /// As <see cref="WriteAsync"/>, and waited for only as long as a guest may stand still. After <see cref="IOException"/> it may be
+    /// on the disk all the same, now or later; what is written of this move afterwards comes after it.
+    /// </summary>
+    public async Task WriteIntentAsync(MoveRecord record)
+    {
+        var writing = WriteAsync(record);
+        using var written = new CancellationTokenSource();
+        if (await Joining.AnyAsync(writing, Task.Delay(IntentMax, time, written.Token)) != writing)
+            throw new IOException($"the disk of {directory} has not answered for {IntentMax.TotalSeconds:0} s");
+        written.Cancel();
+        await writing;
     }
 
     public async Task<MoveRecord?> ReadAsync(MoveId move) =>

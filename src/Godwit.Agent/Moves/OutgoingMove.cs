@@ -71,13 +71,24 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
             link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-            if (tools.Rules.Keeps(SafetyRule.HandingOverBeforeMemory)) await Ending.JournalAsync();
+            if (tools.Rules.Keeps(SafetyRule.HandingOverBeforeMemory)) await WriteDownAsync();
             Completion = SendAsync(link, connection.Security);
         }
         catch (Exception)
         {
             if (link is not null) await link.DisposeAsync(); // The target learns that no token will come.
             await tools.Machines.ReleaseAsync(vm, order.Move);
+            throw;
+        }
+    }
+
+    /// <summary>Throws <see cref="IOException"/>; this move has then ended before it began, and the board says so.</summary>
+    private async Task WriteDownAsync()
+    {
+        try { await Ending.JournalAsync(); }
+        catch (IOException notWritten)
+        {
+            Board.Stand(MoveStanding.SourceKept, $"it could not be written down: {notWritten.Message}");
             throw;
         }
     }
@@ -140,7 +151,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         memory = new MemorySteering(qmp, link, order, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
-        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp);
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp,
+            signals.StorageFailed);
         if (ended == signals.MigrationEnded && await signals.MigrationEnded == "completed")
         {
             sent = time.GetTimestamp();
@@ -366,6 +378,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         if (stopReason is not null) return stopReason;
         if (ended == signals.Shutdown) return "the guest powered itself off";
+        if (ended == signals.StorageFailed) return "its storage failed or is full, and QEMU stopped the guest";
         if (ended == qemu.Qmp.Closed) return "QEMU ended";
         if (pump.IsFaulted) return pump.Exception!.InnerException!.Message;
         var info = await qemu.Qmp.TryQueryMigrateAsync();

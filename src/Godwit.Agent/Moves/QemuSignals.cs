@@ -12,6 +12,7 @@ internal sealed class QemuSignals : IDisposable
     private readonly TaskCompletionSource<long> stopped = New<long>();
     private readonly TaskCompletionSource<long> resumed = New<long>();
     private readonly TaskCompletionSource<string> migrationEnded = New<string>();
+    private readonly TaskCompletionSource storageFailed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Channel<int> passes = Channel.CreateBounded<int>(
         new BoundedChannelOptions(64) { FullMode = BoundedChannelFullMode.DropOldest });
@@ -33,6 +34,8 @@ internal sealed class QemuSignals : IDisposable
     public long EndedTimestampMicros { get; private set; }
     /// <summary>The guest powered itself off (not: QEMU was told to quit).</summary>
     public Task Shutdown => shutdown.Task;
+    /// <summary>QEMU stopped the guest because one of its disks failed or is full.</summary>
+    public Task StorageFailed => storageFailed.Task;
     /// <summary>Pass numbers as they begin; drops the oldest when nobody reads.</summary>
     public ChannelReader<int> Passes => passes.Reader;
 
@@ -57,6 +60,7 @@ internal sealed class QemuSignals : IDisposable
                 EndedTimestampMicros = e.TimestampMicros;
                 migrationEnded.TrySetResult(e.Data.GetProperty("status").GetString()!);
                 break;
+            case QmpEvents.BlockIoError when e.IoError() is { Action: "stop" }: storageFailed.TrySetResult(); break;
             case "SHUTDOWN" when e.Data.TryGetProperty("guest", out var guest) && guest.GetBoolean():
                 shutdown.TrySetResult();
                 break;

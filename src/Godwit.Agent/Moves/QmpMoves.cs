@@ -71,7 +71,9 @@ internal static class QmpMoves
             {
                 if ((await qmp.QueryStatusAsync(Deadline, CancellationToken.None)).Running) return;
                 await qmp.ContAsync(Deadline, CancellationToken.None);
-                if ((await qmp.QueryStatusAsync(Deadline, CancellationToken.None)).Running) return;
+                // What stops it then is its storage, which its host's reports say; repeating does not mend that.
+                var status = await qmp.QueryStatusAsync(Deadline, CancellationToken.None);
+                if (status.Running || status.Status == QmpRunStatus.IoError) return;
             }
             catch (QmpException) when (attempt < ContAttemptsMax && !qmp.Closed.IsCompleted) { }
             if (attempt >= ContAttemptsMax) throw new QmpException("Protocol", "the guest does not go on after 'cont'");

@@ -194,12 +194,10 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
     /// <summary>The new QEMU never got <c>cont</c>. It is ended first: both map the same memory.</summary>
     private async Task GoOnWithOldAsync(QemuInstance fresh, QemuSignals oldSignals, string reason)
     {
-        // First the word that it never ran: after a crash, a new QEMU that is gone would look as if it might have.
-        await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason }));
-        await tools.StubbornlyAsync(async () =>
-        {
-            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
-        });
+        // After a crash, a new QEMU that is gone must not look as if it might have run: memory says so, or the disk must first.
+        if (!tools.Journal.WasSurelyNotTold(order.Move))
+            await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason }));
+        await tools.StubbornlyAsync(fresh.KillAsync);
         var (mark, standing) = (MoveMark.Kept, MoveStanding.SourceKept);
         if (oldSignals.Shutdown.IsCompleted) (mark, standing) = (MoveMark.Stopped, MoveStanding.SourceStopped);
         else if (old.Qmp.Closed.IsCompleted) (mark, standing) = (MoveMark.SourceLost, MoveStanding.SourceLost);
@@ -213,6 +211,11 @@ internal sealed class RefreshMove(RefreshOrder order, Machine vm, MoveTools tool
             }
             catch (QmpException trouble) { reason = $"{reason}; and the guest does not go on: {trouble.Message}"; }
         }
+        // The guest goes on: from here the disk may take its time.
+        await tools.StubbornlyAsync(async () =>
+        {
+            using (await vm.EnterAsync()) await tools.Machines.DropAsync(vm, fresh);
+        });
         await tools.StubbornlyAsync(() => tools.Journal.WriteAsync(record with { Mark = mark, Reason = reason }));
         tools.Journal.UnmarkNotTold(order.Move);
         Board.Stand(standing, reason);

@@ -32,6 +32,7 @@ public static class ToServer
         Links = { facts.Links.Select(Message) },
         Clock = Timestamp.FromDateTimeOffset(facts.Clock),
         Notes = { facts.Notes },
+        JournalSilentSeconds = facts.JournalSilentSeconds,
     });
 
     private static Contracts.HostFacts Showing(HostFacts facts, Contracts.HostFacts message)
@@ -54,6 +55,7 @@ public static class ToServer
             Epoch = report.Epoch.Value,
             State = (Contracts.VmState)Wire(report.State),
             IsOwner = report.IsOwner,
+            StorageFailed = report.StorageFailed,
         };
         if (report.QemuPid is { } pid) message.QemuPid = pid;
         if (report.QemuVersion is { } version) message.QemuVersion = version;
@@ -108,6 +110,8 @@ public static class ToServer
         Devices = { facts.Devices },
         Clock = Timestamp.FromDateTimeOffset(facts.Clock),
         CertificateEnds = facts.CertificateEnds is { } ends ? Timestamp.FromDateTimeOffset(ends) : null,
+        StorageFailed = facts.StorageFailed,
+        JournalSilentSeconds = facts.JournalSilentSeconds,
     };
 
     public static Contracts.TargetFacts Message(TargetFacts facts) => new()

@@ -151,6 +151,9 @@ internal static class HostSheet
             yield return ("pool", $"{pool.Name} at {pool.Path}: {Amounts.Bytes(pool.FreeBytes)} free of "
                 + Amounts.Bytes(pool.SizeBytes) + Shared(host, pool) + (pool.Writable ? "" : ", NOT WRITABLE"));
         foreach (var link in facts.Links) yield return ("link", $"{link.Interface} {link.Address}, {Speed(link)}, MTU {link.Mtu}");
+        if (facts.JournalSilentSeconds > 0)
+            yield return ("journal",
+                $"has not answered for {facts.JournalSilentSeconds:0} s: its disk hangs; the host takes and gives no VM");
         foreach (var note in facts.Notes) yield return ("note", note);
     }
 

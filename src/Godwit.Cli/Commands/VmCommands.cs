@@ -171,6 +171,11 @@ internal static class VmSheet
         yield return ("name", spec.Name);
         yield return ("id", spec.Id.ToString());
         yield return ("state", StateCell(vm).Text);
+        if (vm.Trouble is { } trouble)
+        {
+            yield return ("trouble", trouble);
+            yield return ("next", $"repair the storage or make room, then: godwit vm resume {spec.Name}");
+        }
         if (vm.Operation is { } operation) yield return ("now", $"{operation.Kind} {operation.Id}");
         yield return ("host", $"{vm.Owner} (epoch {vm.Epoch})");
         foreach (var reason in vm.Frozen ?? [])
@@ -206,7 +211,9 @@ internal static class VmSheet
 
     private static Cell StateCell(VmView vm) => vm.Frozen is { Count: > 0 } ? new Cell($"{Words.Of(vm.State)}, frozen", Tone.Bad)
         : vm.OwnerState is HostState.Unreachable or HostState.Fenced
-        ? new Cell($"{Words.Of(vm.State)}? (host {Words.Of(vm.OwnerState)})", Tone.Bad) : new Cell(Words.Of(vm.State), StateTone(vm.State));
+        ? new Cell($"{Words.Of(vm.State)}? (host {Words.Of(vm.OwnerState)})", Tone.Bad)
+        : vm.Trouble is not null ? new Cell($"{Words.Of(vm.State)}, storage failed", Tone.Bad)
+        : new Cell(Words.Of(vm.State), StateTone(vm.State));
 
     private static Tone StateTone(VmState state) => state switch
     {

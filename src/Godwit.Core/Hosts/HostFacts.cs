@@ -27,6 +27,11 @@ public sealed record HostFacts
     public CertificateFacts? Certificate { get; init; }
     /// <summary>Null where the agent was started without one.</summary>
     public Fencing.WatchdogFacts? Watchdog { get; init; }
+    /// <summary>
+    /// So long a write of the agent's own records has waited for the disk; 0 while it answers as a disk does. Where it hangs, no
+    /// move can be written down: the host takes and gives no VM.
+    /// </summary>
+    public double JournalSilentSeconds { get; init; }
 }
 
 /// <param name="DenyList">Digest of the list of denied hosts the agent holds to; empty for none.</param>

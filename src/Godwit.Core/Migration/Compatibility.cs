@@ -23,6 +23,9 @@ public static class Compatibility
         {
             SamePlace(move),
             RightState(vm, move, source),
+            StorageWorks(move, source),
+            JournalAnswers(move.Source, source.JournalSilentSeconds),
+            refresh ? null : JournalAnswers(move.Target, target.Host.JournalSilentSeconds),
             Blocked(source),
             Accelerators(vm, target),
             MachineKnown(vm, move, target),
@@ -42,6 +45,7 @@ public static class Compatibility
         new[]
         {
             SamePlace(move),
+            JournalAnswers(move.Target, target.Host.JournalSilentSeconds),
             vm.State is VmState.Running or VmState.Paused or VmState.Stopped or VmState.Crashed ? null
                 : new Refusal("vm-state", $"{move.VmName} is {vm.State.ToString().ToLowerInvariant()}",
                     vm.State == VmState.Saved ? "bring it back with 'godwit vm resume' first" : "wait until its host answers"),
@@ -72,6 +76,16 @@ public static class Compatibility
         : source.State is VmState.Running or VmState.Paused ? null
         : new("vm-not-running", $"{move.VmName} is {source.State.ToString().ToLowerInvariant()}",
             "a stopped VM moves with --mode cold; a saved one with 'godwit vm resume --host'");
+
+    /// <summary>What the guest has written is in QEMU's hands until its storage takes it: it stays where that can be repaired.</summary>
+    private static Refusal? StorageWorks(Migration move, SourceFacts source) => !source.StorageFailed ? null
+        : new("storage-failed", $"QEMU stopped {move.VmName} because its storage failed or is full on {move.Source}",
+            $"repair the storage or make room, then 'godwit vm resume {move.VmName}', then move it");
+
+    /// <summary>The hand-over stands on what both agents have written down.</summary>
+    internal static Refusal? JournalAnswers(HostId host, double silentSeconds) => silentSeconds <= 0 ? null
+        : new("journal-hangs", $"the journal of {host} has not answered for {silentSeconds:0} s: its disk hangs",
+            "look at the disk of its agent's state directory (dmesg, multipath -ll, smartctl); guests that run there go on");
 
     private static Refusal? Blocked(SourceFacts source) => source.Blockers.Count == 0 ? null
         : new("qemu-blocks", $"QEMU refuses to migrate it: {string.Join("; ", source.Blockers)}",

@@ -57,6 +57,9 @@ public static class PlacementCheck
                 $"choose another host, or 'godwit host uncordon {host.Id}'");
         if (host.IsDraining)
             yield return Hard("host-draining", $"{host.Id} is being drained: VMs leave it", "choose another host, or cancel its drain");
+        if (host.JournalHangs)
+            yield return Hard("journal-hangs", $"the journal of {host.Id} does not answer: its disk hangs",
+                "choose another host, or look at the disk of its agent's state directory");
         if (vm.IsPinned && (vm.Host ?? vm.Home) is { } pinned && pinned != host.Id)
             yield return Hard(PinnedCode, $"{vm.Name} is pinned to {pinned}",
                 $"unpin it, if it may move: 'godwit vm set {vm.Name} --unpin'; or name the host it is to go to");

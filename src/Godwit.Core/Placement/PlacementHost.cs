@@ -23,6 +23,8 @@ public sealed record PlacementHost
     public string Endpoint { get; init; } = "";
     /// <summary>VMs are to leave it: it takes none, whatever its state says.</summary>
     public bool IsDraining { get; init; }
+    /// <summary>The disk of its agent's records does not answer: nothing can begin there.</summary>
+    public bool JournalHangs { get; init; }
 }
 
 /// <summary>A VM as something that has to be somewhere.</summary>

@@ -191,6 +191,10 @@ public sealed record SourceFacts
     public required DateTimeOffset Clock { get; init; }
     /// <summary>When the host's certificate expires; null where it has none to show.</summary>
     public DateTimeOffset? CertificateEnds { get; init; }
+    /// <summary>QEMU stopped the guest because a disk of it failed or is full.</summary>
+    public bool StorageFailed { get; init; }
+    /// <summary>As <see cref="HostFacts.JournalSilentSeconds"/>.</summary>
+    public double JournalSilentSeconds { get; init; }
 }
 
 public sealed record TargetFacts

@@ -26,6 +26,12 @@ public interface IDisk
     /// <summary>Null where there is no such regular file; symbolic links are not followed.</summary>
     long? SizeOf(string path);
     void CreateDirectory(string path);
+    /// <summary>The same, for who must not wait on its thread for a disk that may hang.</summary>
+    Task CreateDirectoryAsync(string path)
+    {
+        CreateDirectory(path);
+        return Task.CompletedTask;
+    }
     /// <summary>Mode 0700, owned by <paramref name="ownerUid"/> (uid and gid): only that uid, and root, may enter.</summary>
     void CreateOwnedDirectory(string path, int ownerUid);
     /// <summary>No error where it is not there.</summary>

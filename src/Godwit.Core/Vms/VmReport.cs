@@ -11,4 +11,6 @@ public sealed record VmReport
     public int? QemuPid { get; init; }
     public string? QemuVersion { get; init; }
     public string? Note { get; init; }
+    /// <summary>QEMU stopped the guest, which is wanted to run, because a disk of it failed or is full.</summary>
+    public bool StorageFailed { get; init; }
 }

@@ -37,6 +37,7 @@ public static class FromAgent
         Certificate = facts.Certificate is { } shown
             ? new CertificateFacts(Time(shown.NotBefore), Time(shown.NotAfter), shown.DenyList) : null,
         Watchdog = LeaseFromAgent.Record(facts.Watchdog),
+        JournalSilentSeconds = facts.JournalSilentSeconds,
     };
 
     public static VmReport Record(Contracts.VmReport report) => new()
@@ -48,6 +49,7 @@ public static class FromAgent
         QemuPid = report.HasQemuPid ? report.QemuPid : null,
         QemuVersion = report.HasQemuVersion ? report.QemuVersion : null,
         Note = report.HasNote ? report.Note : null,
+        StorageFailed = report.StorageFailed,
     };
 
     public static VmSpec Record(Contracts.VmSpec spec) => new()
@@ -89,6 +91,8 @@ public static class FromAgent
         Devices = [.. facts.Devices],
         Clock = Time(facts.Clock),
         CertificateEnds = facts.CertificateEnds is { } ends ? Time(ends) : null,
+        StorageFailed = facts.StorageFailed,
+        JournalSilentSeconds = facts.JournalSilentSeconds,
     };
 
     public static TargetFacts Record(Contracts.TargetFacts facts) => new()

@@ -90,12 +90,13 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         };
     }
 
-    private static VmView View(Vm vm, Dictionary<HostId, HostState> hosts, Operation? doing) => new(
+    private VmView View(Vm vm, Dictionary<HostId, HostState> hosts, Operation? doing) => new(
         vm.Spec, vm.Owner, vm.Epoch, vm.State, vm.SavedFile, vm.CreatedAt,
         hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
         doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt),
         Ha: vm.Ha)
-    { Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority, MoveLimits = vm.MoveLimits, Snapshots = vm.Snapshots.Count };
+    { Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority, MoveLimits = vm.MoveLimits, Snapshots = vm.Snapshots.Count,
+        Trouble = vm.State == VmState.Paused ? watcher.TroubleOf(vm.Spec.Id) : null };
 
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,

@@ -55,6 +55,8 @@ public sealed record VmView(
     public MoveLimits? MoveLimits { get; init; }
     /// <summary>How many snapshots its disks hold: GET …/snapshots lists them.</summary>
     public int Snapshots { get; init; }
+    /// <summary>Why QEMU stopped it, though it is to run: its storage failed or is full.</summary>
+    public string? Trouble { get; init; }
     /// <summary>In the answer to create, start, resume: what speaks against its host, but did not forbid it.</summary>
     public IReadOnlyList<Refusal>? Told { get; init; }
 }

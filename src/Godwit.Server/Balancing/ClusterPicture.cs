@@ -70,6 +70,7 @@ public static class ClusterPicture
             Pools = facts.Pools.ToDictionary(
                 pool => pool.Name, pool => room.Shares.GetValueOrDefault(pool.Name) ?? $"{room.Host.Id}'s own"),
             Tags = room.Host.Tags, Endpoint = room.Host.Endpoint, IsDraining = now.Draining.Contains(room.Host.Id),
+            JournalHangs = facts.JournalSilentSeconds > 0,
         };
     }
 }

@@ -33,10 +33,16 @@ public sealed class HostWatcher(
     private readonly ConcurrentDictionary<HostId, HostFacts> _live = new();
     private readonly ConcurrentDictionary<HostId, (int Misses, long Since)> _misses = new();
     private readonly ConcurrentDictionary<string, int> _sightings = new();
+    private readonly ConcurrentDictionary<VmId, string> _troubles = new();
     private int _round;
 
     /// <summary>Facts as of the last answer; fresher than the store in what changes all the time (free memory, clock).</summary>
     public HostFacts? Live(HostId host) => _live.GetValueOrDefault(host);
+
+    /// <summary>Why QEMU does not let a guest run that should, by its owner's last report; null: it does, or nobody knows.</summary>
+    public string? TroubleOf(VmId vm) => _troubles.GetValueOrDefault(vm);
+    /// <summary>How many guests QEMU has stopped because their storage failed.</summary>
+    public int Troubles => _troubles.Count;
 
     /// <summary>
     /// Questions in a row without an answer, and how long it is since the first of them, by this process's monotonic clock: a
@@ -151,13 +157,23 @@ public sealed class HostWatcher(
         var proved = host.Facts is { } before && WritablePools(before).SetEquals(WritablePools(facts));
         if (!proved) await sharing.ProveAsync(host.Id, facts, stopping, again: true);
         if (host.Facts is null || Fields.Doc(Lasting(host.Facts)) != Fields.Doc(Lasting(facts)))
-            await stores.Hosts.SaveFactsAsync(host.Id, facts);
+            await stores.Hosts.SaveFactsAsync(host.Id, facts, OfJournal(host, facts));
         if (host is { State: not (HostState.Unreachable or HostState.Standby), PoolsUnproved: false }) return;
         if (proved) await sharing.ProveAsync(host.Id, facts, stopping); // It may have come back without its mounts.
         if (host.State != HostState.Unreachable) return;
         await stores.Hosts.SetReachableAsync(host.Id, true, "");
         if (Returned is { } returned) await returned(host.Id);
     }
+
+    /// <summary>What is new about the disk of its records, in the transaction that keeps it: told once each way.</summary>
+    private static Happening? OfJournal(Host before, HostFacts now) => (WasSilent: before.Facts?.JournalSilentSeconds > 0,
+        IsSilent: now.JournalSilentSeconds > 0) switch
+    {
+        (false, true) => new Happening("journal-hangs", $"the journal of {before.Id} has not answered for {now.JournalSilentSeconds:0} s: "
+            + "its disk hangs. Guests there run on; it takes and gives no VM until it answers", Host: before.Id.Value),
+        (true, false) => new Happening("journal-answers", $"the journal of {before.Id} answers again", Host: before.Id.Value),
+        _ => null,
+    };
 
     private static HashSet<string> WritablePools(HostFacts facts) => [.. facts.Pools.Where(p => p.Writable).Select(p => p.Name)];
 
@@ -168,6 +184,8 @@ public sealed class HostWatcher(
         foreach (var vm in known)
         {
             byId.Remove(vm.Vm.Spec.Id, out var report);
+            if (report is { StorageFailed: true, Note: { } why }) _troubles[vm.Vm.Spec.Id] = why;
+            else _troubles.TryRemove(vm.Vm.Spec.Id, out _);
             if (!vm.IsBusy) await TakeAsync(vm, host, report, stopping);
         }
         foreach (var report in byId.Values)
@@ -238,6 +256,7 @@ public sealed class HostWatcher(
         Clock = default,
         MemoryAvailableBytes = 0,
         RamFileSpaceBytes = 0,
+        JournalSilentSeconds = facts.JournalSilentSeconds > 0 ? 1 : 0,
         Pools = [.. facts.Pools.Select(p => p with { FreeBytes = 0 })],
     };
 

@@ -36,6 +36,10 @@ public static class ReportRules
             State = state,
             SavedFile = state == VmState.Saved ? known.SavedFile ?? SavedFile(report) : null,
         };
+        if (report.StorageFailed)
+            return new Verdict.Changed(now, new Happening("vm-storage-failed",
+                $"{known.Spec.Name} was stopped by QEMU on {host}: its storage failed or is full; nothing of it is lost; "
+                + $"repair the storage or make room, then 'godwit vm resume {known.Spec.Name}'", known.Spec.Name, host.Value));
         return new Verdict.Changed(now, new Happening("vm-state",
             host == known.Owner
                 ? $"{known.Spec.Name} is {Fields.Word(state)} (was {Fields.Word(known.State)})"

@@ -27,7 +27,7 @@ public sealed class ServerMetrics
 
     private readonly ControlPlane control;
     private readonly CollectorRegistry registry = Metrics.NewCustomRegistry();
-    private readonly Gauge hosts, vms, open, queued, recommendations, recoveries, leases, agents, qemus, agentMoves;
+    private readonly Gauge hosts, vms, open, queued, recommendations, recoveries, leases, agents, qemus, agentMoves, journals, storage;
     private readonly Counter moves, bytes, requests, quotesKept, looks, lookSeconds, journalWrites;
     private readonly Histogram pause, duration, quoteError, writes;
 
@@ -42,6 +42,8 @@ public sealed class ServerMetrics
         recommendations = make.CreateGauge("godwit_recommendations_open", "Moves the balancer recommends and nobody has decided on.");
         recoveries = make.CreateGauge("godwit_host_recoveries_open", "Silent hosts whose fence or whose VMs' new homes are under way.");
         leases = make.CreateGauge("godwit_host_leases", "Hosts that are fenced by their own watchdog, by how their lease stands.", "state");
+        journals = make.CreateGauge("godwit_hosts_journal_hanging", "Hosts whose agent's records wait for a disk that does not answer.");
+        storage = make.CreateGauge("godwit_vms_storage_failed", "Guests that QEMU stopped because their storage failed or is full.");
         agents = make.CreateGauge("godwit_agents_reporting", "Agents that answer: those of whom godwit_agent_ metrics tell.");
         qemus = make.CreateGauge("godwit_agent_qemus", "QEMU processes of VMs on all hosts that answer.");
         agentMoves = make.CreateGauge("godwit_agent_moves_open", "Halves of moves, source or target, that go on at agents.");
@@ -93,6 +95,8 @@ public sealed class ServerMetrics
             .CountBy(host => control.Leases.StateOf(host.Id, host.Watchdog)).ToDictionary();
         foreach (var state in Enum.GetValues<LeaseState>()) leases.WithLabels(Fields.Word(state)).Set(byLease.GetValueOrDefault(state));
         SetAgents();
+        journals.Set(all.Count(host => control.Watcher.Live(host.Id) is { JournalSilentSeconds: > 0 }));
+        storage.Set(control.Watcher.Troubles);
         queued.Set(control.Migrations.Waiting);
         recommendations.Set(counts.OpenRecommendations);
         recoveries.Set((await control.Stores.Fences.UnfinishedAsync()).Count);

@@ -42,8 +42,10 @@ public sealed class HostStore(Database database, TimeProvider time)
     });
 
     /// <summary>Fresh facts from a host that answered. Says so where it did not answer before.</summary>
-    public Task SaveFactsAsync(HostId id, HostFacts facts) => database.RunAsync(work =>
+    /// <param name="news">Told in the same transaction, and so once.</param>
+    public Task SaveFactsAsync(HostId id, HostFacts facts, Happening? news = null) => database.RunAsync(work =>
     {
+        if (news is not null) EventStore.Append(work, news, time.GetUtcNow());
         work.Execute("UPDATE hosts SET memory_bytes = @memory, facts = @facts WHERE id = @id",
             ("@memory", facts.MemoryBytes), ("@facts", Fields.Doc(facts)), ("@id", id.Value));
     });

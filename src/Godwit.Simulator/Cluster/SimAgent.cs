@@ -56,6 +56,11 @@ public sealed class SimAgent
     private async Task RunAsync(SimProcess process)
     {
         await Host.Loop.SleepAsync(Host.Random.NextTime(StartMin, StartMax));
+        while (Host.Disk.HoldsTheDead) // The lock in its run directory: the one before is not gone yet.
+        {
+            await Host.Loop.SleepAsync(TimeSpan.FromSeconds(1));
+            if (process.HasExited) return;
+        }
         try
         {
             var agent = await process.Context.CallAsync(async () =>

@@ -176,7 +176,9 @@ public sealed class World
             agent.Host.PowerOn();
             (agent.Host.Disk.IsFull, agent.Host.Disk.IsReadOnly, agent.Host.Disk.FailingWrites) = (false, false, 0);
             agent.Host.Disk.BeSlow(false);
+            agent.Host.Disk.Hangs = false;
             agent.Host.Clock.WallClockError = TimeSpan.Zero;
+            foreach (var qemu in Ledger.Alive.Where(q => q.Host == agent.Host)) qemu.StorageFails = false;
             foreach (var process in agent.Host.Processes)
             {
                 process.HangsInKernel = false;

@@ -19,12 +19,32 @@ public sealed class SimDisk(SimHost host) : IDisk
     private readonly HashSet<string> _directories = ["/", "/run", "/sys", "/proc", "/dev", "/pool", SimStorage.Directory];
     private readonly List<Pending> _pending = [];
     private readonly SimRandom _random = SimRandom.Fork(host.Loop.Seed, $"disk {host.Name}");
+    private readonly List<(SimContext? Writer, Action Go)> _hung = [];
     private int _powerCuts;
+    private bool _hangs;
 
     /// <summary>So many of the next writes fail with EIO. Of those some were seen before they failed: fsync came last.</summary>
     public int FailingWrites { get; set; }
     public bool IsFull { get; set; }
     public bool IsReadOnly { get; set; }
+    /// <summary>
+    /// Writes to the host's own disk do not come back until it answers again; some of them can be read by then. The writes of a
+    /// process that was killed meanwhile reach the disk then, or do not.
+    /// </summary>
+    public bool Hangs
+    {
+        get => _hangs;
+        set
+        {
+            _hangs = value;
+            if (value) return;
+            foreach (var (_, go) in _hung) host.Loop.After(_random.NextTime(WriteTimeMin, WriteTimeMax), go);
+            _hung.Clear();
+        }
+    }
+
+    /// <summary>A killed process is not gone while a write of it hangs in the kernel.</summary>
+    public bool HoldsTheDead => _hung.Any(h => h.Writer is { IsDead: true });
     public TimeSpan WriteTimeMin { get; set; } = TimeSpan.FromMicroseconds(300);
     public TimeSpan WriteTimeMax { get; set; } = TimeSpan.FromMilliseconds(4);
 
@@ -49,9 +69,18 @@ public sealed class SimDisk(SimHost host) : IDisk
         _pending.Add(pending);
         var written = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var (writer, cuts) = (SimContext.Running, _powerCuts);
-        host.Loop.After(_random.NextTime(WriteTimeMin, WriteTimeMax), () =>
+        host.Loop.After(_random.NextTime(WriteTimeMin, WriteTimeMax), Arrive);
+        await written.Task;
+
+        void Arrive()
         {
             if (cuts != _powerCuts) return;
+            if (Hangs && !IsVolatile(path) && !SimStorage.Holds(path))
+            {
+                if (_random.Chance(0.3)) _seen[path] = pending.Content; // Renamed: only the sync of the directory hangs.
+                _hung.Add((writer, Arrive));
+                return;
+            }
             _pending.Remove(pending);
             if (writer is { IsDead: true } && _random.Chance(0.5)) return; // Killed before the rename.
             if (FailingWrites > 0) written.SetException(Failed(pending));
@@ -60,8 +89,7 @@ public sealed class SimDisk(SimHost host) : IDisk
                 Put(pending);
                 written.SetResult();
             }
-        });
-        await written.Task;
+        }
     }
 
     public async Task<byte[]?> ReadAsync(string path, int bytesMax, CancellationToken cancel)
@@ -94,6 +122,17 @@ public sealed class SimDisk(SimHost host) : IDisk
         host.Loop.DemandLoopThread();
         if (IsReadOnly && !IsVolatile(path)) throw new IOException($"Read-only file system : '{path}'");
         for (var at = path.TrimEnd('/'); at.Length > 0; at = at[..at.LastIndexOf('/')]) _directories.Add(at);
+    }
+
+    public async Task CreateDirectoryAsync(string path)
+    {
+        if (Hangs && !IsVolatile(path) && !_directories.Contains(path))
+        {
+            var answers = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _hung.Add((SimContext.Running, answers.SetResult));
+            await answers.Task;
+        }
+        CreateDirectory(path);
     }
 
     public void CreateOwnedDirectory(string path, int ownerUid) => CreateDirectory(path);
@@ -200,6 +239,7 @@ public sealed class SimDisk(SimHost host) : IDisk
         foreach (var pending in _pending)
             if (_random.Chance(0.5)) _durable[pending.Path] = pending.Content;
         _pending.Clear();
+        _hung.Clear();
 
         var deleted = _durable.Keys.Where(p => !_seen.ContainsKey(p)).Order(StringComparer.Ordinal);
         foreach (var path in deleted.ToList())

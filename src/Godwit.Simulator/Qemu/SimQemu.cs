@@ -112,6 +112,7 @@ public sealed class SimQemu
         (RunState, _ranSince, _hasRun) = ("running", _host.Loop.Now, true);
         Ledger.Record(this, GuestFactKind.Runs, Ram.State);
         SendEvent("RESUME", null);
+        if (StorageFails) _ = FailStorageAsync();
     }
 
     /// <summary>As vm_stop: the event only where vCPUs ran; what the guest wrote is flushed.</summary>
@@ -127,6 +128,22 @@ public sealed class SimQemu
         if (!ran) return;
         Ledger.Record(this, GuestFactKind.Stops, Ram.State);
         SendEvent("STOP", null);
+    }
+
+    /// <summary>A fault: what the guest writes from now on fails, and QEMU stops it, again after each <c>cont</c>.</summary>
+    public bool StorageFails { get; set; }
+
+    /// <summary>The guest writes all the time: it does not get far.</summary>
+    public async Task FailStorageAsync()
+    {
+        StorageFails = true;
+        await SleepAsync(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(50));
+        if (!StorageFails || !IsRunning) return;
+        SendEvent("BLOCK_IO_ERROR", new JsonObject
+        {
+            ["device"] = "", ["node-name"] = "disk0", ["operation"] = "write", ["action"] = "stop", ["reason"] = "Input/output error",
+        });
+        StopVcpus("io-error");
     }
 
     internal void SetRunState(string state) => RunState = state;

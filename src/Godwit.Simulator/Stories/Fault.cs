@@ -36,6 +36,8 @@ public enum Fault
     DiskReadOnly,
     /// <summary>A sync takes seconds.</summary>
     SlowDisk,
+    /// <summary>Writes do not come back for a while, and then they do: a path of a storage network that fails over.</summary>
+    DiskHang,
     /// <summary>A byte of a stream between two agents is not what it was: memory, or a bug of ours; TLS sees nothing.</summary>
     BitFlip,
     /// <summary>The host's wall clock jumps by up to a year; monotonic time does not.</summary>

@@ -17,7 +17,7 @@ internal sealed class Nemesis(World world, RunCounts counts)
         (Fault.ServerCrashAtCommit, 5), (Fault.ServerPowerCut, 3), (Fault.StoreErrors, 3), (Fault.StoreFull, 2),
         (Fault.QemuHang, 4), (Fault.QemuWillNotLoad, 4), (Fault.QemuWillNotDie, 3), (Fault.PowerCut, 6), (Fault.Cut, 8),
         (Fault.OneWayCut, 6), (Fault.Reset, 5), (Fault.SlowLink, 4), (Fault.LossyLink, 3), (Fault.DiskErrors, 6),
-        (Fault.DiskFull, 2), (Fault.DiskReadOnly, 2), (Fault.SlowDisk, 3), (Fault.BitFlip, 3), (Fault.ClockJump, 2),
+        (Fault.DiskFull, 2), (Fault.DiskReadOnly, 2), (Fault.SlowDisk, 1), (Fault.DiskHang, 2), (Fault.BitFlip, 3), (Fault.ClockJump, 2),
         (Fault.GuestPowersOff, 3),
     ];
 
@@ -26,7 +26,8 @@ internal sealed class Nemesis(World world, RunCounts counts)
         (Fault.AgentCrash, 20), (Fault.AgentHang, 6), (Fault.ServerCrash, 3), (Fault.ServerCrashAtCommit, 3),
         (Fault.QemuDeath, 12), (Fault.QemuHang, 6),
         (Fault.QemuWillNotLoad, 5), (Fault.PowerCut, 8), (Fault.Cut, 12), (Fault.OneWayCut, 10), (Fault.Reset, 8),
-        (Fault.SlowLink, 2), (Fault.LossyLink, 2), (Fault.DiskErrors, 6), (Fault.SlowDisk, 2), (Fault.BitFlip, 8),
+        (Fault.SlowLink, 2), (Fault.LossyLink, 2), (Fault.DiskErrors, 6), (Fault.SlowDisk, 1),
+        (Fault.DiskHang, 1), (Fault.BitFlip, 8),
         (Fault.GuestPowersOff, 2),
     ];
 
@@ -96,6 +97,7 @@ internal sealed class Nemesis(World world, RunCounts counts)
             case Fault.DiskFull: await WhileAsync(seconds, on => disk.IsFull = on); break;
             case Fault.DiskReadOnly: await WhileAsync(seconds, on => disk.IsReadOnly = on); break;
             case Fault.SlowDisk: await WhileAsync(seconds, disk.BeSlow); break;
+            case Fault.DiskHang: await WhileAsync(seconds, on => disk.Hangs = on); break;
             case Fault.BitFlip: world.Net.FlipBit(host.Name, random); break;
             case Fault.ClockJump:
                 host.Clock.WallClockError = TimeSpan.FromSeconds(random.Next(2) * 2 - 1) * (1 << random.Next(25));

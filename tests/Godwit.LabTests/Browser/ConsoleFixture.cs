@@ -1,3 +1,4 @@
+using System.Net;
 using Godwit.Cli.Lab;
 using Godwit.Core.Access;
 using Godwit.Core.Migration;
@@ -24,6 +25,9 @@ public sealed class ConsoleFixture : IAsyncLifetime
     public const string VmName = "web1";
     private const int Port = 7445;
 
+    /// <summary>In the server's namespace: over plain http an issuer is believed on loopback only.</summary>
+    internal static readonly IPEndPoint IssuerAt = new(IPAddress.Loopback, 7480);
+
     private readonly List<IBrowserContext> opened = [];
     private IPlaywright playwright = null!;
     private IBrowser browser = null!;
@@ -36,7 +40,14 @@ public sealed class ConsoleFixture : IAsyncLifetime
     {
         if (BrowserFactAttribute.WhyNot is not null) return; // All its tests are skipped.
         Cluster = await LabCluster.StartAsync(LabPlan.Of(Environment.GetEnvironmentVariable("GODWIT_LAB_TAG") ?? "test", 2),
-            new LabOptions { ServerArguments = ["--listen", $"{LabPlan.ServerAddress}:{Port}"] }, default);
+            new LabOptions
+            {
+                ServerArguments =
+                [
+                    "--listen", $"{LabPlan.ServerAddress}:{Port}", "--oidc-issuer", $"http://{IssuerAt}", "--oidc-client", LabIssuer.Client,
+                    "--oidc-role", "ops=operator",
+                ],
+            }, default);
         await Cluster.Access.AddUserAsync(new AddUserRequest(Person, Role.Admin, Password), default);
         var vm = await MakeAsync(VmName, 256, start: true, display: Display.Vnc);
         await MakeAsync("db1", 1024, start: false);

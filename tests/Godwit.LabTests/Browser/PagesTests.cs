@@ -7,6 +7,7 @@ using Godwit.Core.Placement;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
 using Godwit.Server.Balancing;
+using Godwit.Server.Power;
 using Microsoft.Playwright;
 using Xunit;
 using static Microsoft.Playwright.Assertions;
@@ -190,6 +191,15 @@ public sealed class PagesTests(ConsoleFixture lab) : IAsyncLifetime
         await Button(page.GetByRole(AriaRole.Dialog), "Delete").ClickAsync();
         await Expect(row).ToHaveCountAsync(0);
         Assert.Equal([], complaints.Where(said => !said.Contains("409", StringComparison.Ordinal))); // The refusal.
+    }
+
+    [BrowserFact]
+    public async Task Who_keeps_hosts_from_being_turned_off_stands_on_the_hosts_page()
+    {
+        await lab.Cluster.Api.HoldPowerAsync(new PowerHoldWish(60, "a rolling upgrade"), default);
+        var page = await OpenAsync("/hosts");
+        await Expect(page.Locator("[data-power]")).ToContainTextAsync("a rolling upgrade");
+        Assert.Equal([], complaints);
     }
 
     [BrowserFact]

@@ -12,7 +12,8 @@ internal sealed class SmallDisk : IAsyncDisposable
     private readonly FaultLab lab;
     private readonly LabService service;
     private readonly string directory;
-    private bool isReadOnly;
+    private bool isReadOnly, isFrozen;
+    private string? image;
 
     private SmallDisk(FaultLab lab, LabService service, string directory) =>
         (this.lab, this.service, this.directory) = (lab, service, directory);
@@ -25,6 +26,31 @@ internal sealed class SmallDisk : IAsyncDisposable
         var disk = new SmallDisk(lab, service, directory);
         await disk.ExchangeAsync(["mount", "-t", "tmpfs", "-o", $"size={size},mode=711", "tmpfs", directory]);
         return disk;
+    }
+
+    /// <summary>A real file system, which can hang: below it is a file in memory.</summary>
+    public static async Task<SmallDisk> Ext4UnderAsync(FaultLab lab, LabService service, string directory)
+    {
+        var disk = new SmallDisk(lab, service, directory) { image = $"{lab.Cluster.Plan.RunDirectory}/{service.Name}.ext4" };
+        await LabShell.RunAsync(["truncate", "-s", "32M", disk.image]);
+        await LabShell.RunAsync(["mkfs.ext4", "-q", disk.image]);
+        await disk.ExchangeAsync(["mount", "-o", "loop", disk.image, directory]);
+        await LabShell.RunAsync(["chmod", "711", directory]);
+        return disk;
+    }
+
+    /// <summary>From now on nothing that is written comes back; what is read does.</summary>
+    public async Task FreezeAsync()
+    {
+        await LabShell.RunAsync(["fsfreeze", "--freeze", directory]);
+        isFrozen = true;
+    }
+
+    public async Task ThawAsync()
+    {
+        if (!isFrozen) return;
+        await LabShell.RunAsync(["fsfreeze", "--unfreeze", directory]);
+        isFrozen = false;
     }
 
     /// <summary>Not one more block fits.</summary>
@@ -64,9 +90,11 @@ internal sealed class SmallDisk : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await ThawAsync();
         await MakeWritableAsync();
         Free();
         await ExchangeAsync(["umount", directory]);
+        if (image is not null) File.Delete(image);
     }
 
     /// <summary>What is in the directory stays in it.</summary>

@@ -9,6 +9,7 @@ using Godwit.Core.Access;
 using Godwit.Core.Migration;
 using Godwit.LabTests.Cluster;
 using Godwit.LabTests.Machines;
+using Godwit.LabTests.Packaging;
 using Godwit.Server.Api;
 using Xunit;
 
@@ -104,6 +105,9 @@ public sealed class ObservedClusterTests : IAsyncLifetime
             && Value(text, "godwit_agent_memory_look_seconds_total") > 0, () => text);
         Assert.Equal(1, Value(text, "godwit_moves_total{mode=\"live\",end=\"done\"}"));
         Assert.DoesNotContain("host1", text, StringComparison.Ordinal);
+        if (Checkers.Promtool is not { } promtool) return;
+        var said = await LabShell.TryAsync([promtool, "check", "metrics"], input: text);
+        Assert.True(said.ExitCode == 0, said.Output + said.Error);
     }
 
     /// <summary>

@@ -2,9 +2,8 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 using System.Text;
-using Godwit.Cli.Lab;
+using Godwit.LabTests.Cluster;
 using Google.Protobuf;
 
 namespace Godwit.LabTests.Observing;
@@ -14,33 +13,17 @@ namespace Godwit.LabTests.Observing;
 internal sealed record ToldSpan(string From, string Service, string Trace, string Id, string Parent, string Name);
 
 /// <summary>
-/// A collector just large enough: takes OTLP over HTTP inside one of a lab's namespaces and keeps the spans. A socket stays in the
-/// namespace of the thread that made it, whoever uses it later.
+/// A collector just large enough: takes OTLP over HTTP inside one of a lab's namespaces and keeps the spans.
 /// </summary>
 internal sealed class SpanReceiver : IDisposable
 {
-    private const int NewNetwork = 0x40000000, BodyBytesMax = 4 << 20, HeadBytesMax = 16 << 10;
+    private const int BodyBytesMax = 4 << 20, HeadBytesMax = 16 << 10;
     private readonly TcpListener listener;
     private readonly ConcurrentQueue<ToldSpan> spans = new();
 
     public SpanReceiver(string inNamespace, IPEndPoint at)
     {
-        (TcpListener? made, Exception? failed) = (null, null);
-        var thread = new Thread(() =>
-        {
-            try
-            {
-                using var place = File.OpenHandle($"/run/netns/{inNamespace}");
-                if (SetNamespace((int)place.DangerousGetHandle(), NewNetwork) != 0)
-                    throw new LabException($"{inNamespace} cannot be entered: {Marshal.GetLastPInvokeErrorMessage()}");
-                made = new TcpListener(at);
-                made.Start();
-            }
-            catch (Exception reason) { failed = reason; } // A thread of one's own has nobody above it.
-        });
-        thread.Start();
-        thread.Join(); // It ends with its namespace, and is never one of the pool's.
-        listener = made ?? throw new LabException($"no collector in {inNamespace}: {failed?.Message}", failed!);
+        listener = InNamespace.Listen(inNamespace, at);
         _ = AcceptAsync();
     }
 
@@ -117,7 +100,4 @@ internal sealed class SpanReceiver : IDisposable
         }
         return found;
     }
-
-    [DllImport("libc", EntryPoint = "setns", SetLastError = true)]
-    private static extern int SetNamespace(int place, int kind);
 }

@@ -12,6 +12,8 @@ namespace Godwit.LabTests.Packaging;
 /// </summary>
 public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPackage>
 {
+    /// <summary>The project has no address of its own; the .NET runtime is built with the zlib it was tested with.</summary>
+    private static readonly string[] onPurpose = ["bogus-mail-host", "embedded-library"];
     private static readonly TimeSpan startMax = TimeSpan.FromSeconds(90);
 
     [PackageFact]
@@ -136,6 +138,16 @@ public sealed class PackageTests(BuiltPackage package) : IClassFixture<BuiltPack
                 "--force-depends", .. words]);
             return await File.ReadAllLinesAsync(asked);
         }
+    }
+
+    /// <summary>Debian's own checker, of a package that is not Debian's.</summary>
+    [PackageFact]
+    public async Task Lintian_finds_no_error_in_it()
+    {
+        if (!File.Exists("/usr/bin/lintian")) return;
+        var said = await LabShell.TryAsync(["lintian", "--allow-root", "--fail-on", "error", "--tag-display-limit", "0",
+            "--suppress-tags", string.Join(',', onPurpose), package.File]);
+        Assert.True(said.ExitCode == 0, said.Output + said.Error);
     }
 
     [PackageFact]

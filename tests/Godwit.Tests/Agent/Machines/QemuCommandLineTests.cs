@@ -54,7 +54,7 @@ public sealed class QemuCommandLineTests
             "cache":{"direct":true,"no-flush":false}}
             -blockdev {"node-name":"disk0","driver":"qcow2","file":"disk0-file","read-only":false,»
             "auto-read-only":false,"discard":"unmap","backing":"disk0-backing"}
-            -device {"driver":"virtio-blk-pci","id":"vd0","drive":"disk0","write-cache":"on",»
+            -device {"driver":"virtio-blk-pci","id":"vd0","drive":"disk0","write-cache":"on","rerror":"stop","werror":"stop",»
             "bus":"pcie.0","addr":"0x4","bootindex":0}
             -netdev {"type":"tap","id":"net0","ifname":"t0123456789ab0b","script":"no","downscript":"no","vhost":false}
             -device {"driver":"virtio-net-pci","id":"nic0","netdev":"net0","mac":"52:54:00:0a:0b:0c",»
