@@ -48,7 +48,8 @@ public sealed record DetachedState(
             if (!Took(StreamConfiguration.TryRead(Rest, out configuration, out bytes), bytes, "no configuration")) return null;
             while (!Rest.IsEmpty && Rest[0] == (byte)StreamElement.Subsection)
             {
-                if (!Took(configuration!.TryReadSubsection(Rest, out configuration, out bytes), bytes, "an unknown subsection")) return null;
+                var status = configuration!.TryReadSubsection(Rest, out configuration, out bytes);
+                if (!Took(status, bytes, "an unknown subsection")) return null;
             }
             if (!configuration!.IgnoresSharedRam) return No("memory is in the stream itself");
             while (!Rest.IsEmpty && Rest[0] != (byte)StreamElement.SectionFull)
@@ -79,7 +80,8 @@ public sealed record DetachedState(
         {
             for (ulong sum = 0; sum < totalBytes;)
             {
-                if (!Took(RamBlock.TryRead(Rest, withGuestAddress: true, out var found, out var bytes), bytes, "no RAM block")) return false;
+                var status = RamBlock.TryRead(Rest, withGuestAddress: true, out var found, out var bytes);
+                if (!Took(status, bytes, "no RAM block")) return false;
                 if (blocks.Count == BlocksMax || found!.UsedBytes == 0 || found.UsedBytes > totalBytes - sum)
                     return No("a block list that does not add up") is not null;
                 blocks.Add(found with { GuestAddress = null });

@@ -63,7 +63,8 @@ public sealed class ReturnPathReader
                 return new ReturnPathWord(kind, BinaryPrimitives.ReadUInt32BigEndian(payload), "", 0, 0);
             case ReturnPathKind.RequestPages when payload.Length == RequestBytes && block.Length > 0:
                 return Request(payload);
-            case ReturnPathKind.RequestPagesOf when payload.Length > RequestBytes && payload.Length == RequestBytes + 1 + payload[RequestBytes]:
+            case ReturnPathKind.RequestPagesOf
+                when payload.Length > RequestBytes && payload.Length == RequestBytes + 1 + payload[RequestBytes]:
                 block = WireText.Name(payload[(RequestBytes + 1)..]);
                 return Request(payload);
             case ReturnPathKind.SwitchoverAck when payload.IsEmpty: return null;

@@ -32,7 +32,9 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     /// <summary>Measurements so far, and what reading and packing took in them, without the waits between.</summary>
     public (long Looks, TimeSpan Busy) Spent => (Interlocked.Read(ref looks), TimeSpan.FromTicks(Interlocked.Read(ref busyTicks)));
 
-    /// <summary>Null where the VM has no QEMU here, or a move has it (which is not disturbed by being measured), or its memory still arrives.</summary>
+    /// <summary>
+    /// Null where the VM has no QEMU here, or a move has it (which is not disturbed by being measured), or its memory still arrives.
+    /// </summary>
     public async Task<MemoryProfile?> MeasureAsync(Machine vm, CancellationToken cancel)
     {
         if (vm.Current is not { } qemu || vm.HeldBy is not null || vm.Record.MemoryFile is not null) return null;

@@ -16,7 +16,8 @@ internal sealed class RealMemoryFile : IMemoryFile
     /// <summary>The directory is the VM's own: a link or a pipe its QEMU may have put there is neither followed nor waited for.</summary>
     public RealMemoryFile(string path, bool toFill = false)
     {
-        var descriptor = Libc.Open(path, (toFill ? Libc.OpenReadWrite : Libc.OpenReadOnly) | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
+        var how = toFill ? Libc.OpenReadWrite : Libc.OpenReadOnly;
+        var descriptor = Libc.Open(path, how | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
         if (descriptor < 0) throw new IOException($"{path}: {Libc.LastError()}");
         file = new SafeFileHandle(new IntPtr(descriptor), ownsHandle: true);
         LengthBytes = RandomAccess.GetLength(file);

@@ -26,7 +26,8 @@ internal static class UserFaults
         {
             if (ProcessStat.Read(process.Pid)?.StartTicks != process.StartTicks) return; // Somebody else's number by now.
             mine = Libc.PidfdGetDescriptor(pidfd, theirs);
-            if (mine < 0) throw new IOException($"process {process.Pid} cannot be woken: {Libc.LastError()}; the agent needs CAP_SYS_PTRACE");
+            if (mine < 0)
+                throw new IOException($"process {process.Pid} cannot be woken: {Libc.LastError()}; the agent needs CAP_SYS_PTRACE");
             var range = new byte[2 * sizeof(ulong)];
             BinaryPrimitives.WriteUInt64LittleEndian(range, mapping.From);
             BinaryPrimitives.WriteUInt64LittleEndian(range.AsSpan(sizeof(ulong)), mapping.To - mapping.From);
@@ -61,7 +62,8 @@ internal static class UserFaults
             foreach (var line in File.ReadLines(Of(pid, "maps"))) // from-to rights offset device inode path, proc(5)
             {
                 var words = line.Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
-                if (words.Length < 6 || words[4] != inode || !words[5].Contains(Path.GetFileName(memoryFile), StringComparison.Ordinal)) continue;
+                if (words.Length < 6 || words[4] != inode) continue;
+                if (!words[5].Contains(Path.GetFileName(memoryFile), StringComparison.Ordinal)) continue; // Of another file system.
                 var ends = words[0].Split('-');
                 return (ulong.Parse(ends[0], NumberStyles.HexNumber, CultureInfo.InvariantCulture),
                     ulong.Parse(ends[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture));

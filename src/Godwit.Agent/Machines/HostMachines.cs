@@ -103,7 +103,8 @@ public sealed partial class HostMachines(
         Invariant.Holds(machine.Record.Instances.Any(i => i.Incarnation == instance.Incarnation));
         await ChangeAsync(machine, r => r with
         {
-            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null, RanUnder = epoch, MemoryFile = memoryFile,
+            IsOwner = true, Epoch = epoch, Current = instance.Incarnation, Wanted = wanted, Note = null, RanUnder = epoch,
+            MemoryFile = memoryFile,
         });
     }
 

@@ -53,7 +53,7 @@ public sealed class WatchedDisk(IDisk disk, string watched, TimeProvider time) :
     public Task<ILargeFile> CreateLargeAsync(string path, CancellationToken cancel) => disk.CreateLargeAsync(path, cancel);
     public Task<Stream> OpenLargeAsync(string path, CancellationToken cancel) => disk.OpenLargeAsync(path, cancel);
     public Task PopulateAsync(string path, CancellationToken cancel) => disk.PopulateAsync(path, cancel);
-    public IMemoryFile OpenMemory(string path) => disk.OpenMemory(path);
+    public IMemoryFile OpenMemory(string path, bool toFill = false) => disk.OpenMemory(path, toFill);
 
     private bool IsWatched(string path) => path.StartsWith(below, StringComparison.Ordinal);
 

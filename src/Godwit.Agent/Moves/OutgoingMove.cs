@@ -330,7 +330,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                     await Task.Delay(PauseAllowed, time, watching);
                     if (memory?.StoppedByConsent == true) continue;
                     await StopForAsync(string.Create(CultureInfo.InvariantCulture,
-                        $"{PromiseScore.WouldHavePaused}more than {PauseAllowed.TotalMilliseconds:0} ms (limit {order.Limits.MaxPauseMs} ms): ")
+                        $"{PromiseScore.WouldHavePaused}more than {PauseAllowed.TotalMilliseconds:0} ms ")
+                        + string.Create(CultureInfo.InvariantCulture, $"(limit {order.Limits.MaxPauseMs} ms): ")
                         + "the guest stood still that long and goes on at home; try a higher --max-pause, or a calmer hour");
                     return;
                 }

@@ -26,7 +26,9 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     private static readonly TimeSpan HealPause = TimeSpan.FromSeconds(10), EndMax = TimeSpan.FromMinutes(1);
     private const int HealTriesMax = 1000;
 
-    /// <summary>Runs until all memory is here, or the QEMU is gone. Never faults. The connection is closed before anything else is tried.</summary>
+    /// <summary>
+    /// Runs until all memory is here, or the QEMU is gone. Never faults. The connection is closed before anything else is tried.
+    /// </summary>
     public async Task FollowAsync(Machine vm, QemuInstance qemu, LazyArrival arrival)
     {
         var begun = tools.Time.GetTimestamp();
@@ -97,13 +99,15 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     /// What the file holds is written where the guest's memory has holes; who waits is woken after each mebibyte.
     /// </summary>
     /// <param name="zerosToo">
-    /// Mebibytes of zeros take no memory until the guest asks for them. But the main loop may be waiting in one, and then no monitor answers.
+    /// Mebibytes of zeros take no memory until the guest asks for them. But the main loop may be waiting in one, and then no monitor
+    /// answers.
     /// </param>
     private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name, bool zerosToo)
     {
         var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
         await using var file = await disk.OpenLargeAsync(disk.SizeOf(inUse) is null ? before : inUse, CancellationToken.None);
-        var saved = await SavedGuest.OpenAsync(file, name, CancellationToken.None) ?? throw SavedStateFile.Broken(name, "it has another format");
+        var saved = await SavedGuest.OpenAsync(file, name, CancellationToken.None)
+            ?? throw SavedStateFile.Broken(name, "it has another format");
         var path = vm.Home.Ram(here.RamOf);
         using var memory = disk.OpenMemory(path, toFill: true);
         var content = new byte[SavedGuest.BlockBytes];

@@ -150,7 +150,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         }
         finally
         {
-            _ = FollowAsync(); // Also where the guest could not be told to run: it is the owner's, and the file must not be needed for ever.
+            _ = FollowAsync(); // Also where the guest could not be told to run: the file must not be needed for ever.
         }
         if (!stayPaused) await qemu.Qmp.TryAnnounceSelfAsync();
 

@@ -63,7 +63,8 @@ internal sealed class SavedGuest
         if (!head.AsSpan(0, 8).SequenceEqual(Magic)) throw SavedStateFile.Broken(name, "it is not a saved state");
         if (BinaryPrimitives.ReadUInt32BigEndian(head.AsSpan(8)) != Format) return null;
         var stampBytes = BinaryPrimitives.ReadUInt32BigEndian(head.AsSpan(12));
-        var (stateBytes, memoryBytes) = (BinaryPrimitives.ReadInt64BigEndian(head.AsSpan(16)), BinaryPrimitives.ReadInt64BigEndian(head.AsSpan(24)));
+        var stateBytes = BinaryPrimitives.ReadInt64BigEndian(head.AsSpan(16));
+        var memoryBytes = BinaryPrimitives.ReadInt64BigEndian(head.AsSpan(24));
         if (stampBytes > StampBytesMax || stateBytes is < 0 or > StateBytesMax || memoryBytes is < 0 or > MemoryBytesMax)
             throw SavedStateFile.Broken(name, "its lengths are none");
         var blocks = (int)((memoryBytes + BlockBytes - 1) / BlockBytes);

@@ -121,7 +121,8 @@ public sealed class VmStory(Stores stores, PlacementDesk desk, AgentDirectory ag
     {
         var bytes = vm.Spec.MemoryBytes + Host.QemuOverheadBytes;
         if (await stores.Operations.ReserveAsync(operation, vm.Owner, bytes) is { } full) throw new RefusedException([full]);
-        return await agents.Of(vm.Owner).StartVmAsync(new StartVm(vm.Spec, vm.Epoch, savedFile, savedFile is not null && operation.Lazily), stopping);
+        var lazily = savedFile is not null && operation.Lazily;
+        return await agents.Of(vm.Owner).StartVmAsync(new StartVm(vm.Spec, vm.Epoch, savedFile, lazily), stopping);
     }
 
     private async Task<Operation> StopAsync(Operation operation, Vm vm, CancellationToken stopping)

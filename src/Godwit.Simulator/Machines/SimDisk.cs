@@ -52,7 +52,8 @@ public sealed class SimDisk(SimHost host) : IDisk
     public TimeSpan LargeReadTime { get; set; } = TimeSpan.FromMilliseconds(0.5);
     public bool LargeReadsFail { get; set; }
 
-    public IMemoryFile OpenMemory(string path, bool toFill = false) => host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
+    public IMemoryFile OpenMemory(string path, bool toFill = false) =>
+        host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
         ? new SimMemoryFile(ram.MappedBy.FirstOrDefault(qemu => qemu.IsRunning) ?? ram.MappedBy[^1])
         : throw new FileNotFoundException("No such file or directory", path);
 

@@ -150,7 +150,9 @@ internal sealed class SimIncoming(SimQemu qemu)
         switch (command)
         {
             case StreamCommand.OpenReturnPath: break;
-            case StreamCommand.PostcopyAdvise when qemu.Capabilities.GetValueOrDefault("postcopy-ram"): await input.SkipAsync(length); break;
+            case StreamCommand.PostcopyAdvise when qemu.Capabilities.GetValueOrDefault("postcopy-ram"):
+                await input.SkipAsync(length);
+                break;
             case StreamCommand.PostcopyRamDiscard:
                 await input.SkipAsync(length);
                 _discarded = true;

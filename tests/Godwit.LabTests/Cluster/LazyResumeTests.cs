@@ -113,7 +113,7 @@ public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : 
         }
     }
 
-    private Task ResumeAsync(string? host) =>
+    private Task<VmView> ResumeAsync(string? host) =>
         lab.Cluster.Api.ActAsync(LabFixture.VmName, "resume", new ResumeVmRequest(host, Lazily: true), default);
 
     private async Task GoesOnAsync(string boot)

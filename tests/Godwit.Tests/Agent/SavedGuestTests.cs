@@ -59,7 +59,8 @@ public sealed class SavedGuestTests
         inMemory[memoryAt + MiB + 5] ^= 1;
         var saved = (await SavedGuest.OpenAsync(new MemoryStream(inMemory), "f", default))!;
         await saved.ReadBlockAsync(0, new byte[MiB], default);
-        Assert.Contains("mebibyte 1", (await RefusedAsync(() => saved.ReadBlockAsync(1, new byte[MiB], default))).Cause, StringComparison.Ordinal);
+        var refused = await RefusedAsync(() => saved.ReadBlockAsync(1, new byte[MiB], default));
+        Assert.Contains("mebibyte 1", refused.Cause, StringComparison.Ordinal);
     }
 
     [Fact]

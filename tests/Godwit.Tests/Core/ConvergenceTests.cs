@@ -50,7 +50,8 @@ public sealed class ConvergenceTests
     public void A_long_allowed_pause_is_used_to_its_end_and_a_guest_that_needs_more_is_given_up()
     {
         var fits = Convergence.Advise(Guest(1L << 30, 400_000_000, 300 << 20, 32), new MoveLimits(5000), TimeSpan.Zero);
-        Assert.Equal((int)((5000 - Convergence.DevicePartMs) * Convergence.RateKeptTo), Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
+        Assert.Equal((int)((5000 - Convergence.DevicePartMs) * Convergence.RateKeptTo),
+            Assert.IsType<ConvergenceAdvice.SwitchBelow>(fits).DowntimeLimitMs);
         Assert.IsType<ConvergenceAdvice.GiveUp>(
             Convergence.Advise(Guest(8L << 30, 400_000_000, 4L << 30, 200), new MoveLimits(5000), TimeSpan.Zero));
     }

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Godwit.Tests.Wire;
 
-/// <summary>A stream with x-ignore-shared is taken apart and written anew: nothing of it is lost, and nothing else is taken for one.</summary>
+/// <summary>A stream with x-ignore-shared is taken apart and written anew: nothing is lost, nothing else is taken for one.</summary>
 public sealed class DetachedStateTests
 {
     private const string Ram = "ram0", Rom = "pc.bios";
