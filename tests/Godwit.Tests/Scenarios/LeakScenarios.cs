@@ -62,10 +62,11 @@ public sealed class LeakScenarios
 
     /// <summary>
     /// Simulator, seed 60601043: a QEMU that had loaded a saved state stood still as its agent died, and answered the next one late. It
-    /// had never run, nobody ended it, and it was in the way of every later start.
+    /// had never run, nobody ended it, and it was in the way of every later start. Nothing runs in one that loads a file before it is the
+    /// current one: it is ended without an answer.
     /// </summary>
     [Fact]
-    public void A_qemu_that_never_ran_and_answers_late_is_ended() => World.Run(105, async world =>
+    public void A_qemu_that_loaded_a_saved_state_and_does_not_answer_is_ended() => World.Run(105, async world =>
     {
         await world.CreateVmAsync("web", on: "host1");
         world.LetGo("web");
@@ -78,10 +79,6 @@ public sealed class LeakScenarios
         await resume; // How it ended is not asked here.
         await world.Loop.Until(() => world.Agents["host1"].Serving is not null);
         await world.SleepAsync(60);
-        Assert.Equal("vm-running", (await DoAsync(world, OperationKind.Resume)).Problem?.Code);
-
-        silent.Process.Continue();
-        await world.SleepAsync(25);
         Assert.Empty(world.Ledger.Alive);
         Assert.Null((await DoAsync(world, OperationKind.Resume)).Problem);
         world.WantBack("web");
