@@ -17,7 +17,7 @@
  *
  *   spin -a handover.pml && gcc -O2 -o pan pan.c && ./pan -a -m100000 -N one_runner
  *
- * 2.0 million states at most, all of them visited (no bit-state hashing), some seconds a property. To see how a mistake
+ * 3.1 million states at most, all of them visited (no bit-state hashing), some seconds a property. To see how a mistake
  * goes wrong: spin -a -DKILL_AT_TOKEN handover.pml, the rest as above with -N not_lost, then
  * spin -t -p -DKILL_AT_TOKEN handover.pml tells the steps.
  *
@@ -36,7 +36,7 @@ mtype = {
     /* journals */ none, handing, kept, released, lost, candidate, intent, withdrawn, aborted, runs,
     /* QEMUs and streams */ absent, running, stopped, loading, loaded, dead, idle, streaming, completed, failed,
     /* source agent */ down, opened, sending, waiting, keeping, continued, releasing, burying, losing, gone,
-    /* target agent */ serving, deciding, told, forward, ran, proved, aborting
+    /* target agent */ serving, deciding, told, cueing, forward, ran, proved, aborting
 };
 
 /* What survives a crash of any agent. */
@@ -45,6 +45,8 @@ mtype tj[2] = none;              /* target's mark */
 mtype sq = running;              /* source QEMU; "stopped" until somebody says cont, or by itself after a failed stream */
 mtype smig = idle;               /* its query-migrate; stays "completed" until the next migrate */
 mtype tq = absent;               /* target QEMU of the latest move prepared */
+bool notTold = false;            /* mark in memory: the QEMU of tm was surely never told to run; a cut of power would take it */
+bool hangs = false;              /* the intent's write does not come back: it lands, or not, before the next agent begins */
 
 /* What does not. */
 mtype sa = idle;                 /* where the source's agent is in move sm */
@@ -183,9 +185,9 @@ active proctype TargetAgent()
 end: do
     /* The order. A crash between the mark and the QEMU is as one before both. */
     :: atomic { ta == idle && (tq == absent || tq == dead) && tj[0] == none ->
-                tm = 0; tj[0] = candidate; tq = loading; tStruck = false; ticket = true; ta = serving }
+                tm = 0; tj[0] = candidate; tq = loading; notTold = true; tStruck = false; ticket = true; ta = serving }
     :: atomic { ta == idle && (tq == absent || tq == dead) && tj[1] == none && sj[0] == kept ->
-                tm = 1; tj[1] = candidate; tq = loading; tStruck = false; ticket = true; ta = serving }
+                tm = 1; tj[1] = candidate; tq = loading; notTold = true; tStruck = false; ticket = true; ta = serving }
     :: atomic { ta != down && abandon[0] && tj[0] == none -> tj[0] = aborted }             /* never heard of: tombstone */
     :: atomic { ta != down && abandon[1] && tj[1] == none -> tj[1] = aborted }
 
@@ -213,26 +215,33 @@ end: do
     :: atomic { ta == deciding -> WriteIntent; ta = told }
     :: atomic { ta == deciding && faults > 0 -> faults--; ta = aborting }                  /* not written */
     :: atomic { ta == deciding && faults > 0 -> faults--; WriteIntent; ta = aborting } /* written, and said not to be */
-    :: atomic { ta == told && tq == loaded -> TargetRuns; ta = ran }
-    :: atomic { ta == told && tq == running -> ta = ran }
+    :: atomic { ta == deciding && faults > 0 -> faults--; hangs = true; ta = aborting }    /* no answer from its disk */
+    :: atomic { ta == told && tq == loaded -> notTold = false; ta = cueing }
+    :: atomic { ta == cueing && tq == loaded -> TargetRuns; ta = ran }
+    :: atomic { ta == cueing && tq == running -> ta = ran }
+    :: atomic { ta == cueing && tq != running -> ta = aborting }                           /* it died before, cont is refused */
 #endif
-    :: atomic { ta == told && tq != running -> ta = aborting }                             /* it cannot load, cont is refused */
+    :: atomic { ta == told && tq != running -> ta = aborting }                             /* it cannot load */
+    :: atomic { hangs && (ta == aborting || ta == down) && tj[tm] == candidate -> hangs = false; WriteIntent }
+    :: atomic { hangs -> hangs = false }                                                   /* it never lands */
 
     /* It runs. */
     :: atomic { ta == ran -> if :: tlink[tm] && answer[tm] == none -> answer[tm] = runs :: else fi; ta = proved }
     :: atomic { ta == ran && tq == dead -> tj[tm] = lost; ta = idle }                      /* cont sent, RESUME not heard */
     :: atomic { ta == proved -> tj[tm] = runs; ta = idle }
 
-    /* It does not, and will not: mark, QEMU, tombstone, and only then ABORTED. */
+    /* It does not, and will not: QEMU, tombstone, ABORTED. Without the mark in memory the intent is taken back first; with it */
+    /* ABORTED is said as soon as QEMU is gone: a tombstone that waits for its disk keeps no guest waiting. */
+    :: atomic { ta == aborting && notTold && tq == dead && tlink[tm] && answer[tm] == none -> answer[tm] = aborted }
 #ifdef ABORT_NOT_DURABLE
     :: atomic { ta == aborting && tlink[tm] && answer[tm] == none -> answer[tm] = aborted }
 #endif
 #ifndef SHIPPED_ABORT_UNMARKED
-    :: atomic { ta == aborting && tj[tm] == intent -> tj[tm] = withdrawn }
+    :: atomic { ta == aborting && tj[tm] == intent && !notTold && !hangs -> tj[tm] = withdrawn }
 #endif
     :: atomic { ta == aborting &&
 #ifndef SHIPPED_ABORT_UNMARKED
-                tj[tm] != intent &&
+                (tj[tm] != intent || notTold) &&
 #endif
                 tq != dead ->
 #ifdef LATE_TOKEN
@@ -243,19 +252,33 @@ end: do
               }
     :: atomic { ta == aborting &&
 #ifndef SHIPPED_ABORT_UNMARKED
-                tj[tm] != intent &&
+                (tj[tm] != intent || notTold) &&
 #endif
-                tq == dead -> tj[tm] = aborted; ta = idle }
+#ifndef INTENT_LANDS_LAST
+                !hangs &&                                                                  /* one file's writes go in order */
+#endif
+                tq == dead -> tj[tm] = aborted; notTold = false; ta = idle }
+#ifdef INTENT_LANDS_LAST
+    :: atomic { hangs && tj[tm] == aborted -> hangs = false; tj[tm] = intent }
+#endif
     :: atomic { ta != down && tlink[0] && tj[0] == aborted && answer[0] == none -> answer[0] = aborted }
     :: atomic { ta != down && tlink[1] && tj[1] == aborted && answer[1] == none -> answer[1] = aborted }
 
-    /* A new agent after a crash. */
-    :: atomic { ta == down && tj[tm] != candidate && tj[tm] != intent && tj[tm] != withdrawn -> ta = idle }
-    :: atomic { ta == down && (tj[tm] == candidate || tj[tm] == withdrawn) -> ta = aborting }
-    :: atomic { ta == down && tj[tm] == intent -> ta = forward }
+    /* A new agent after a crash; the lock of the one before is held until its last thread, and its last write, are through. */
+    :: atomic { ta == down && !hangs && tj[tm] != candidate && tj[tm] != intent && tj[tm] != withdrawn -> ta = idle }
+    :: atomic { ta == down && !hangs && (tj[tm] == candidate || tj[tm] == withdrawn) -> ta = aborting }
+    :: atomic { ta == down && !hangs && tj[tm] == intent -> ta = forward }
     :: atomic { ta == forward && tq == running -> ta = ran }
-    :: atomic { ta == forward && tq == loaded -> TargetRuns; ta = ran }
-    :: atomic { ta == forward && tq == dead -> tj[tm] = lost; ta = idle }                  /* it may have run */
+    :: atomic { ta == forward && tq == loaded && notTold -> notTold = false }
+    :: atomic { ta == forward && tq == loaded && !notTold -> TargetRuns; ta = ran }
+#ifndef MARK_IGNORED
+    :: atomic { ta == forward && tq == dead && notTold -> ta = aborting }                  /* surely not */
+#endif
+    :: atomic { ta == forward &&
+#ifndef MARK_IGNORED
+                !notTold &&
+#endif
+                tq == dead -> tj[tm] = lost; ta = idle }                                   /* it may have run */
 #ifdef SHIPPED_LATE_IS_LOST
     :: atomic { ta == forward && tq != dead -> EndTarget }
 #else
@@ -272,6 +295,7 @@ end: do
     :: atomic { ta != down && tj[1] == runs && !sayRuns[1] -> sayRuns[1] = true }
     :: atomic { ta != down && tj[0] == aborted && !sayAborted[0] -> sayAborted[0] = true }
     :: atomic { ta != down && tj[1] == aborted && !sayAborted[1] -> sayAborted[1] = true }
+    :: atomic { ta == aborting && notTold && tq == dead && !sayAborted[tm] -> sayAborted[tm] = true }
     :: atomic { ta != down && tj[0] == lost && !sayLost[0] -> sayLost[0] = true }
     :: atomic { ta != down && tj[1] == lost && !sayLost[1] -> sayLost[1] = true }
     /* The order to start was lost, or is late; the source is in doubt, or rests. */

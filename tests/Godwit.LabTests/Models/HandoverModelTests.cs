@@ -31,6 +31,8 @@ public sealed class HandoverModelTests(ITestOutputHelper output)
         ("SHIPPED_ABORT_UNMARKED", ["not_lost"]),
         ("SHIPPED_LATE_IS_LOST", ["not_lost"]),
         ("SHIPPED_LEFTOVER", ["not_stuck"]),
+        ("MARK_IGNORED", ["not_lost"]),
+        ("INTENT_LANDS_LAST", ["not_lost"]),
     ];
 
     [Fact]
