@@ -12,7 +12,7 @@ namespace Godwit.LabTests.Cluster;
 
 /// <summary>
 /// A saved VM that runs before its memory is there, on real QEMU: post-copy whose source is an agent with a file. The guest checks the
-/// 64 MiB it writes by itself, and its beats tell of every restart.
+/// 24 MiB it writes by itself, and its beats tell of every restart.
 /// </summary>
 [Collection(LabCollection.Name)]
 public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
@@ -94,7 +94,7 @@ public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : 
 
     private async Task<string> SaveUnderLoadAsync()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 64, 40);
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 20);
         await Task.Delay(1500);
         var boot = (await lab.Cluster.Guests.PingAsync(lab.Guest)).BootId;
         await lab.Cluster.Api.ActAsync(LabFixture.VmName, "save", null, default);
@@ -130,7 +130,7 @@ public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : 
 
     private async Task MovesAsync()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 64, 5); // It is to move, however busy the machine is.
+        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 5); // It is to move, however busy the machine is.
         var move = await lab.Cluster.Api.MigrateAsync(
             LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Live), default);
         Assert.Equal(MoveEnd.Done, (await lab.FollowAsync(move)).End);
