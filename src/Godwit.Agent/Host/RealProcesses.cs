@@ -93,6 +93,8 @@ public sealed class RealProcesses(
     public Task WaitForExitAsync(ProcessHandle process, CancellationToken cancel) =>
         _exits.WatchAsync(process).WaitAsync(cancel);
 
+    public bool MayWaitForMemory(ProcessHandle process) => UserFaults.HasDescriptor(process);
+
     public void WakeWaitersFor(ProcessHandle process, string memoryFile) => UserFaults.WakeWaiters(process, memoryFile);
 
     public string? WhyNoShares => _cgroups.WhyNot;

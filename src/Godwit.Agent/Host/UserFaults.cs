@@ -40,6 +40,8 @@ internal static class UserFaults
         }
     }
 
+    public static bool HasDescriptor(ProcessHandle process) => ProcessStat.IsAlive(process) && DescriptorOf(process.Pid) is not null;
+
     private static int? DescriptorOf(int pid)
     {
         try

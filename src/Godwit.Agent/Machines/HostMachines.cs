@@ -305,7 +305,10 @@ public sealed partial class HostMachines(
     private void ForgetMemoryFile(VmSpec spec, string file)
     {
         try { MemoryFile.Delete(Disk, Layout, spec, file); }
-        catch (Exception left) when (left is IOException or RefusedException) { FileStayed(spec.Id.Value, file, left.Message); }
+        catch (Exception left) when (left is IOException or UnauthorizedAccessException or RefusedException)
+        {
+            FileStayed(spec.Id.Value, file, left.Message);
+        }
     }
 
     /// <summary>Asked before anything is written down, and once more beside the launch.</summary>

@@ -62,7 +62,10 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     {
         var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
         try { await disk.PublishAsync(before, inUse, 0, UnixFileMode.UserRead | UnixFileMode.UserWrite, CancellationToken.None); }
-        catch (IOException stays) { NameStayed(log, vm.Id.Value, name, stays.Message); }
+        catch (Exception stays) when (stays is IOException or UnauthorizedAccessException)
+        {
+            NameStayed(log, vm.Id.Value, name, stays.Message);
+        }
     }
 
     /// <summary>Memory that nobody gives: a former agent did, or its connection broke. Never faults.</summary>
@@ -74,7 +77,7 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
             try
             {
                 if (vm.Record is not { MemoryFile: { } name, CurrentInstance: { } here } || !processes.IsAlive(here.Process)) return;
-                var state = await FillAsync(vm, here, name, zerosToo: attempt > 0);
+                var state = await FillAsync(vm, here, name, zerosToo: attempt > 0, mayFill: processes.MayWaitForMemory(here.Process));
                 if (await TellAsync(vm, here, state))
                 {
                     await ArrivedAsync(vm);
@@ -102,12 +105,17 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     /// Mebibytes of zeros take no memory until the guest asks for them. But the main loop may be waiting in one, and then no monitor
     /// answers.
     /// </param>
-    private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name, bool zerosToo)
+    /// <param name="mayFill">
+    /// False of a QEMU that has let go of its memory: all had arrived, its guest takes what holes there are by itself, and a page
+    /// written beside it could come over one that it has just written.
+    /// </param>
+    private async Task<DetachedState> FillAsync(Machine vm, InstanceRecord here, string name, bool zerosToo, bool mayFill)
     {
         var (before, inUse) = MemoryFile.Paths(tools.Machines.Layout, vm.Spec, name);
         await using var file = await disk.OpenLargeAsync(disk.SizeOf(inUse) is null ? before : inUse, CancellationToken.None);
         var saved = await SavedGuest.OpenAsync(file, name, CancellationToken.None)
             ?? throw SavedStateFile.Broken(name, "it has another format");
+        if (!mayFill) return saved.State;
         var path = vm.Home.Ram(here.RamOf);
         using var memory = disk.OpenMemory(path, toFill: true);
         var content = new byte[SavedGuest.BlockBytes];

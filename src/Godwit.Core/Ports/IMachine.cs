@@ -102,6 +102,10 @@ public interface IProcesses
     /// <summary>Null where <see cref="Command.Share"/> is kept; else why this host cannot, as half a sentence.</summary>
     string? WhyNoShares => null;
     /// <summary>
+    /// True of a process whose threads wait where memory is missing (userfaultfd): until it lets go of that, no hole fills itself.
+    /// </summary>
+    bool MayWaitForMemory(ProcessHandle process) => false;
+    /// <summary>
     /// Threads of the process that wait for a page of that memory file (userfaultfd) look again. Nothing where none can wait. Throws
     /// <see cref="IOException"/> where the system does not let this agent.
     /// </summary>

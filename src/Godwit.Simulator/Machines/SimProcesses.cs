@@ -53,6 +53,12 @@ public sealed class SimProcesses(SimHost host, SimPrograms programs) : IProcesse
             ? alive.Exited.Joinable().WaitAsync(cancel) : Task.CompletedTask;
     }
 
+    public bool MayWaitForMemory(ProcessHandle process)
+    {
+        host.Loop.DemandLoopThread();
+        return host.RamFiles.Values.Any(ram => ram.Arriving is not null && ram.MappedBy.Any(q => q.Process.Handle == process));
+    }
+
     public void WakeWaitersFor(ProcessHandle process, string memoryFile)
     {
         host.Loop.DemandLoopThread();
