@@ -72,6 +72,6 @@ fetch_promtool() {
         cd -- "$work" && { apt-get -q download prometheus || { apt-get -q update && apt-get -q download prometheus; }; } &&
             dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool &&
             install -D -m 755 usr/bin/promtool "$1/promtool"
-    ) >"$work/log" 2>&1 </dev/null || printf 'promtool was not fetched (%s): its tests are skipped.\n' "$(tail -n 1 -- "$work/log")" >&2
+    ) >"$work/log" 2>&1 </dev/null || die "promtool was not fetched ($(tail -n 1 -- "$work/log")): its package is 'prometheus'."
     rm -rf -- "$work"
 }

@@ -130,7 +130,7 @@ public sealed partial class MachineLife(HostMachines machines)
     {
         await Task.Delay(RepeatedIoWait, machines.Time, cancel);
         if ((await instance.Qmp.QueryStatusAsync(QmpDeadline, cancel)).Status == QmpRunStatus.IoError)
-            throw new RefusedException("storage-failed", 
+            throw new RefusedException("storage-failed",
                 $"{machine.Spec.Name} went on and was stopped again: its storage still fails or is full",
                 "look at the pool ('godwit host show'), repair it or make room, then resume it again: nothing of the guest is lost");
     }

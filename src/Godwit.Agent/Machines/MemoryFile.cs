@@ -16,8 +16,10 @@ internal static class MemoryFile
     public static (string Saved, string InUse) Paths(HostLayout layout, VmSpec spec, string file) =>
         spec.Disks.Count > 0 && layout.Pools.TryGetValue(spec.Disks[0].Pool, out var pool)
             ? (Path.Combine(pool.Directory, file), Path.Combine(pool.Directory, InUse(file)))
-            : throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {file}",
-                "resume it on a host that has the pool of the VM's first disk");
+            : throw Elsewhere(file);
+
+    public static RefusedException Elsewhere(string file) => new("saved-state-elsewhere", $"this host cannot reach the saved state {file}",
+        "resume it on a host that has the pool of the VM's first disk");
 
     public static string InUse(string file) => file + InUseEnd;
 

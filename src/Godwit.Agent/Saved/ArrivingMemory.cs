@@ -144,7 +144,7 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
         disk.DeleteFile(socket); // Of an attempt before.
         await qemu.Qmp.MigrateRecoverAsync("unix:" + socket, QmpMoves.Deadline, CancellationToken.None);
         await using var connection = await tools.Network.ConnectUnixAsync(socket, CancellationToken.None);
-        await SayAllIsThereAsync(connection, state);
+        await SayAllIsThereAsync(connection, state).Joinable().WaitAsync(EndMax, tools.Time);
         var ended = await signals.MigrationEnded.Joinable().WaitAsync(EndMax, tools.Time, CancellationToken.None);
         return ended == QmpMigrationStatus.Completed;
     }

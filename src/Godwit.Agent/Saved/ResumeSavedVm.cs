@@ -15,6 +15,9 @@ namespace Godwit.Agent.Saved;
 /// </summary>
 internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layout, ArrivingMemory arriving)
 {
+    /// <summary>For QEMU to load its devices; memory has come by then, or does not matter.</summary>
+    private static readonly TimeSpan DevicesMax = TimeSpan.FromMinutes(1);
+
     public async Task RunAsync(
         StartVm order, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
@@ -119,7 +122,9 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
             if (content is null) await SavedStateFile.FeedAsync(file, toQemu, cancel);
             else await MemoryFirst.FeedAsync(content, toQemu, ArrivingMemory.Block, cancel);
         }
-        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu.Qmp.Closed);
+        using var late = new CancellationTokenSource();
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu.Qmp.Closed, Task.Delay(DevicesMax, tools.Time, late.Token));
+        late.Cancel();
         if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed") throw NotLoaded(qemu, stamp);
     }
 
@@ -136,7 +141,10 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
         var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel);
         var memory = new LazyMemory(content, toQemu, ArrivingMemory.Block, tools.Time);
         var arrival = new LazyArrival(memory, toQemu, memory.ServeAsync(CancellationToken.None));
-        var first = await Joining.AnyAsync(memory.DevicesLoaded, signals.MigrationEnded, qemu.Qmp.Closed, arrival.Serving);
+        using var late = new CancellationTokenSource();
+        var first = await Joining.AnyAsync(memory.DevicesLoaded, signals.MigrationEnded, qemu.Qmp.Closed, arrival.Serving,
+            Task.Delay(DevicesMax, tools.Time, late.Token));
+        late.Cancel();
         if (first == memory.DevicesLoaded) return arrival;
         await arrival.EndAsync();
         throw NotLoaded(qemu, stamp);
@@ -187,10 +195,8 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
     private string PathOf(StartVm order)
     {
         var name = order.SavedFile!;
-        if (!name.StartsWith($"{order.Spec.Id}-", StringComparison.Ordinal) || name != Path.GetFileName(name) || order.Spec.Disks.Count == 0
-            || !layout.Pools.TryGetValue(order.Spec.Disks[0].Pool, out var pool))
-            throw new RefusedException("saved-state-elsewhere", $"this host cannot reach the saved state {name}",
-                "resume it on a host that has the pool of the VM's first disk");
-        return Path.Combine(pool.Directory, name);
+        if (!name.StartsWith($"{order.Spec.Id}-", StringComparison.Ordinal) || name != Path.GetFileName(name))
+            throw MemoryFile.Elsewhere(name);
+        return MemoryFile.Paths(layout, order.Spec, name).Saved;
     }
 }

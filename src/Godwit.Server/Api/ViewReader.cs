@@ -95,8 +95,10 @@ public sealed class ViewReader(Stores stores, HostWatcher watcher)
         hosts.GetValueOrDefault(vm.Owner, HostState.Unreachable),
         doing is null ? null : new OperationView(doing.Id, Fields.Word(doing.Kind), doing.CreatedAt),
         Ha: vm.Ha)
-    { Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority, MoveLimits = vm.MoveLimits, Snapshots = vm.Snapshots.Count,
-        Trouble = vm.State == VmState.Paused ? watcher.TroubleOf(vm.Spec.Id) : null };
+    {
+        Tags = vm.Tags, Pinned = vm.IsPinned, Priority = vm.Priority, MoveLimits = vm.MoveLimits, Snapshots = vm.Snapshots.Count,
+        Trouble = vm.State == VmState.Paused ? watcher.TroubleOf(vm.Spec.Id) : null,
+    };
 
     private static TemplateView View(Template template, IReadOnlyList<HostRoom> rooms) => new(
         template.Name, template.Pool, template.File, template.Format, template.Sha256, template.VirtualBytes,

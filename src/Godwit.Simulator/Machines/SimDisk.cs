@@ -51,6 +51,8 @@ public sealed class SimDisk(SimHost host) : IDisk
     /// <summary>Of each read from a large file: an image, a saved state.</summary>
     public TimeSpan LargeReadTime { get; set; } = TimeSpan.FromMilliseconds(0.5);
     public bool LargeReadsFail { get; set; }
+    /// <summary>As a pool whose server takes this host's root for nobody.</summary>
+    public bool RefusesNames { get; set; }
 
     public IMemoryFile OpenMemory(string path, bool toFill = false) =>
         host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0
@@ -168,6 +170,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     public async Task PublishAsync(string from, string to, int ownerUid, UnixFileMode mode, CancellationToken cancel)
     {
         host.Loop.DemandLoopThread();
+        if (RefusesNames) throw new UnauthorizedAccessException($"Access to the path '{from}' is denied.");
         if (SizeOf(to) is not null) throw new IOException($"The file '{to}' already exists.");
         if (Find(from) is { } content)
         {

@@ -28,10 +28,17 @@ internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
         }
     }
 
-    /// <summary>Filled pages are seen when who waits for them is woken.</summary>
+    /// <summary>
+    /// Filled pages are seen when who waits for them is woken. In memory that has all arrived a guest takes its holes by itself: a page
+    /// written there comes over one that it may just have written.
+    /// </summary>
     public int FillHoles(long offset, ReadOnlySpan<byte> content)
     {
-        if (qemu.Ram.Arriving is not { } arriving) return 0;
+        if (qemu.Ram.Arriving is not { } arriving)
+        {
+            qemu.Ledger.Record(qemu, GuestFactKind.Corrupt, qemu.State);
+            return 0;
+        }
         var filled = 0;
         for (var at = 0; at + GuestLoad.PageBytes <= content.Length; at += GuestLoad.PageBytes)
             filled += arriving.Fill((int)((offset + at) / GuestLoad.PageBytes), content.Slice(at, GuestLoad.PageBytes)) ? 1 : 0;

@@ -105,7 +105,7 @@ public sealed class ObservedClusterTests : IAsyncLifetime
             && Value(text, "godwit_agent_memory_look_seconds_total") > 0, () => text);
         Assert.Equal(1, Value(text, "godwit_moves_total{mode=\"live\",end=\"done\"}"));
         Assert.DoesNotContain("host1", text, StringComparison.Ordinal);
-        if (Checkers.Promtool is not { } promtool) return;
+        var promtool = Checkers.Promtool ?? throw new LabException("promtool is not here: ./test fetches it");
         var said = await LabShell.TryAsync([promtool, "check", "metrics"], input: text);
         Assert.True(said.ExitCode == 0, said.Output + said.Error);
     }
