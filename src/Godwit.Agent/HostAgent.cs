@@ -93,9 +93,9 @@ public sealed class HostAgent : IHostAgent
             FailPoints = new FailPoints(failPoints, time, disk),
         };
         linkTest = new LinkTest(network, tools.Tickets, randomness, time);
-        moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest);
-        save = new SaveVm(tools, disk, layout);
         arriving = new ArrivingMemory(tools, disk, processes, logs.CreateLogger<ArrivingMemory>());
+        moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest, arriving);
+        save = new SaveVm(tools, disk, layout);
         resume = new ResumeSavedVm(tools, disk, layout, arriving);
         var hostLook = new HostLook(machines, adoption, tools.Tickets, moves);
         notesKept = new NotesKept(disk, layout.StateDirectory);
@@ -112,6 +112,7 @@ public sealed class HostAgent : IHostAgent
         notes = hostNotes;
         await watchdog.StartAsync(stopping);
         await adoption.FindAllAsync(arriving.HealAsync, stopping);
+        await arriving.ExpectAsync();
         await moves.AdoptAsync();
         await adoption.SettleAllAsync(stopping);
         link = await ports.Network.ListenPeersAsync(linkAddress, stopping);

@@ -73,15 +73,20 @@ public sealed class DetachedStateWriter(IBufferWriter<byte> output, DetachedStat
     public void EndPages() => writer.EndRam();
 
     /// <summary>After the last page the target misses: it lets go of the memory and answers SHUT.</summary>
-    public void WriteEndOfMemory()
+    public void WriteEndOfMemory() => WriteEndOfMemory(output, state.RamSection);
+
+    /// <summary>The same by a source that has come back, and knows no more of the guest than this number.</summary>
+    public static void WriteEndOfMemory(IBufferWriter<byte> output, uint ramSection)
     {
-        writer.BeginRam(state.RamSection, isEnd: true);
+        var writer = new MigrationStreamWriter(output);
+        writer.BeginRam(ramSection, isEnd: true);
         writer.EndRam();
         writer.WriteEof();
     }
 
     /// <summary>To a target that lost its source ("postcopy-paused") and was told where to listen anew.</summary>
-    public void WriteResume() => writer.WriteCommand(StreamCommand.PostcopyResume, []);
+    public static void WriteResume(IBufferWriter<byte> output) =>
+        new MigrationStreamWriter(output).WriteCommand(StreamCommand.PostcopyResume, []);
 
     private void WriteHead()
     {

@@ -37,7 +37,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     /// </summary>
     public async Task<MemoryProfile?> MeasureAsync(Machine vm, CancellationToken cancel)
     {
-        if (vm.Current is not { } qemu || vm.HeldBy is not null || vm.Record.MemoryFile is not null) return null;
+        if (vm.Current is not { } qemu || vm.HeldBy is not null || vm.Record.MemoryElsewhere is not null) return null;
         var (entered, waited) = (time.GetTimestamp(), new Waits());
         try { return await MeasureAsync(vm, qemu, waited, cancel); }
         finally

@@ -26,7 +26,7 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, T
         return nothing with
         {
             QemuVersion = qemu.Qmp.Version,
-            Blockers = vm.Record.MemoryFile is { } file ? [$"part of its memory is still in {file}; wait some seconds"]
+            Blockers = vm.Record.MemoryElsewhere is { } where ? [$"part of its memory is still {where}; wait some seconds"]
                 : migration.BlockedReasons,
             Devices = await CanonicalDevices.ListAsync(qemu), Clock = time.GetUtcNow(),
         };

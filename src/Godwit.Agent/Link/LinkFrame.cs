@@ -34,6 +34,14 @@ public enum FrameType : byte
     Rehearsed = 13,
     /// <summary>Target: a rehearsal's guest was loaded, and what held it is gone.</summary>
     Loaded = 14,
+    /// <summary>Target of a lazy move, on a link of its own: these bytes of the memory left behind. Answered in order.</summary>
+    Ask = 15,
+    /// <summary>Source: where they lie, and what they hold; nothing behind the place where they are zeros.</summary>
+    Memory = 16,
+    /// <summary>Target: it has all of that memory, or never will want any. Nothing follows.</summary>
+    AllHere = 17,
+    /// <summary>Source: that memory is no more, as text. Nothing follows.</summary>
+    MemoryLost = 18,
 }
 
 /// <summary>
@@ -72,9 +80,9 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         ushort hint = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         uint length = BinaryPrimitives.ReadUInt32BigEndian(source[4..]);
         bool data = type == FrameType.Data;
-        if (type is < FrameType.Hello or > FrameType.Loaded) return OperationStatus.InvalidData;
+        if (type is < FrameType.Hello or > FrameType.MemoryLost) return OperationStatus.InvalidData;
         if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
-        if (length > (data ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
+        if (length > (data || type == FrameType.Memory ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 
         frame = new(type, flags, hint, (int)length);
         return OperationStatus.Done;

@@ -8,7 +8,7 @@ namespace Godwit.Agent.Link;
 /// The target's end of one move's link. Order of calls: <see cref="AcceptAsync"/>, <see cref="PumpAsync"/>, then
 /// <see cref="SendAnswerAsync"/> (allowed at any time, also while pumping). Owns the connection.
 /// </summary>
-public sealed class LinkReceiver : IAsyncDisposable
+public sealed partial class LinkReceiver : IAsyncDisposable
 {
     private ushort _version;
     private const int OpeningPingsMax = 64;
@@ -216,6 +216,8 @@ public sealed class LinkReceiver : IAsyncDisposable
             : tickets.TryTake(hello.Move, hello.Ticket, Peer);
         if (refused is not null)
         {
+            if (MemoryLink.IsOne(hello.Move) && tickets.KnowsMemory && !tickets.IsExpected(hello.Move))
+                await SendEmptyAsync(FrameType.AllHere, cancel);
             await _writer.ControlAsync(target => ControlPayload.WriteReason(target, FrameType.Refused, refused), cancel);
             throw new InvalidDataException(refused);
         }

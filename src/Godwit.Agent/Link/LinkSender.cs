@@ -9,7 +9,7 @@ namespace Godwit.Agent.Link;
 /// answer. Order of calls: <see cref="OpenAsync"/>, <see cref="PumpAsync"/>, then <see cref="SendTokenAsync"/> or
 /// <see cref="SendAbortAsync"/>; <see cref="Answer"/> may complete at any time. Owns the connection.
 /// </summary>
-public sealed class LinkSender : IAsyncDisposable
+public sealed partial class LinkSender : IAsyncDisposable
 {
     private const int OpeningPings = 8;
     private static readonly TimeSpan OpenMax = TimeSpan.FromSeconds(10);
@@ -76,9 +76,12 @@ public sealed class LinkSender : IAsyncDisposable
     /// refuses, does not speak our protocol, or is silent for 10 s; the connection is closed then.
     /// </summary>
     public static async Task<LinkSender> OpenAsync(
-        PeerConnection connection, MoveId move, string ticket, TimeProvider time, CancellationToken cancel)
+        PeerConnection connection, MoveId move, string ticket, TimeProvider time, CancellationToken cancel) =>
+        await OpenAsync(new LinkSender(connection, time), move, ticket, cancel);
+
+    private static async Task<LinkSender> OpenAsync(LinkSender sender, MoveId move, string ticket, CancellationToken cancel)
     {
-        var sender = new LinkSender(connection, time);
+        var (connection, time) = (sender._connection, sender._time);
         using var deadline = new CancellationTokenSource(OpenMax, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
@@ -88,7 +91,7 @@ public sealed class LinkSender : IAsyncDisposable
         catch (Exception reason)
         {
             await sender.DisposeAsync();
-            if (reason is OperationCanceledException && cancel.IsCancellationRequested) throw;
+            if (reason is NotWantedException || (reason is OperationCanceledException && cancel.IsCancellationRequested)) throw;
             throw sender.Broken("the link cannot be opened", reason);
         }
         sender._listening = OnPumpThreadAsync(connection, "link-listen", sender.ListenAsync);
@@ -262,6 +265,7 @@ public sealed class LinkSender : IAsyncDisposable
         var (frame, payload) = await ReadAnswerAsync(cancel);
         if (frame.Type == FrameType.Refused && ControlPayload.TryReadReason(payload.Span, out var reason))
             throw new InvalidDataException($"refused: {reason}");
+        if (frame.Type == FrameType.AllHere) throw new NotWantedException($"{_connection.Peer} wants nothing of {move}");
         if (frame.Type != FrameType.Welcome || !ControlPayload.TryReadWelcome(payload.Span, out ushort version)
             || version is < ControlPayload.VersionMin or > ControlPayload.VersionMax)
             throw new InvalidDataException("the peer did not answer with a welcome");
@@ -298,7 +302,8 @@ public sealed class LinkSender : IAsyncDisposable
             while (heard is null)
             {
                 var (frame, payload) = await ReadAnswerAsync(_ended.Token);
-                heard = Take(frame.Type, payload.Span);
+                if (_memory is { } memory && frame.Type == FrameType.Ask) await GiveAsync(memory, payload);
+                else heard = Take(frame.Type, payload.Span);
             }
             answer = heard;
         }
@@ -326,6 +331,8 @@ public sealed class LinkSender : IAsyncDisposable
                 return new LinkAnswer.Loaded(end, loaded);
             case FrameType.Aborted when ControlPayload.TryReadAborted(payload, out var epoch, out var reason):
                 return new LinkAnswer.Aborted(epoch, reason);
+            case FrameType.AllHere when _memory is not null:
+                return new LinkAnswer.AllHere();
             default:
                 throw new InvalidDataException($"the target sent a {type} that does not belong here");
         }

@@ -29,10 +29,18 @@ public sealed class LinkTickets
         }
     }
 
+    /// <summary>True once every link is expected by which memory left behind is still to come: of any other, nothing is wanted.</summary>
+    public bool KnowsMemory { get; set; }
+
     /// <summary>Moves whose link has not come.</summary>
     public IReadOnlyList<MoveId> Waiting
     {
         get { lock (_gate) return [.. _expected.Keys]; }
+    }
+
+    public bool IsExpected(MoveId move)
+    {
+        lock (_gate) return _expected.ContainsKey(move);
     }
 
     public void Forget(MoveId move)

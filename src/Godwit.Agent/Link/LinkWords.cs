@@ -25,6 +25,8 @@ public abstract record LinkAnswer
     public sealed record Loaded(long EndTimestampMicros, long LoadedTimestampMicros) : LinkAnswer;
     /// <summary>The target journaled a tombstone for this epoch: it never ran and never will.</summary>
     public sealed record Aborted(Epoch Epoch, string Reason) : LinkAnswer;
+    /// <summary>Of the memory a lazy move left behind: the target has all of it, or never will want any.</summary>
+    public sealed record AllHere : LinkAnswer;
     /// <summary>No answer will come this way. Proves nothing about the target.</summary>
     public sealed record Closed(string Reason) : LinkAnswer;
 }
@@ -74,6 +76,9 @@ public readonly record struct LinkStats
 
 /// <param name="BandwidthBytesPerSecond">Ceiling; 0 is as fast as the path goes.</param>
 public sealed record PacingLimits(long BandwidthBytesPerSecond = 0);
+
+/// <summary>The peer wants nothing of what the link was opened for, and says so for good.</summary>
+public sealed class NotWantedException(string message) : IOException(message);
 
 /// <summary>The link cannot be opened or broke. The message names the peer and the reason, for an operator.</summary>
 public sealed class LinkException(string message, Exception? inner = null) : IOException(message, inner);

@@ -153,7 +153,8 @@ public sealed partial class HostMachines(
         lock (_lock)
         {
             RefuseIfHeld(machine, unlessBy: move);
-            if (machine.HeldBy != move) RefuseIfArriving(machine); // An adopted move began when all was here.
+            // An adopted move began when all was here.
+            if (machine.HeldBy != move && machine.Record.MemoryFrom != move.Value) RefuseIfArriving(machine);
             machine.HeldBy = move;
         }
     }
@@ -250,8 +251,8 @@ public sealed partial class HostMachines(
     /// <summary>What QEMU would send of it, or a copy that maps its memory, would lack what is still in the file.</summary>
     private static void RefuseIfArriving(Machine machine)
     {
-        if (machine.Record.MemoryFile is { } file) throw new RefusedException("memory-arriving",
-            $"part of the memory of {machine.Spec.Name} is still in {file}, which it was resumed from", "wait some seconds and try again");
+        if (machine.Record.MemoryElsewhere is { } where) throw new RefusedException("memory-arriving",
+            $"part of the memory of {machine.Spec.Name} is still {where}", "wait some seconds and try again");
     }
 
     internal static RefusedException Stale(Machine machine, Epoch epoch) => new("epoch-stale",
@@ -293,6 +294,7 @@ public sealed partial class HostMachines(
             var before = machine.Record;
             var next = change(before);
             if (next.Current is null) next = next with { MemoryFile = null };
+            if (next.Instances.Count == 0) next = next with { MemoryFrom = null };
             if (next == before) return;
             await Records.WriteAsync(next, CancellationToken.None);
             machine.Record = next;

@@ -48,7 +48,7 @@ public sealed partial class MachineAdoption(HostMachines machines)
         }
         UnreadableRecords = unreadable;
         await FindStraysAsync(cancel);
-        foreach (var arriving in machines.All.Where(m => m.Record.MemoryFile is not null)) _ = fillMemory(arriving);
+        foreach (var arriving in machines.All.Where(m => m.Record.MemoryElsewhere is not null)) _ = fillMemory(arriving);
         await Task.WhenAll(machines.All.Select(m => ConnectAsync(m, cancel)));
     }
 

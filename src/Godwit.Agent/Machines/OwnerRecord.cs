@@ -40,8 +40,18 @@ public sealed record OwnerRecord
     /// is here, and without a <see cref="Current"/>.
     /// </summary>
     public string? MemoryFile { get; init; }
+    /// <summary>
+    /// The lazy move whose source still has some of the guest's memory: from the target's first preparation until all is here. Null
+    /// without a QEMU.
+    /// </summary>
+    public string? MemoryFrom { get; init; }
     /// <summary>One sentence for people: why it stands so.</summary>
     public string? Note { get; init; }
+
+    /// <summary>Half a sentence: where part of the running guest's memory still is; null once all is here.</summary>
+    [JsonIgnore]
+    public string? MemoryElsewhere => MemoryFile is { } file ? $"in {file}, which it was resumed from"
+        : MemoryFrom is { } move ? $"where its move {move} came from" : null;
 
     /// <summary>The one that holds the guest, or null.</summary>
     [JsonIgnore]

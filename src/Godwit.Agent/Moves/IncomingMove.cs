@@ -1,5 +1,6 @@
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
+using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
@@ -19,9 +20,11 @@ namespace Godwit.Agent.Moves;
 /// Without a token it never runs: link closed, abort, mismatch, load failure and a person's cancel all end in the same
 /// place: QEMU killed with proof, tombstone, ABORTED. <see cref="decision"/> makes intent and abandonment exclude each
 /// other; whichever is durable first stands, and a late token finds the tombstone.
+/// Lazily the stream is devices only, kept here until the token is there; QEMU then loads them as those of a post-copy migration, and its
+/// memory is asked of the source, before it runs where a device needs it, and all of it while it runs (LazyArriving).
 /// A rehearsal's QEMU is cut off from the network and cannot write its disks; it ends as without a token, whatever comes.
 /// </summary>
-internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
+internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, ArrivingMemory arriving)
 {
     /// <summary>From token to loaded guest: device state is some 100 KB. Beyond this the target is given up, unrun.</summary>
     private static readonly TimeSpan LoadMax = TimeSpan.FromSeconds(60);
@@ -37,10 +40,12 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     {
         Move = order.Move.Value, Vm = order.Spec.Id.Value, Role = MoveRole.Target, Mark = MoveMark.Candidate,
         NewEpoch = order.Epoch.Value, Peer = order.Source.Value, Paused = order.StayPaused, Rehearses = order.Rehearses,
+        Lazily = order.Lazily,
     };
     private bool intentTried;
     private Task burial = Task.CompletedTask;
     private readonly CancellationTokenSource populating = new();
+    private readonly LazyArriving? lazily = order.Lazily ? new LazyArriving(order, tools, arriving) : null;
     private bool contSent;
     private QemuInstance? qemu;
     private Machine? vm;
@@ -59,6 +64,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         string linkEndpoint, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, CancellationToken cancel)
     {
         var ticket = tools.Randomness.NextHex(32);
+        if (order.Lazily) record = record with { Ticket = ticket };
         await tools.Journal.WriteAsync(record);
         try
         {
@@ -70,11 +76,12 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             tools.Journal.MarkNotTold(order.Move);
             await tools.Journal.WriteAsync(record);
             signals = new QemuSignals(qemu.Qmp);
-            await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false);
+            if (lazily is not null) await lazily.ExpectAsync(vm, ticket);
+            await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, order.Lazily);
             await tools.FailPoints.HitAsync("incoming.prepared");
-            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), Isolated: order.Rehearses);
+            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily);
             tools.Tickets.Expect(order.Move, ticket, order.Source);
-            _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
+            if (!order.Lazily) _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
         }
         catch (Exception reason)
         {
@@ -91,7 +98,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         try
         {
             var end = await link.PumpAsync(
-                cancel => tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
+                cancel => lazily?.TakeDevicesAsync() ?? tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
             var abandoned = end switch
             {
                 LinkEnd.TokenReceived when order.Rehearses => "a token came, and this is a rehearsal",
@@ -131,8 +138,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
     {
         if (end.Sent != end.Seen)
             return $"the stream is not what the source sent: {end.Sent.Length} bytes, {end.Seen.Length} arrived";
-        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
-        if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
+        if (!await IsLoadedAsync())
             return "the target QEMU could not load the guest";
         await AbandonAsync("rehearsed: it was loaded, never run, and is gone");
         await link.SendAnswerAsync(new LinkAnswer.Loaded(endMicros, signals.EndedTimestampMicros), CancellationToken.None);
@@ -170,6 +176,15 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             if (record.Mark != MoveMark.Candidate) return record.Reason ?? "abandoned";
             await tools.FailPoints.HitAsync("incoming.before-intent");
             var intent = record with { Mark = MoveMark.Intent };
+            if (lazily is not null)
+            {
+                if (await lazily.BeginAsync(qemu!) is { } fault)
+                {
+                    await AbortAsync(fault);
+                    return record.Reason;
+                }
+                intent = intent with { RamSection = lazily.RamSection };
+            }
             intentTried = true; // A write that fails may be on the disk all the same.
             try
             {
@@ -185,8 +200,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             Board.Stand(MoveStanding.TargetIntent);
             await tools.FailPoints.HitAsync("incoming.after-intent");
 
-            var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
-            if (ended != signals.MigrationEnded || await signals.MigrationEnded != "completed")
+            if (!await IsLoadedAsync())
             {
                 // cont was never sent by this agent and QEMU cannot start by itself (-S): it has not run.
                 await AbortAsync("the target QEMU could not load the guest");
@@ -195,7 +209,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             tools.Journal.UnmarkNotTold(order.Move); // In memory, no disk is waited for.
             if (!order.StayPaused)
             {
-                if (qemu.Qmp.Closed.IsCompleted) // Gone between load and run: it was never told to.
+                if (qemu!.Qmp.Closed.IsCompleted) // Gone between load and run: it was never told to.
                 {
                     await AbortAsync("the target QEMU died before it was told to run");
                     return record.Reason;
@@ -211,12 +225,23 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
             }
             var resumed = order.StayPaused ? 0 : await signals.Resumed;
             await tools.FailPoints.HitAsync("incoming.after-cont");
-            await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed, tokenMicros, signals.EndedTimestampMicros),
-                CancellationToken.None);
+            await link.SendAnswerAsync(new LinkAnswer.Running(order.Epoch, resumed, tokenMicros,
+                lazily?.LoadedMicros ?? signals.EndedTimestampMicros), CancellationToken.None);
             await SettleAsOwnerAsync();
             return null;
         }
-        finally { decision.Release(); }
+        finally
+        {
+            if (record.Mark is MoveMark.Intent or MoveMark.Runs) lazily?.Follow(vm!, qemu!);
+            decision.Release();
+        }
+    }
+
+    private async Task<bool> IsLoadedAsync()
+    {
+        if (lazily is not null) return await lazily.IsLoadedAsync(qemu!, LoadMax);
+        var ended = await Joining.AnyAsync(signals.MigrationEnded, qemu!.Qmp.Closed, Task.Delay(LoadMax, tools.Time));
+        return ended == signals.MigrationEnded && await signals.MigrationEnded == "completed";
     }
 
     /// <summary>The guest runs; now everything that need not be in the pause. Repeated by a restarted agent.</summary>
@@ -296,6 +321,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools)
         if (intentTried && !tools.Journal.WasSurelyNotTold(order.Move))
             await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
         if (qemu is not null) await tools.StubbornlyAsync(qemu.KillAsync);
+        if (lazily is not null) await lazily.EndAsync();
         await tools.FailPoints.HitAsync("incoming.before-tombstone");
         burial = BuryAsync(record with { Mark = MoveMark.Aborted, Reason = reason });
         using var buried = new CancellationTokenSource();

@@ -18,6 +18,7 @@ namespace Godwit.Agent.Moves;
 /// | source, rehearsal       | any that lives                    | no token belongs to it: kept, goes on                  |
 /// | source, handing over    | gone                              | lost, or the target's: its proof decides               |
 /// | source, released        | still there                       | ended: the target runs                                 |
+/// | source, released lazily | still there, or its memory        | gives it until the target has all, then ended          |
 /// | target, candidate       | any                               | no token came: killed, tombstone                       |
 /// | target, withdrawn       | any                               | it never ran: killed, tombstone                        |
 /// | target, intent          | runs, or loaded                   | forward: cont is repeated, it runs                     |
@@ -48,14 +49,23 @@ internal sealed class MoveAdoption(MoveTools tools)
         if (record.IsSettled)
         {
             board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
-            if (record.Mark == MoveMark.Released) await ending.BuryAsync();
+            if (record is { Mark: MoveMark.Released, Lazily: true } && vm is not null)
+            {
+                tools.Machines.Hold(vm, new MoveId(record.Move));
+                _ = ending.GoOnGivingAsync();
+            }
+            else if (record.Mark == MoveMark.Released) await ending.BuryAsync();
             return ending;
         }
         if (vm is not null) tools.Machines.Hold(vm, new MoveId(record.Move));
         if (vm is not null && qemu is null && IsAnyAlive(vm))
         {
             if (record.Rehearses) await ending.KeepAsync("the source's agent restarted during the rehearsal");
-            else board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
+            else
+            {
+                board.Stand(MoveStanding.SourceDoubt, "its QEMU lives and its monitor does not answer");
+                GiveInDoubt(vm, ending);
+            }
         }
         else if (vm is null || qemu is null || qemu.Qmp.Closed.IsCompleted)
             await ending.LoseAsync("the QEMU of the source died while its agent was away");
@@ -64,10 +74,22 @@ internal sealed class MoveAdoption(MoveTools tools)
             await qemu.Qmp.TryMigrateCancelAsync(); // Its socket died with the agent; this makes the end certain.
             // A rehearsal's guest may run here by now, and no token belongs to it.
             if (!record.Rehearses && await MayHaveSentAsync(qemu) && tools.Rules.Keeps(SafetyRule.RestartIsNoProof))
+            {
                 board.Stand(MoveStanding.SourceDoubt, "the agent restarted in the switch-over: a token may have left");
+                GiveInDoubt(vm, ending);
+            }
             else await ending.KeepAsync("the source's agent restarted during the move");
         }
         return ending;
+    }
+
+    /// <summary>A token may have left, and the target may wait for memory before it can say so.</summary>
+    private static void GiveInDoubt(Machine vm, SourceEnding ending)
+    {
+        var record = ending.Record;
+        if (!record.Lazily || vm.Record.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation) is not { } from) return;
+        try { ending.BeginGiving(vm.Home.Ram(from.RamOf)).Allow(); }
+        catch (IOException) { } // Whoever waits for it hears so once it is settled whose the guest is.
     }
 
     public async Task<MoveBoard> AdoptTargetAsync(MoveRecord record)

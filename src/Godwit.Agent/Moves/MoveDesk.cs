@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
+using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Inventory;
 using Godwit.Core.Migration;
@@ -14,7 +15,8 @@ namespace Godwit.Agent.Moves;
 /// All moves this host has a part in: those under way, and those a former agent left in the journal. One move at a
 /// time for one VM; the same order twice finds the first one's result.
 /// </summary>
-internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, LinkTest linkTest)
+internal sealed class MoveDesk(
+    MoveTools tools, Func<QemuInstance, Task<IReadOnlyList<string>>> listDevices, LinkTest linkTest, ArrivingMemory arriving)
 {
     /// <summary>Settled moves kept in memory for questions; older ones are answered from the journal.</summary>
     private const int PartsMax = 4096;
@@ -75,7 +77,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     public Task<IncomingReady> PrepareIncomingAsync(IncomingOrder order, string linkEndpoint, CancellationToken cancel) =>
         OpenAsync(order.Move, order.Spec.Id, part => part.Incoming?.Ready ?? throw AlreadyEnded(order.Move, part), async () =>
         {
-            var incoming = new IncomingMove(order, tools);
+            var incoming = new IncomingMove(order, tools, arriving);
             await incoming.PrepareAsync(linkEndpoint, listDevices, cancel);
             return new Part(incoming.Board) { Incoming = incoming, Trace = MoveTrace.Here, Began = tools.Time.GetUtcNow() };
         });
@@ -115,7 +117,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
 
     public async Task<MoveStatus> QueryAsync(MoveId move)
     {
-        if (Find(move) is { } part) return part.Board.Status;
+        if (Find(move) is { } part) return part.Board.Status with { MemoryArriving = IsArriving(part.Vm, move) };
         var record = await tools.Journal.ReadAsync(move);
         if (record is { IsSettled: false }) return await SettleStrayAsync(move);
         return record is null
@@ -123,9 +125,11 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
             : new MoveStatus
             {
                 Move = move, Standing = MoveAdoption.StandingOf(record), Epoch = new Epoch(record.NewEpoch),
-                Reason = record.Reason, Receipt = record.Receipt,
+                Reason = record.Reason, Receipt = record.Receipt, MemoryArriving = IsArriving(new VmId(record.Vm), move),
             };
     }
+
+    private bool IsArriving(VmId vm, MoveId move) => tools.Machines.Find(vm)?.Record.MemoryFrom == move.Value;
 
     /// <summary>What the journal says, newest epochs first: of each VM the newest, and all that are not settled.</summary>
     public async Task<IReadOnlyList<MoveHolding>> HoldingsAsync(int most)
@@ -246,7 +250,11 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
     {
         if (Find(move) is not { } part || !MoveBoard.IsResting(part.Board.Status.Standing)
             || part.Board.Status.Standing == MoveStanding.SourceDoubt) return;
-        if (part.Ending is { } ending) await ending.BuriedAsync();
+        if (part.Ending is { } ending)
+        {
+            await ending.StopGivingAsync();
+            await ending.BuriedAsync();
+        }
         if (part.Incoming is { } incoming) await incoming.QuietAsync();
         lock (gate) parts.Remove(move);
     }
@@ -257,6 +265,7 @@ internal sealed class MoveDesk(MoveTools tools, Func<QemuInstance, Task<IReadOnl
         {
             var link = await LinkReceiver.AcceptAsync(connection, tools.Tickets, tools.Time, CancellationToken.None);
             if (LinkTest.IsTest(link.Move)) await linkTest.ReceiveAsync(link);
+            else if (MemoryLink.IsOne(link.Move)) await tools.Remote.ServeAsync(link);
             else if (Find(link.Move) is { Incoming: { } incoming } part)
             {
                 await incoming.ReceiveAsync(link);

@@ -23,7 +23,14 @@ internal sealed record MoveRecord
     public int Incarnation { get; init; }
     /// <summary>No token belongs to it: the source goes on whatever became of the target.</summary>
     public bool Rehearses { get; init; }
+    /// <summary>The guest runs at the target before its memory is there; the source keeps that until it is.</summary>
+    public bool Lazily { get; init; }
+    /// <summary>Lazy moves: what the memory's link is opened with, again and again, and where (source).</summary>
     public string? Ticket { get; init; }
+    public string? Endpoint { get; init; }
+    public long BandwidthBytesPerSecond { get; init; }
+    /// <summary>Lazy moves, target, with the intent: the number of the section that memory comes in.</summary>
+    public uint? RamSection { get; init; }
     public string? Reason { get; init; }
     public Receipt? Receipt { get; init; }
 

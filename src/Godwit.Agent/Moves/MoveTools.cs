@@ -1,5 +1,6 @@
 using Godwit.Agent.Link;
 using Godwit.Agent.Machines;
+using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Ports;
 
@@ -14,6 +15,8 @@ internal sealed record MoveTools(
 
     public SafetyRules Rules => Machines.Rules;
     public FailPoints FailPoints { get; init; } = new(null, Time);
+    /// <summary>Memory that guests here still have elsewhere.</summary>
+    public RemoteMemories Remote { get; } = new(Tickets, Time);
 
     /// <summary>
     /// For what is so already and is only to be written down or tidied up: a disk that fails for a while must not leave

@@ -21,6 +21,9 @@ namespace Godwit.Agent.Moves;
 ///   6 TOKEN(epoch+1, length, digest) follows the last byte        (from here on this copy never runs without proof)
 ///   7 RUNNING comes back: this QEMU is ended and proved gone; or ABORTED: the guest goes on here
 ///
+/// Lazily the guest is stopped at 2, its stream is its devices only, and its memory follows at 7, by a link of its own (MemoryGiving),
+/// while it runs at the target: this QEMU is ended once the target has all of it.
+///
 /// A rehearsal is all of this but step 6: at 5 the guest goes on here, at once, and the target says whether it had it loaded.
 ///
 /// If QEMU says failed or cancelled instead of completed, it has restarted the guest or will on <c>cont</c>: legal,
@@ -37,6 +40,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private static readonly TimeSpan AbortMax = TimeSpan.FromSeconds(1);
     /// <summary>For the target's word on a rehearsal: longer than it may take to load. No guest waits.</summary>
     private static readonly TimeSpan RehearsedMax = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan GivingMax = TimeSpan.FromSeconds(10);
     /// <summary>R5: a live guest stopped this long without "completed" is set going again, whatever was allowed.</summary>
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
@@ -57,7 +61,9 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
             NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
-            Incarnation = vm.Current!.Incarnation, Rehearses = order.Rehearses,
+            Incarnation = vm.Current!.Incarnation, Rehearses = order.Rehearses, Lazily = order.Lazily,
+            Ticket = order.Lazily ? order.Ready.Ticket : null, Endpoint = order.Lazily ? order.Ready.Endpoint : null,
+            BandwidthBytesPerSecond = order.Limits.BandwidthBytesPerSecond,
         },
         vm, vm.Current, tools,
         new MoveBoard(new MoveStatus { Move = order.Move, Standing = MoveStanding.SourceSending, Epoch = order.Epoch }));
@@ -71,15 +77,25 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
             link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
+            if (order.Lazily) await BeginGivingAsync();
             if (tools.Rules.Keeps(SafetyRule.HandingOverBeforeMemory)) await WriteDownAsync();
             Completion = SendAsync(link, connection.Security);
         }
         catch (Exception)
         {
             if (link is not null) await link.DisposeAsync(); // The target learns that no token will come.
+            await Ending.StopGivingAsync();
             await tools.Machines.ReleaseAsync(vm, order.Move);
             throw;
         }
+    }
+
+    /// <summary>The second link stands before the guest stops, too: the target may ask by it while it loads.</summary>
+    private async Task BeginGivingAsync()
+    {
+        var linked = Ending.BeginGiving(qemu.RamPath).Linked;
+        if (await Joining.AnyAsync(linked, Task.Delay(GivingMax, time)) != linked)
+            throw new IOException($"no link for the guest's memory to {order.Target} within {GivingMax.TotalSeconds:0} s");
     }
 
     /// <summary>Throws <see cref="IOException"/>; this move has then ended before it began, and the board says so.</summary>
@@ -134,7 +150,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         var qmp = qemu.Qmp;
         if (await signals.IsOffAsync(qmp)) return new StreamEnd.Broken("the guest powered itself off");
-        await qmp.PrepareSourceAsync(order.Limits, sameHost: false);
+        await qmp.PrepareSourceAsync(order.Limits, sameHost: order.Lazily); // Lazily only its devices are in the stream.
         await tools.FailPoints.HitAsync("outgoing.before-memory");
         sending = time.GetTimestamp();
         if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
@@ -196,6 +212,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             await KeepAsync(link, signals, stopReason!);
             return;
         }
+        if (order.Lazily) Ending.BeginGiving(qemu.RamPath).Allow();
         var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
         await link.SendTokenAsync(token, CancellationToken.None);
         await tools.FailPoints.HitAsync("outgoing.after-token");

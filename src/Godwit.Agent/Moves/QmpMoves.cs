@@ -1,3 +1,4 @@
+using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Qmp;
 
@@ -29,10 +30,18 @@ internal static class QmpMoves
     private static int? Throttle(MoveLimits limits, int percent) =>
         limits.MaxSlowdownPercent > 0 ? Math.Clamp(Math.Min(percent, limits.MaxSlowdownPercent), 1, MoveLimits.SlowdownPercentMax) : null;
 
-    /// <param name="lazily">Its memory comes after its devices. Throws <see cref="QmpException"/> where the host does not let QEMU.</param>
+    /// <param name="lazily">
+    /// Its memory comes after its devices. Throws <see cref="RefusedException"/> (<c>lazy-memory-not-allowed</c>) where the host does not
+    /// let a QEMU wait for it.
+    /// </param>
     public static async Task PrepareTargetAsync(this QmpClient qmp, string socket, bool sameHost, bool lazily = false)
     {
-        await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: false, lazily);
+        try { await qmp.SetMoveCapabilitiesAsync(sameHost, mayThrottle: false, lazily); }
+        catch (QmpException refused) when (lazily && !qmp.Closed.IsCompleted)
+        {
+            throw new RefusedException("lazy-memory-not-allowed", $"this host does not let a QEMU wait for its memory: {refused.Message}",
+                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or do without --lazy");
+        }
         await qmp.MigrateIncomingAsync("unix:" + socket, exitOnError: true, Deadline, CancellationToken.None);
     }
 

@@ -18,6 +18,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     private const int AsksMax = 1000;
 
     private readonly SemaphoreSlim gate = new(1, 1);
+    private MemoryGiving? giving;
 
     public MoveRecord Record { get; private set; } = begun;
     public MoveBoard Board => board;
@@ -41,13 +42,57 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
         board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
         await tools.FailPoints.HitAsync("outgoing.before-burial");
+        await GiveMemoryAsync();
         await BuryAsync();
     });
+
+    /// <summary>
+    /// Lazy moves, before the guest stops, or as a restarted agent finds it in doubt: the target may need its memory to get as far as
+    /// running. Throws <see cref="IOException"/>.
+    /// </summary>
+    public MemoryGiving BeginGiving(string memoryPath) => giving ??= new MemoryGiving(Record, memoryPath, tools);
+
+    /// <summary>The server has it from the target that nothing more is wanted.</summary>
+    public async Task StopGivingAsync()
+    {
+        if (giving is { } now) await now.DisposeAsync();
+    }
+
+    /// <summary>Released by an agent before this one, which died as it gave: it goes on. Not awaited by who adopts.</summary>
+    public Task GoOnGivingAsync() => TryGatedAsync(async () =>
+    {
+        await GiveMemoryAsync();
+        await BuryAsync();
+    });
+
+    /// <summary>This copy is nobody's any more, and is kept for its memory until the target has all of it.</summary>
+    private async Task GiveMemoryAsync()
+    {
+        if (!Record.Lazily || vm is null) return;
+        await tools.StubbornlyAsync(DisownAsync);
+        try
+        {
+            var from = vm.Record.Instances.FirstOrDefault(i => i.Incarnation == Record.Incarnation)
+                ?? throw new IOException("its host was off meanwhile, or its QEMU has been ended");
+            BeginGiving(vm.Home.Ram(from.RamOf)).Allow();
+            await giving!.Completion;
+            await giving.DisposeAsync();
+        }
+        catch (IOException gone) { await MemoryGiving.TellLostAsync(Record, gone.Message, tools); }
+    }
+
+    private async Task DisownAsync()
+    {
+        using (await vm!.EnterAsync())
+            if (vm.Epoch.Value < Record.NewEpoch)
+                await tools.Machines.DisownAsync(vm, new Epoch(Record.NewEpoch), $"moved to {Record.Peer}");
+    }
 
     /// <summary>No token left, or the target proved ABORTED: the guest goes on here as it was.</summary>
     /// <param name="rehearsed">What a rehearsal found that came to its end.</param>
     public Task KeepAsync(string reason, Receipt? rehearsed = null) => OnceAsync(async () =>
     {
+        await StopGivingAsync(); // Its memory changes from now on.
         var silent = qemu is null ? Living() : null;
         if (silent is not null) qemu = await MachineAdoption.ReconnectAsync(tools.Machines, vm!, silent);
         if (qemu is { Qmp.Closed.IsCompleted: true })
@@ -125,10 +170,12 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
 
     private async Task LoseNowAsync(string reason)
     {
+        await StopGivingAsync();
         if (vm is not null) await tools.StubbornlyAsync(async () =>
         {
             using (await vm.EnterAsync()) await tools.Machines.EndAsCrashedAsync(vm, qemu, reason);
         });
+        if (Record.Lazily) _ = MemoryGiving.TellLostAsync(Record, reason, tools); // Where a token had left, the target waits for it.
         await EndAsync(MoveMark.SourceLost, MoveStanding.SourceLost, reason);
     }
 
@@ -145,12 +192,13 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         Record = settled;
     }
 
-    private async Task OnceAsync(Func<Task> ending)
+    private Task OnceAsync(Func<Task> ending) => TryGatedAsync(() => Record.IsSettled ? Task.CompletedTask : ending());
+
+    private async Task TryGatedAsync(Func<Task> ending)
     {
         await gate.WaitAsync();
         try
         {
-            if (Record.IsSettled) return;
             try { await ending(); }
             finally
             {

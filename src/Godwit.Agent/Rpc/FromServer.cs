@@ -45,7 +45,7 @@ public static class FromServer
 
     public static IncomingOrder Record(Contracts.IncomingOrder order) => new(
         Move(order.MoveId), Record(Present(order.Spec)), new Epoch(order.Epoch),
-        new HostId(Present(order.Source, "source")), order.StayPaused, order.Rehearses);
+        new HostId(Present(order.Source, "source")), order.StayPaused, order.Rehearses) { Lazily = order.Lazily };
 
     public static OutgoingOrder Record(Contracts.OutgoingOrder order)
     {
@@ -53,8 +53,8 @@ public static class FromServer
         return new OutgoingOrder(
             Move(order.MoveId), Vm(order.VmId), new Epoch(order.Epoch), new HostId(Present(order.Target, "target")),
             Known<MoveMode>((int)order.Mode), Record(Present(order.Limits)),
-            new IncomingReady(Present(ready.Endpoint, "link endpoint"), ready.Ticket, [.. ready.Devices], ready.Isolated),
-            order.Rehearses);
+            new IncomingReady(Present(ready.Endpoint, "link endpoint"), ready.Ticket, [.. ready.Devices], ready.Isolated, ready.Lazily),
+            order.Rehearses) { Lazily = order.Lazily };
     }
 
     public static RefreshOrder Record(Contracts.RefreshOrder order)

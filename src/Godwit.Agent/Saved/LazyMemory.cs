@@ -7,25 +7,25 @@ using Godwit.Wire;
 namespace Godwit.Agent.Saved;
 
 /// <summary>
-/// Gives a QEMU the memory of its guest while the guest runs: what it asks for at once, and the rest behind that, a mebibyte at a time.
-/// To QEMU this is the source of a post-copy migration; its pages come out of a saved state. Every page is given once, pages of zeros
-/// only if they are asked for: what is never given reads as zeros.
+/// Gives a QEMU the memory of its guest while the guest runs: what it asks for at once, and the rest behind that, a block at a time.
+/// To QEMU this is the source of a post-copy migration; its pages come out of a saved state, or from the host it left. Every page is
+/// given once, pages of zeros only if they are asked for: what is never given reads as zeros.
 /// </summary>
 /// <remarks>
 /// QEMU asks before the guest runs, too: its devices look into their rings as they load, on its main loop, and its monitor is silent until
 /// they have seen them. So nothing here waits for the monitor.
 /// </remarks>
-internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, TimeProvider time)
+internal sealed class LazyMemory(IGuestMemory memory, Stream qemu, string block, TimeProvider time)
 {
-    private const int PageBytes = DetachedState.PageBytes, PagesPerBlock = SavedGuest.BlockBytes / PageBytes;
+    private const int PageBytes = DetachedState.PageBytes;
     private const int ReadTriesMax = 600;
     /// <summary>QEMU asks once for a page, for 2048 pages a second at most measured; more than this at once is no QEMU.</summary>
     private const int AskedMax = 1 << 16;
     private static readonly TimeSpan ReadPause = TimeSpan.FromSeconds(1), EndMax = TimeSpan.FromMinutes(1);
 
-    private readonly BitArray given = new((int)(saved.MemoryBytes / PageBytes));
-    private readonly bool[] blocksGiven = new bool[saved.Blocks];
-    private readonly byte[] content = new byte[SavedGuest.BlockBytes];
+    private readonly BitArray given = new((int)(memory.MemoryBytes / PageBytes));
+    private readonly bool[] blocksGiven = new bool[memory.CountOf()];
+    private readonly byte[] content = new byte[memory.BlockBytes];
     private readonly Channel<long> asked = Channel.CreateBounded<long>(new BoundedChannelOptions(AskedMax));
     private readonly TaskCompletionSource mayPush = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,7 +34,8 @@ internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, Ti
     private DetachedStateWriter? writer;
     private long requests;
 
-    private DetachedStateWriter Writer => writer ??= new DetachedStateWriter(bytes, saved.State);
+    private int PagesPerBlock => memory.BlockBytes / PageBytes;
+    private DetachedStateWriter Writer => writer ??= new DetachedStateWriter(bytes, memory.State);
 
     /// <summary>Completes when QEMU has loaded every device: it will not refuse this guest any more.</summary>
     public Task DevicesLoaded => loaded.Task;
@@ -64,7 +65,7 @@ internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, Ti
         {
             if (asked.Reader.TryRead(out var page)) await AnswerAsync(page, cancel);
             else if (!mayPush.Task.IsCompleted) await AnyAskedAsync(cancel);
-            else if (next == saved.Blocks) break;
+            else if (next == blocksGiven.Length) break;
             else await GiveAsync(next++, first: -1, cancel);
             if (shut.Task.IsCompleted) throw new IOException($"QEMU ended the arrival of its memory early ({await shut.Task})");
         }
@@ -85,18 +86,18 @@ internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, Ti
     {
         if (page >= given.Length) throw new IOException($"QEMU asks for page {page} of {given.Length}");
         var number = (int)(page / PagesPerBlock);
-        if (!saved.IsZero(number) && !blocksGiven[number]) await GiveAsync(number, (int)page, cancel);
+        if (!memory.IsZero(number) && !blocksGiven[number]) await GiveAsync(number, (int)page, cancel);
         if (given[(int)page]) return; // It crossed with what it asks for.
         Begin();
         Add((int)page, []);
         await EndAsync(cancel);
     }
 
-    /// <summary>A mebibyte: first the page that is waited for, by itself, then what else of it is no page of zeros.</summary>
+    /// <summary>A block: first the page that is waited for, by itself, then what else of it is no page of zeros.</summary>
     private async Task GiveAsync(int number, int first, CancellationToken cancel)
     {
-        if (blocksGiven[number] || saved.IsZero(number)) return;
-        await ReadAsync(number, cancel);
+        if (blocksGiven[number] || memory.IsZero(number)) return;
+        await ReadAsync(number, isWaitedFor: first >= 0, cancel);
         var from = number * PagesPerBlock;
         if (first >= 0 && Page(first - from) is { IsEmpty: false } wanted)
         {
@@ -105,7 +106,7 @@ internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, Ti
             await EndAsync(cancel);
         }
         Begin();
-        for (var i = 0; i < saved.BytesOf(number) / PageBytes; i++)
+        for (var i = 0; i < memory.BytesOf(number) / PageBytes; i++)
             if (!given[from + i] && Page(i) is { IsEmpty: false } page) Add(from + i, page.Span);
         blocksGiven[number] = true;
         await EndAsync(cancel);
@@ -117,14 +118,14 @@ internal sealed class LazyMemory(SavedGuest saved, Stream qemu, string block, Ti
         }
     }
 
-    /// <summary>The guest waits for it: storage that fails for a while is asked again, for ten minutes.</summary>
-    private async Task ReadAsync(int number, CancellationToken cancel)
+    /// <summary>The guest waits for it: what cannot be had for a while is asked for again, for ten minutes at least.</summary>
+    private async Task ReadAsync(int number, bool isWaitedFor, CancellationToken cancel)
     {
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                await saved.ReadBlockAsync(number, content, cancel);
+                await memory.ReadBlockAsync(number, content, isWaitedFor, cancel);
                 return;
             }
             catch (IOException) when (attempt < ReadTriesMax) { await Task.Delay(ReadPause, time, cancel); }

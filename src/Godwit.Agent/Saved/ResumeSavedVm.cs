@@ -132,12 +132,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
     private async Task<LazyArrival> BeginAsync(QemuInstance qemu, SavedGuest content, SavedStateStamp stamp, CancellationToken cancel)
     {
         using var signals = new QemuSignals(qemu.Qmp);
-        try { await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, lazily: true); }
-        catch (QmpException refused) when (!qemu.Qmp.Closed.IsCompleted)
-        {
-            throw new RefusedException("lazy-memory-not-allowed", $"this host does not let a QEMU wait for its memory: {refused.Message}",
-                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or resume it without --lazy");
-        }
+        await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, lazily: true);
         var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel);
         var memory = new LazyMemory(content, toQemu, ArrivingMemory.Block, tools.Time);
         var arrival = new LazyArrival(memory, toQemu, memory.ServeAsync(CancellationToken.None));

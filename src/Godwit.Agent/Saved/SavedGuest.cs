@@ -23,7 +23,7 @@ namespace Godwit.Agent.Saved;
 ///  32 bytes SHA-256 of everything but the memory
 /// </code>
 /// </summary>
-internal sealed class SavedGuest
+internal sealed class SavedGuest : IGuestMemory
 {
     public const uint Format = 2;
     public const int FixedBytes = 32, BlockBytes = 1 << 20, SumBytes = 32, RangesMax = 1 << 16;
@@ -50,6 +50,7 @@ internal sealed class SavedGuest
     public DetachedState State { get; }
     public long MemoryBytes { get; }
     public int Blocks => places.Length;
+    int IGuestMemory.BlockBytes => BlockBytes;
 
     /// <summary>
     /// Everything but the memory is read and checked. Null for an older format. Throws <see cref="RefusedException"/>
@@ -111,6 +112,9 @@ internal sealed class SavedGuest
         if (!sum.AsSpan().SequenceEqual(sums.AsSpan(block * SumBytes, SumBytes)))
             throw SavedStateFile.Broken(name, $"mebibyte {block} of its memory has a wrong checksum");
     }
+
+    Task IGuestMemory.ReadBlockAsync(int block, byte[] into, bool isWaitedFor, CancellationToken cancel) =>
+        ReadBlockAsync(block, into, cancel);
 
     private static long[] Places(byte[] sums, long memoryBytes, long memoryAt)
     {

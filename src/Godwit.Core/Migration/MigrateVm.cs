@@ -11,7 +11,7 @@ namespace Godwit.Core.Migration;
 ///   disks       they lie on a pool both hosts see: the target's QEMU has opened them already
 ///   memory      source agent ──pages──► target agent, while the guest runs (live) or waits (quick)
 ///   switching   the agents hand over by token, alone: no server, no store, no third machine in the pause
-///   verifying   the target's own QEMU says that the guest runs; only now is the new owner recorded
+///   verifying   the target's own QEMU says that the guest runs; only now is the new owner recorded. Of a lazy move memory follows now
 ///   cleaning    reservation, sockets and the source's leftovers go
 ///
 /// Every phase is journaled before it is entered and every call to an agent is safe to repeat. After a crash of the
@@ -72,6 +72,7 @@ public sealed class MigrateVm(
 
         await story.EnterAsync(Phase.Verifying);
         await story.RecordNewHomeAsync(home);
+        await story.AwaitMemoryAsync(); // Of a lazy move: its guest runs there already.
 
         await story.EnterAsync(Phase.Cleaning);
         await story.CleanAsync();

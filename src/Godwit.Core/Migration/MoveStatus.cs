@@ -14,6 +14,8 @@ public sealed record MoveStatus
     /// <see cref="MoveStanding.SourceKept"/>.
     /// </summary>
     public Receipt? Receipt { get; init; }
+    /// <summary>Target of a lazy move: some of the guest's memory is still at the source.</summary>
+    public bool MemoryArriving { get; init; }
 }
 
 /// <summary>Standing of a move at one agent. Names begin with the side that can say them.</summary>

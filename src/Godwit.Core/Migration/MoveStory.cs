@@ -17,6 +17,9 @@ internal sealed class MoveStory(
     private static readonly TimeSpan LeftoversMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>Three days, as long as a source gives: then a person says what becomes of a guest that waits.</summary>
+    private const int MemoryAsksMax = 1_300_000;
+
     private readonly Dictionary<Phase, double> phaseMs = [];
     private long phaseEntered = time.GetTimestamp();
     private string? noted;
@@ -75,7 +78,10 @@ internal sealed class MoveStory(
         var vm = await journal.ReadVmAsync(Move.Vm);
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
-            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses), cancel);
+            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses)
+            { Lazily = Move.Lazily }, cancel);
+        if (Move.Lazily && !ready.Lazily)
+            throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
         if (Move.Rehearses && !ready.Isolated)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no rehearsals", "upgrade it, then try again");
         if (Compatibility.CheckDevices(source.Devices, ready.Devices) is { } different)
@@ -87,7 +93,8 @@ internal sealed class MoveStory(
         ? Source.StartRefreshAsync(
             new RefreshOrder(Move.Id, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
         : Source.StartOutgoingAsync(
-            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
+            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses)
+                { Lazily = Move.Lazily }, cancel);
 
     /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
     public void Note(Exception reason) => noted = reason.Message;
@@ -151,6 +158,28 @@ internal sealed class MoveStory(
         await journal.RecordOwnerAsync(Move.Vm, Move.Target, Move.Epoch.Next(), state);
         if (home.Receipt is null)
             await SaveAsync(Warned("the source could not be asked for its figures; its leftovers are removed when it answers"));
+    }
+
+    /// <summary>
+    /// The guest runs at the target, and may wait for its memory: the source is needed until all of it is there, or none is wanted any
+    /// more. While one of them is silent nobody knows, and nothing is removed. A source that was fenced has none: the guest is ended, as
+    /// after a power cut.
+    /// </summary>
+    public async Task AwaitMemoryAsync()
+    {
+        for (var ask = 0; Move.Lazily && ask < MemoryAsksMax; ask++)
+        {
+            if (await journal.IsFencedAsync(Move.Target)) return;
+            var target = await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+            if (target is { MemoryArriving: false }) return;
+            if (target is not null && await journal.IsFencedAsync(Move.Source)
+                && await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target))
+            {
+                await SaveAsync(Warned($"part of its memory was on {Move.Source}, which is off: it was ended"));
+                return;
+            }
+            await Task.Delay(AskEvery, time, serverStopping);
+        }
     }
 
     /// <summary>After the guest has moved nothing can fail the move: what cannot be cleaned is a warning.</summary>

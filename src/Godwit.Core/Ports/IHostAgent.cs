@@ -165,17 +165,27 @@ public sealed record SavedVm(string File, long Bytes, string Sha256, double Paus
 
 /// <param name="Rehearses">The QEMU is to be thrown away: cut off from the network, disks read-only, never run whatever comes.</param>
 public sealed record IncomingOrder(
-    MoveId Move, VmSpec Spec, Epoch Epoch, HostId Source, bool StayPaused, bool Rehearses = false);
+    MoveId Move, VmSpec Spec, Epoch Epoch, HostId Source, bool StayPaused, bool Rehearses = false)
+{
+    /// <summary>Its devices come first, and it runs before its memory is there.</summary>
+    public bool Lazily { get; init; }
+}
 
 /// <param name="Endpoint"><c>address:port</c> of the target's link.</param>
 /// <param name="Ticket">One-use secret for this move, hex; presented inside TLS.</param>
 /// <param name="Isolated">It will not run, whatever comes: as a rehearsal was ordered.</param>
-public sealed record IncomingReady(string Endpoint, string Ticket, IReadOnlyList<string> Devices, bool Isolated = false);
+/// <param name="Lazily">As it was ordered: an agent of before would not know that memory comes later.</param>
+public sealed record IncomingReady(
+    string Endpoint, string Ticket, IReadOnlyList<string> Devices, bool Isolated = false, bool Lazily = false);
 
 /// <param name="Epoch">The owner's epoch now; the token will carry the next one.</param>
 /// <param name="Rehearses">No token leaves: the guest goes on here as soon as its last byte is out.</param>
 public sealed record OutgoingOrder(
-    MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready, bool Rehearses = false);
+    MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready, bool Rehearses = false)
+{
+    /// <summary>As <see cref="IncomingOrder.Lazily"/>: the guest is stopped, its memory stays here until the target has all of it.</summary>
+    public bool Lazily { get; init; }
+}
 
 public sealed record RefreshOrder(MoveId Move, VmId Vm, Epoch Epoch, MoveLimits Limits, RefreshWish Wish);
 

@@ -80,7 +80,7 @@ public static class FromAgent
     public static SavedVm Record(Contracts.SavedVm saved) => new(saved.File, saved.Bytes, saved.Sha256, saved.PauseMs);
 
     public static IncomingReady Record(Contracts.IncomingReady ready) =>
-        new(ready.Endpoint, ready.Ticket, [.. ready.Devices], ready.Isolated);
+        new(ready.Endpoint, ready.Ticket, [.. ready.Devices], ready.Isolated, ready.Lazily);
 
     public static SourceFacts Record(Contracts.SourceFacts facts) => new()
     {
@@ -112,6 +112,7 @@ public static class FromAgent
         Reason = status.HasReason ? status.Reason : null,
         Progress = status.Progress is { } progress ? Record(progress) : null,
         Receipt = status.Receipt is { } receipt ? Record(receipt) : null,
+        MemoryArriving = status.MemoryArriving,
     };
 
     public static RefusedException Record(Contracts.Refused refused) =>

@@ -64,6 +64,7 @@ public static class ToAgent
         Source = order.Source.Value,
         StayPaused = order.StayPaused,
         Rehearses = order.Rehearses,
+        Lazily = order.Lazily,
     };
 
     public static Contracts.OutgoingOrder Message(OutgoingOrder order) => new()
@@ -80,8 +81,10 @@ public static class ToAgent
             Ticket = order.Ready.Ticket,
             Devices = { order.Ready.Devices },
             Isolated = order.Ready.Isolated,
+            Lazily = order.Ready.Lazily,
         },
         Rehearses = order.Rehearses,
+        Lazily = order.Lazily,
     };
 
     public static Contracts.RefreshOrder Message(RefreshOrder order)

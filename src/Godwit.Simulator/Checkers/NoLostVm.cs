@@ -46,6 +46,9 @@ public sealed class NoLostVm : IChecker
         // A target that took the token and was struck dead before it ran: nobody can tell that it had not run.
         if (fact is { Kind: GuestFactKind.Gone, End: ProcessEnd.Injected or ProcessEnd.PowerCut }
             && world.Ledger.Alive.Any(q => q.Options.Name == fact.Vm && q.HasSentAll)) _excused.Add(fact.Vm);
+        // A lazy move's guest needs both hosts until its memory is there.
+        if (fact is { Kind: GuestFactKind.Gone, End: ProcessEnd.PowerCut }
+            && world.Ledger.Alive.Any(q => q.Options.Name == fact.Vm && q.Ram.Arriving is not null)) _excused.Add(fact.Vm);
         if (fact.Kind != GuestFactKind.Gone || !Same(fact.State, _newest.GetValueOrDefault(fact.Vm)) || fact.State.IsBlank) return;
         if (fact.End is ProcessEnd.Injected or ProcessEnd.PowerCut)
         {

@@ -1,0 +1,55 @@
+using System.Buffers.Binary;
+
+namespace Godwit.Agent.Link;
+
+/// <summary>The target's end of a <see cref="MemoryLink"/>: asks, and hears what it asked for, in order.</summary>
+public sealed partial class LinkReceiver
+{
+    /// <summary>Any time, from any thread. Throws <see cref="LinkException"/> where the link is gone.</summary>
+    internal async Task AskMemoryAsync(long offset, int bytes, CancellationToken cancel)
+    {
+        try { await _writer.ControlAsync(frame => ControlPayload.WriteNumbers(frame, FrameType.Ask, offset, bytes), cancel); }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
+        }
+    }
+
+    /// <summary>Best effort: the source asks again, and is told then.</summary>
+    internal async Task SayAllHereAsync(CancellationToken cancel)
+    {
+        try { await SendEmptyAsync(FrameType.AllHere, cancel); }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException) { }
+    }
+
+    /// <summary>
+    /// Until the link ends; the answer is why, and whether the memory is lost for good. Never throws for what the peer does.
+    /// </summary>
+    /// <param name="arrived">Place and content, valid during the call; nothing for zeros.</param>
+    internal Task<(string Why, bool IsLost)> HearMemoryAsync(Action<long, ReadOnlyMemory<byte>> arrived, CancellationToken cancel) =>
+        OnPumpThreadAsync("link-memory", async () =>
+        {
+            try
+            {
+                while (await _reader.ReadHeaderAsync(cancel) is { } frame)
+                {
+                    var payload = await _reader.ReadWholeAsync(frame, cancel);
+                    if (frame.Type == FrameType.MemoryLost && ControlPayload.TryReadReason(payload.Span, out var reason)) return (reason, true);
+                    if (frame.Type != FrameType.Memory || payload.Length is < sizeof(long) or > sizeof(long) + MemoryLink.BlockBytes)
+                        return ($"the source sent a {frame.Type} that does not belong here", false);
+                    arrived(BinaryPrimitives.ReadInt64BigEndian(payload.Span), payload[sizeof(long)..]);
+                }
+                return ("the source closed the link", false);
+            }
+            catch (Exception broken) when (broken is IOException or InvalidDataException or ObjectDisposedException)
+            {
+                return (broken.Message, false);
+            }
+        });
+
+    private ValueTask SendEmptyAsync(FrameType type, CancellationToken cancel) => _writer.ControlAsync(frame =>
+    {
+        new LinkFrame(type, 0, 0, 0).Write(frame);
+        return LinkFrame.HeaderBytes;
+    }, cancel);
+}

@@ -1,0 +1,75 @@
+using Godwit.Core;
+using Godwit.Core.Ports;
+
+namespace Godwit.Agent.Link;
+
+/// <summary>The source's end of a <see cref="MemoryLink"/>: it answers what it is asked, until the target has all.</summary>
+public sealed partial class LinkSender
+{
+    private static readonly TimeSpan SilentMax = TimeSpan.FromSeconds(30);
+
+    private MemoryLeft? _memory;
+    private byte[] _block = [];
+    private long _heard;
+
+    /// <summary>
+    /// As <see cref="OpenAsync(PeerConnection, MoveId, string, TimeProvider, CancellationToken)"/>. <see cref="Answer"/> is then
+    /// <see cref="LinkAnswer.AllHere"/>, or <see cref="LinkAnswer.Closed"/>. Throws <see cref="NotWantedException"/>, too.
+    /// </summary>
+    internal static Task<LinkSender> OpenForMemoryAsync(
+        PeerConnection connection, MoveId move, string ticket, MemoryLeft memory, TimeProvider time, CancellationToken cancel)
+    {
+        var sender = new LinkSender(connection, time)
+        {
+            _memory = memory, _heard = time.GetTimestamp(),
+            _block = new byte[LinkFrame.HeaderBytes + sizeof(long) + MemoryLink.BlockBytes],
+        };
+        return OpenAsync(sender, MemoryLink.Of(move), ticket, cancel);
+    }
+
+    /// <summary>Completes once the target has asked for nothing for 30 s: whoever still wants something opens anew.</summary>
+    internal async Task SilentAsync()
+    {
+        while (!_ended.IsCancellationRequested && _time.GetElapsedTime(Volatile.Read(ref _heard)) < SilentMax)
+            await Task.Delay(TimeSpan.FromSeconds(1), _time);
+    }
+
+    /// <summary>Best effort: there is nothing to give.</summary>
+    internal Task SendMemoryLostAsync(string reason, CancellationToken cancel) =>
+        SendAsync(frame => ControlPayload.WriteReason(frame, FrameType.MemoryLost, reason), cancel);
+
+    private async Task GiveAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)
+    {
+        Volatile.Write(ref _heard, _time.GetTimestamp());
+        if (!ControlPayload.TryReadNumbers(asked.Span, out long offset, out long bytes)
+            || bytes is < 1 or > MemoryLink.BlockBytes || offset < 0 || offset > memory.File.LengthBytes - bytes)
+            throw new InvalidDataException("the target asked for memory that is none");
+        await memory.MayBeGiven.Joinable().WaitAsync(_ended.Token); // Asked early, by a target that is sure to get the token.
+        var content = _block.AsMemory(LinkFrame.HeaderBytes + sizeof(long), (int)bytes);
+        memory.File.Read(offset, content.Span);
+        var given = content.Span.ContainsAnyExcept((byte)0) ? (int)bytes : 0;
+        await PaceAsync(memory, given);
+        await SendFrameAsync(_block.AsMemory(0, MemoryLink.WriteMemory(_block, offset, given)), _ended.Token);
+        memory.CountGiven(given);
+    }
+
+    private async Task PaceAsync(MemoryLeft memory, int bytes)
+    {
+        while (memory.Pace.WaitMicros(bytes, NowMicros) is > 0 and var wait)
+            await Task.Delay(TimeSpan.FromMilliseconds(1 + wait / 1000), _time, _ended.Token);
+        memory.Pace.Take(bytes);
+    }
+}
+
+/// <summary>What a lazy move left at its source: the guest's memory as it was when it stopped. One link at a time.</summary>
+/// <param name="File">Held open: it outlives its name, and the QEMU that mapped it.</param>
+/// <param name="MayBeGiven">Completes as the token leaves: before that the guest may still go on here.</param>
+internal sealed record MemoryLeft(IMemoryFile File, Task MayBeGiven, long BytesPerSecond)
+{
+    private long _given;
+
+    public TokenBucket Pace { get; } = new() { Rate = BytesPerSecond > 0 ? BytesPerSecond : double.PositiveInfinity };
+    public long GivenBytes => Interlocked.Read(ref _given);
+
+    public void CountGiven(int bytes) => Interlocked.Add(ref _given, bytes);
+}

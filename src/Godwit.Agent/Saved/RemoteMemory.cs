@@ -1,0 +1,160 @@
+using System.Collections.Concurrent;
+using Godwit.Agent.Link;
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Godwit.Wire;
+
+namespace Godwit.Agent.Saved;
+
+/// <summary>
+/// Memory that a lazy move left at its source, asked for over a <see cref="MemoryLink"/>. The source opens that link, and opens it again
+/// when it breaks; until then whoever reads waits, and is told to try again.
+/// </summary>
+internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes, TimeProvider time) : IGuestMemory
+{
+    /// <summary>For a link to come, and for an answer over one: after that the reader is told, and the link is given up.</summary>
+    private static readonly TimeSpan AnswerMax = TimeSpan.FromSeconds(10);
+    /// <summary>Of those fetched ahead: a page that is waited for is behind them. Fewer where answers come late, more where soon.</summary>
+    private const int AheadFirst = 4, AheadMax = 64;
+    private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(10), Late = TimeSpan.FromMilliseconds(25);
+
+    private readonly Lock gate = new();
+    private readonly ConcurrentDictionary<int, Asked> asked = [];
+    private DetachedState? state;
+    private LinkReceiver? link;
+    private TaskCompletionSource linked = NewBell();
+    private string? lost;
+    private int ahead = AheadFirst;
+    private bool isAllHere;
+
+    public MoveId Move => move;
+    public HostId Source => source;
+    public long MemoryBytes => memoryBytes;
+    public int BlockBytes => MemoryLink.BlockBytes;
+    public DetachedState State
+    {
+        get => state ?? throw new InvalidOperationException("its devices have not come");
+        set => state = value;
+    }
+
+    public bool IsZero(int block) => false;
+
+    /// <summary>Serves what is asked by this link until it ends. Never throws.</summary>
+    public async Task ServeAsync(LinkReceiver fresh)
+    {
+        LinkReceiver? old;
+        lock (gate)
+        {
+            (old, link) = (link, fresh);
+            asked.Clear(); // What was asked by another link is answered by none.
+            linked.TrySetResult();
+        }
+        if (old is not null) await old.DisposeAsync();
+        if (Volatile.Read(ref isAllHere)) await fresh.SayAllHereAsync(CancellationToken.None);
+        var (why, isLost) = await fresh.HearMemoryAsync(Arrived, CancellationToken.None);
+        if (isLost) lost = why;
+        await DropAsync(fresh, why);
+    }
+
+    public async Task ReadBlockAsync(int block, byte[] into, bool isWaitedFor, CancellationToken cancel)
+    {
+        var by = await LinkAsync(cancel);
+        var mine = await AskAsync(by, block, cancel);
+        if (!isWaitedFor)
+            for (var next = block + 1; next <= block + ahead && next < this.CountOf(); next++) await AskAsync(by, next, cancel);
+        using var late = new CancellationTokenSource();
+        var first = await Joining.AnyAsync(mine.Content.Task, Task.Delay(AnswerMax, time, late.Token));
+        late.Cancel();
+        if (first != mine.Content.Task)
+        {
+            await DropAsync(by, $"{source} did not answer for {AnswerMax.TotalSeconds:0} s");
+            throw new IOException($"{source}, where part of the memory is, did not answer for {AnswerMax.TotalSeconds:0} s");
+        }
+        var content = await mine.Content.Task;
+        asked.TryRemove(block, out _);
+        if (content.Length == 0) into.AsSpan(0, this.BytesOf(block)).Clear();
+        else content.CopyTo(into, 0);
+        if (isWaitedFor) return;
+        if (mine.Took < Soon) ahead = Math.Min(AheadMax, ahead + 1);
+        else if (mine.Took > Late) ahead = Math.Max(1, ahead / 2);
+    }
+
+    /// <summary>The source may forget it. It is told now, or as soon as it asks.</summary>
+    public async Task SayAllHereAsync()
+    {
+        LinkReceiver? now;
+        lock (gate) (isAllHere, now) = (true, link);
+        if (now is not null) await now.SayAllHereAsync(CancellationToken.None);
+    }
+
+    private async Task<LinkReceiver> LinkAsync(CancellationToken cancel)
+    {
+        Task coming;
+        lock (gate)
+        {
+            if (lost is { } why) throw new RefusedException("memory-lost", $"{source} no longer has it: {why}", "start the VM again");
+            if (link is { } there) return there;
+            coming = linked.Task;
+        }
+        using var late = new CancellationTokenSource();
+        var first = await Joining.AnyAsync(coming, Task.Delay(AnswerMax, time, late.Token));
+        late.Cancel();
+        cancel.ThrowIfCancellationRequested();
+        lock (gate)
+            return first == coming && link is { } came ? came
+                : throw new IOException($"{source}, where part of the memory is, cannot be reached");
+    }
+
+    private async Task<Asked> AskAsync(LinkReceiver by, int block, CancellationToken cancel)
+    {
+        var mine = new Asked(time.GetTimestamp());
+        lock (gate)
+        {
+            if (link != by) throw new IOException($"the link to {source} broke");
+            if (!asked.TryAdd(block, mine)) return asked[block];
+        }
+        await by.AskMemoryAsync((long)block * BlockBytes, this.BytesOf(block), cancel);
+        return mine;
+    }
+
+    /// <summary>On the link's own thread.</summary>
+    private void Arrived(long offset, ReadOnlyMemory<byte> content)
+    {
+        var block = (int)(offset / BlockBytes);
+        if (offset % BlockBytes != 0 || (content.Length != 0 && content.Length != this.BytesOf(block)))
+            throw new InvalidDataException("the source sent memory that was not asked for");
+        if (!asked.TryGetValue(block, out var waiting)) return; // Of an older link.
+        waiting.Took = time.GetElapsedTime(waiting.Since);
+        waiting.Content.TrySetResult(content.ToArray());
+    }
+
+    private async Task DropAsync(LinkReceiver gone, string why)
+    {
+        List<Asked> open = [];
+        lock (gate)
+        {
+            if (link == gone)
+            {
+                (link, linked) = (null, NewBell());
+                open = [.. asked.Values];
+                asked.Clear();
+            }
+        }
+        foreach (var waiting in open) waiting.Break(why);
+        await gone.DisposeAsync();
+    }
+
+    private static TaskCompletionSource NewBell() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private sealed record Asked(long Since)
+    {
+        public TaskCompletionSource<byte[]> Content { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TimeSpan Took { get; set; }
+
+        public void Break(string why)
+        {
+            Content.TrySetException(new IOException(why));
+            _ = Content.Task.Exception; // Seen: of those fetched ahead nobody waits for all.
+        }
+    }
+}

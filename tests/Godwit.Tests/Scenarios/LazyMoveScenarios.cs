@@ -1,0 +1,124 @@
+using Godwit.Core;
+using Godwit.Core.Migration;
+using Godwit.Core.Vms;
+using Godwit.Server.Api;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Qemu;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>
+/// A guest that runs at its target before its memory is there (post-copy, with both agents in between). Whatever dies or is cut
+/// meanwhile, but a host: all of it comes, once, as it was. R1 to R7 after every step.
+/// </summary>
+public sealed class LazyMoveScenarios
+{
+    [Theory, InlineData(1001UL), InlineData(1002UL), InlineData(1003UL)]
+    public void The_guest_runs_at_once_and_all_of_its_memory_follows(ulong seed) => World.Run(seed, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        Assert.True(world.Runs("web", on: "host2"));
+        Assert.NotNull(world.Copy("web", on: "host1")); // Its memory is still needed.
+        var ended = await world.EndOfAsync(move);
+        Assert.Equal((MoveEnd.Done, null), (ended.End, ended.Reason));
+        Assert.False(Arrives(world));
+        Assert.Null(world.Copy("web", on: "host1"));
+        Assert.InRange(ended.Receipt!.PauseMs!.Value, 1, 150);
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host1"));
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Theory]
+    [InlineData(1011UL, "host1", 0), InlineData(1012UL, "host1", 2), InlineData(1013UL, "host1", 30)]
+    [InlineData(1021UL, "host2", 0), InlineData(1022UL, "host2", 2), InlineData(1023UL, "host2", 30), InlineData(1024UL, "host2", 5)]
+    public void An_agent_that_dies_meanwhile_only_delays_the_rest(ulong seed, string host, int seconds) => World.Run(seed, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Agents[host].Kill();
+        await world.SleepAsync(seconds);
+        world.Agents[host].Start();
+        await DemandWholeAsync(world, move);
+    });
+
+    [Theory, InlineData(1031UL, 5), InlineData(1032UL, 60), InlineData(1033UL, 900)]
+    public void A_link_that_is_cut_only_delays_the_rest(ulong seed, int seconds) => World.Run(seed, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Net.Cut("host1", "host2");
+        await world.SleepAsync(seconds);
+        Assert.True(Arrives(world));
+        world.Net.Heal("host1", "host2");
+        await DemandWholeAsync(world, move);
+    });
+
+    [Fact]
+    public void A_source_qemu_that_dies_meanwhile_leaves_its_memory() => World.Run(seed: 1041, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Copy("web", on: "host1")!.Process.Exit(Simulator.Machines.ProcessEnd.Injected);
+        await DemandWholeAsync(world, move);
+    });
+
+    [Fact]
+    public void A_source_host_that_loses_its_power_takes_the_guest_along_and_it_is_told_so() => World.Run(seed: 1051, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Agents["host1"].Host.PowerOff();
+        await world.SleepAsync(20);
+        world.Agents["host1"].Host.PowerOn();
+        world.Agents["host1"].Start();
+        var ended = await world.EndOfAsync(move);
+        Assert.Equal(MoveEnd.Done, ended.End);
+        await world.SleepAsync(20);
+        world.LetGo("web");
+        Assert.Equal(VmState.Crashed, (await world.VmAsync("web")).State);
+        Assert.DoesNotContain(world.Ledger.Alive, q => q.Options.Name == "web");
+    });
+
+    [Fact]
+    public void It_is_not_moved_on_before_all_is_there_and_a_person_may_end_it() => World.Run(seed: 1061, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Net.Cut("host1", "host2");
+        await world.SleepAsync(1);
+        var vm = await world.VmAsync("web");
+        var facts = await world.Server.AskAsync(c => c.Agents.Of(new HostId("host2")).CheckSourceAsync(vm.Spec.Id, CancellationToken.None));
+        Assert.Contains("is still where its move", Assert.Single(facts.Blockers), StringComparison.Ordinal);
+        world.LetGo("web");
+        await world.Server.AskAsync(async c =>
+        {
+            await c.Agents.Of(new HostId("host2")).StopVmAsync(vm.Spec.Id, new Epoch(2), force: true, CancellationToken.None);
+            return true;
+        });
+        world.Net.Heal("host1", "host2");
+        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(move)).End);
+        Assert.DoesNotContain(world.Ledger.Alive, q => q.Options.Name == "web");
+    });
+
+    private static async Task<MoveId> ArrivingAsync(World world)
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 4000, WorkingPages: 3000));
+        await world.SleepAsync(5);
+        var move = await world.Server.AskAsync(c => c.Wishes.BeginAsync(
+            "web", new MigrateRequest("host2", MoveMode.Quick, BandwidthBytesPerSecond: 4 << 20) { Lazily = true }, null, null));
+        world.Promise(move.Id);
+        await world.Loop.Until(() => Arrives(world) && world.Runs("web", on: "host2"));
+        return move.Id;
+    }
+
+    private static async Task DemandWholeAsync(World world, MoveId move)
+    {
+        await world.Loop.Until(() => !Arrives(world));
+        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(move)).End);
+        await world.SleepAsync(20);
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        Assert.True(world.Runs("web", on: "host2"));
+        Assert.Null(world.Copy("web", on: "host1"));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host1"));
+        Assert.True(world.Runs("web", on: "host1"));
+    }
+
+    private static bool Arrives(World world) => world.Copy("web", on: "host2") is { Ram.Arriving: not null };
+}
