@@ -12,7 +12,7 @@ public static class MoveText
 
     /// <summary>"web1: host1 → host2, live"; a refresh has one host.</summary>
     public static string Title(Migration move) =>
-        $"{move.VmName}: {Way(move)}, {Words.Of(move.Mode)}{(move.Rehearses ? ", rehearsal" : move.Lazily ? ", lazy" : "")}";
+        $"{move.VmName}: {Way(move)}, {Words.Of(move.Mode)}{(move.Rehearses ? ", rehearsal" : "")}";
 
     public static string Way(Migration move) =>
         move.Source == move.Target ? move.Source.ToString() : $"{move.Source} → {move.Target}";

@@ -28,7 +28,8 @@ internal sealed partial class HostLook(HostMachines machines, MachineAdoption ad
                 m.Vm, int.Parse(m.Match.Groups["n"].Value, CultureInfo.InvariantCulture), Path.Combine(run, m.Vm.Value, m.Match.Value)))
             .ToList();
         var idle = new List<MoveId>();
-        foreach (var move in tickets.Waiting.Where(link => !LinkTest.IsTest(link) && !MemoryLink.IsOne(link))) // These are forgotten by who expects them.
+        // Who expects a test's link, or one for memory, forgets it.
+        foreach (var move in tickets.Waiting.Where(link => !LinkTest.IsTest(link) && !MemoryLink.IsOne(link)))
             if (MoveBoard.IsResting((await moves.QueryAsync(move)).Standing)) idle.Add(move);
         var empty = recordDirectories.Where(vm =>
             machines.Find(vm) is null && !machines.Disk.List(Path.Combine(state, vm.Value)).Contains("owner.json")).ToList();

@@ -34,7 +34,8 @@ public sealed partial class LinkReceiver
                 while (await _reader.ReadHeaderAsync(cancel) is { } frame)
                 {
                     var payload = await _reader.ReadWholeAsync(frame, cancel);
-                    if (frame.Type == FrameType.MemoryLost && ControlPayload.TryReadReason(payload.Span, out var reason)) return (reason, true);
+                    if (frame.Type == FrameType.MemoryLost && ControlPayload.TryReadReason(payload.Span, out var reason))
+                        return (reason, true);
                     if (frame.Type != FrameType.Memory || payload.Length is < sizeof(long) or > sizeof(long) + MemoryLink.BlockBytes)
                         return ($"the source sent a {frame.Type} that does not belong here", false);
                     arrived(BinaryPrimitives.ReadInt64BigEndian(payload.Span), payload[sizeof(long)..]);

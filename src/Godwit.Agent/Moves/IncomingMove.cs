@@ -98,7 +98,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
         try
         {
             var end = await link.PumpAsync(
-                cancel => lazily?.TakeDevicesAsync() ?? tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel), CancellationToken.None);
+                cancel => lazily?.TakeDevicesAsync() ?? tools.Network.ConnectUnixAsync(qemu!.IncomingSocket, cancel),
+                CancellationToken.None);
             var abandoned = end switch
             {
                 LinkEnd.TokenReceived when order.Rehearses => "a token came, and this is a rehearsal",

@@ -34,6 +34,9 @@ internal sealed class MemoryGiving : IAsyncDisposable
         giving = GiveAsync();
     }
 
+    /// <summary>So far, pages of zeros left out.</summary>
+    public long GivenBytes => memory.GivenBytes;
+
     /// <summary>Completes when the target has a link to ask by: before that the guest is not stopped.</summary>
     public Task Linked => linked.Task;
 

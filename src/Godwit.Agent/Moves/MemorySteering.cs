@@ -38,7 +38,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
         var pass = 0;
         try
         {
-            while (!signals.Stopped.IsCompleted || order.Mode == MoveMode.Quick || StoppedByConsent)
+            while (!signals.Stopped.IsCompleted || order.StopsFirst || StoppedByConsent)
             {
                 var began = await NextPassAsync(signals, watching);
                 if (signals.Stopped.IsCompleted && order.Mode == MoveMode.Live && !StoppedByConsent) return;
@@ -50,7 +50,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 }
                 NoteSlowdown(now, ram, pass);
                 Report(ram, Math.Max(pass, 1));
-                if (order.Mode == MoveMode.Quick || StoppedByConsent || (began is null && !IsOverdue)) continue;
+                if (order.StopsFirst || StoppedByConsent || (began is null && !IsOverdue)) continue;
                 if (began is { } number)
                 {
                     pass = number;
@@ -127,10 +127,10 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 DirtyBytesPerSecond = dirty,
                 SlowdownPercent = slowdownPercent,
                 Steps = Steps,
-                ExpectedPauseMs = order.Mode == MoveMode.Quick || StoppedByConsent
+                ExpectedPauseMs = order.StopsFirst || StoppedByConsent
                     ? Convergence.PauseMs(ram.RemainingBytes, rate)
                     : Math.Min(order.Limits.MaxPauseMs, Convergence.PauseMs(ram.RemainingBytes, rate)),
-                EtaSeconds = Convergence.EtaSeconds(ram.RemainingBytes, rate, order.Mode == MoveMode.Quick ? 0 : dirty),
+                EtaSeconds = Convergence.EtaSeconds(ram.RemainingBytes, rate, order.StopsFirst ? 0 : dirty),
             },
         });
     }

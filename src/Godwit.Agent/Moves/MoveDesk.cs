@@ -117,7 +117,10 @@ internal sealed class MoveDesk(
 
     public async Task<MoveStatus> QueryAsync(MoveId move)
     {
-        if (Find(move) is { } part) return part.Board.Status with { MemoryArriving = IsArriving(part.Vm, move) };
+        if (Find(move) is { } part) return part.Board.Status with
+        {
+            MemoryArriving = IsArriving(part.Vm, move), MemoryGivenBytes = part.Ending?.GivenBytes ?? 0,
+        };
         var record = await tools.Journal.ReadAsync(move);
         if (record is { IsSettled: false }) return await SettleStrayAsync(move);
         return record is null

@@ -61,8 +61,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             Move = order.Move.Value, Vm = order.Vm.Value, Role = MoveRole.Source, Mark = MoveMark.HandingOver,
             NewEpoch = order.Epoch.Next().Value, Peer = order.Target.Value, Paused = vm.Record.Wanted == VmState.Paused,
-            Incarnation = vm.Current!.Incarnation, Rehearses = order.Rehearses, Lazily = order.Lazily,
-            Ticket = order.Lazily ? order.Ready.Ticket : null, Endpoint = order.Lazily ? order.Ready.Endpoint : null,
+            Incarnation = vm.Current!.Incarnation, Rehearses = order.Rehearses, Lazily = order.IsLazy,
+            Ticket = order.IsLazy ? order.Ready.Ticket : null, Endpoint = order.IsLazy ? order.Ready.Endpoint : null,
             BandwidthBytesPerSecond = order.Limits.BandwidthBytesPerSecond,
         },
         vm, vm.Current, tools,
@@ -77,7 +77,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         {
             var connection = await tools.Network.ConnectPeerAsync(order.Ready.Endpoint, order.Target, cancel);
             link = await LinkSender.OpenAsync(connection, order.Move, order.Ready.Ticket, time, cancel);
-            if (order.Lazily) await BeginGivingAsync();
+            if (order.IsLazy) await BeginGivingAsync();
             if (tools.Rules.Keeps(SafetyRule.HandingOverBeforeMemory)) await WriteDownAsync();
             Completion = SendAsync(link, connection.Security);
         }
@@ -150,10 +150,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         var qmp = qemu.Qmp;
         if (await signals.IsOffAsync(qmp)) return new StreamEnd.Broken("the guest powered itself off");
-        await qmp.PrepareSourceAsync(order.Limits, sameHost: order.Lazily); // Lazily only its devices are in the stream.
+        await qmp.PrepareSourceAsync(order.Limits, sameHost: order.IsLazy); // Lazily only its devices are in the stream.
         await tools.FailPoints.HitAsync("outgoing.before-memory");
         sending = time.GetTimestamp();
-        if (order.Mode == MoveMode.Quick && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
+        if (order.StopsFirst && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
 
         var path = qemu.OutgoingSocket;
         await using var listener = await tools.Network.ListenUnixAsync(path, vm.Spec.Uid, CancellationToken.None);
@@ -212,7 +212,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
             await KeepAsync(link, signals, stopReason!);
             return;
         }
-        if (order.Lazily) Ending.BeginGiving(qemu.RamPath).Allow();
+        if (order.IsLazy) Ending.BeginGiving(qemu.RamPath).Allow();
         var token = new Token(order.Epoch.Next(), complete.Summary.Length, complete.Summary.Digest, stopMicros);
         await link.SendTokenAsync(token, CancellationToken.None);
         await tools.FailPoints.HitAsync("outgoing.after-token");

@@ -22,6 +22,8 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
 
     public MoveRecord Record { get; private set; } = begun;
     public MoveBoard Board => board;
+    /// <summary>As <see cref="MoveStatus.MemoryGivenBytes"/>.</summary>
+    public long GivenBytes => giving?.GivenBytes ?? 0;
 
     /// <summary>Durable before the first byte leaves.</summary>
     public Task JournalAsync() => tools.Journal.WriteAsync(Record);

@@ -54,7 +54,7 @@ public static class FromServer
             Move(order.MoveId), Vm(order.VmId), new Epoch(order.Epoch), new HostId(Present(order.Target, "target")),
             Known<MoveMode>((int)order.Mode), Record(Present(order.Limits)),
             new IncomingReady(Present(ready.Endpoint, "link endpoint"), ready.Ticket, [.. ready.Devices], ready.Isolated, ready.Lazily),
-            order.Rehearses) { Lazily = order.Lazily };
+            order.Rehearses);
     }
 
     public static RefreshOrder Record(Contracts.RefreshOrder order)

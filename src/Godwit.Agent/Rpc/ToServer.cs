@@ -99,7 +99,11 @@ public static class ToServer
         new() { File = saved.File, Bytes = saved.Bytes, Sha256 = saved.Sha256, PauseMs = saved.PauseMs };
 
     public static Contracts.IncomingReady Message(IncomingReady ready) =>
-        new() { Endpoint = ready.Endpoint, Ticket = ready.Ticket, Devices = { ready.Devices }, Isolated = ready.Isolated, Lazily = ready.Lazily };
+        new()
+        {
+            Endpoint = ready.Endpoint, Ticket = ready.Ticket, Devices = { ready.Devices }, Isolated = ready.Isolated,
+            Lazily = ready.Lazily,
+        };
 
     public static Contracts.SourceFacts Message(SourceFacts facts) => new()
     {
@@ -132,6 +136,7 @@ public static class ToServer
             Epoch = status.Epoch.Value,
         };
         message.MemoryArriving = status.MemoryArriving;
+        message.MemoryGivenBytes = status.MemoryGivenBytes;
         if (status.Reason is { } reason) message.Reason = reason;
         if (status.Progress is { } progress) message.Progress = Message(progress);
         if (status.Receipt is { } receipt) message.Receipt = Message(receipt);

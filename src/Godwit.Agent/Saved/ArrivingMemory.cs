@@ -11,7 +11,8 @@ namespace Godwit.Agent.Saved;
 
 /// <summary>
 /// A guest that runs while part of its memory is still in its file (<see cref="OwnerRecord.MemoryFile"/>) or at the host it came from
-/// (<see cref="OwnerRecord.MemoryFrom"/>), from its first instruction until all of it is here. If who gives the memory dies, the guest waits at the next page it misses, and its QEMU's main loop may wait
+/// (<see cref="OwnerRecord.MemoryFrom"/>), from its first instruction until all of it is here. If who gives the memory dies, the guest
+/// waits at the next page it misses, and its QEMU's main loop may wait
 /// with it, so that no monitor answers. Whoever comes next therefore needs no QEMU to go on: it writes what is missing into the file of
 /// the guest's memory itself, wakes who waits, and only then tells QEMU that all is there.
 /// </summary>
@@ -165,7 +166,8 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
 
     /// <summary>Of a move that had not come to its end: the one that is to take over.</summary>
     private InstanceRecord? Waiting(Machine vm) =>
-        (vm.Record.CurrentInstance ?? vm.Record.Instances.LastOrDefault()) is { } here && processes.IsAlive(here.Process) ? here : null;
+        (vm.Record.CurrentInstance ?? (vm.Record.Instances is [.., var newest] ? newest : null)) is { } here
+        && processes.IsAlive(here.Process) ? here : null;
 
     private Task<Stream> OpenAsync(Machine vm, string name)
     {
@@ -238,7 +240,8 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     private async Task ArrivedAsync(Machine vm)
     {
         var from = vm.Record.MemoryFrom;
-        await tools.StubbornlyAsync(() => tools.Machines.ChangeAsync(vm, r => r with { MemoryFile = null, MemoryFrom = null, Note = null }));
+        await tools.StubbornlyAsync(() => tools.Machines.ChangeAsync(vm,
+            r => r with { MemoryFile = null, MemoryFrom = null, Note = null }));
         await ForgetAsync(from);
     }
 

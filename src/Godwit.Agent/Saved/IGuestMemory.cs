@@ -15,8 +15,8 @@ internal interface IGuestMemory
     bool IsZero(int block);
 
     /// <summary>
-    /// Fills the first <see cref="GuestMemoryBlocks.BytesOf"/> bytes of <paramref name="into"/>. Throws <see cref="IOException"/> where it cannot be
-    /// had just now, <see cref="RefusedException"/> where it never will be. One caller at a time.
+    /// Fills the first <see cref="GuestMemoryBlocks.BytesOf"/> bytes of <paramref name="into"/>. Throws <see cref="IOException"/> where it
+    /// cannot be had just now, <see cref="RefusedException"/> where it never will be. One caller at a time.
     /// </summary>
     /// <param name="isWaitedFor">The guest stands at it; else it is one of a row, and the next may be fetched ahead.</param>
     Task ReadBlockAsync(int block, byte[] into, bool isWaitedFor, CancellationToken cancel);

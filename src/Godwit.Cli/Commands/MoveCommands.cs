@@ -20,10 +20,11 @@ internal static class MoveCommands
         var mode = new Option<string>("--mode")
         {
             Description = "live: it runs meanwhile. quick: paused meanwhile, each page crosses once. "
+                + "lazy: paused for its devices only, its memory follows as it is needed; until all is there it needs both hosts. "
                 + "cold: shut down, moved, started.",
             DefaultValueFactory = _ => "live",
         };
-        mode.AcceptOnlyFromAmong("live", "quick", "cold");
+        mode.AcceptOnlyFromAmong("live", "quick", "lazy", "cold");
         var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
         var intent = new IntentOptions();
         var rehearse = new Option<bool>("--rehearse")
@@ -31,20 +32,14 @@ internal static class MoveCommands
             Description = "A live move with all but its end: a throw-away target loads the guest, which goes on where it is. "
                 + "It stands still once, for about as long as in the move.",
         };
-        var lazy = new Option<bool>("--lazy")
-        {
-            Description = "With --mode quick: it runs there before its memory is there, which follows as it is needed (post-copy). "
-                + "Until all is there, losing either host is losing the guest.",
-        };
         return verbs.Verb("migrate", "Move VMs to another host. Ctrl-C leaves a move running.",
             (session, parsed, cancel) => new MigrateRun(session, new MigrateWish(
                 [.. parsed.GetValue(names)!.Distinct()],
                 intent.Apply(parsed, new MigrateRequest(
                     parsed.GetValue(to), Enum.Parse<MoveMode>(parsed.GetValue(mode)!, ignoreCase: true),
-                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules)) 
-                    { Rehearse = parsed.GetValue(rehearse), Lazily = parsed.GetValue(lazy) }),
+                    DryRun: parsed.GetValue(dryRun), IgnoreRules: parsed.GetValue(ignoreRules))  { Rehearse = parsed.GetValue(rehearse) }),
                 Wait: !parsed.GetValue(noWait))).RunAsync(cancel),
-            [names, to, mode, lazy, .. intent.All, rehearse, dryRun, noWait, ignoreRules]);
+            [names, to, mode, .. intent.All, rehearse, dryRun, noWait, ignoreRules]);
     }
 
     public static Command Refresh(Verbs verbs)

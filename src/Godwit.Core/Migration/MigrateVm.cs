@@ -72,7 +72,7 @@ public sealed class MigrateVm(
 
         await story.EnterAsync(Phase.Verifying);
         await story.RecordNewHomeAsync(home);
-        await story.AwaitMemoryAsync(); // Of a lazy move: its guest runs there already.
+        home = await story.AwaitMemoryAsync(home); // Of a lazy move: its guest runs there already.
 
         await story.EnterAsync(Phase.Cleaning);
         await story.CleanAsync();

@@ -36,8 +36,6 @@ public sealed record Migration
     public RefreshWish? Refresh { get; init; }
     /// <summary>It has all but the token: the guest goes on at the source, and the target is thrown away.</summary>
     public bool Rehearses { get; init; }
-    /// <summary>Quick moves: the guest runs at the target before its memory is there, which follows as it is needed.</summary>
-    public bool Lazily { get; init; }
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
     /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>

@@ -16,6 +16,8 @@ public sealed record MoveStatus
     public Receipt? Receipt { get; init; }
     /// <summary>Target of a lazy move: some of the guest's memory is still at the source.</summary>
     public bool MemoryArriving { get; init; }
+    /// <summary>Source of a lazy move: what it has given so far, pages of zeros left out, by this agent.</summary>
+    public long MemoryGivenBytes { get; init; }
 }
 
 /// <summary>Standing of a move at one agent. Names begin with the side that can say them.</summary>

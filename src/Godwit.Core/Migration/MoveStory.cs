@@ -34,6 +34,7 @@ internal sealed class MoveStory(
     private IHostAgent Source => agents(Move.Source);
     private IHostAgent Target => agents(Move.Target);
     private bool IsRefresh => Move.Mode == MoveMode.Refresh;
+    private bool IsLazy => Move.Mode == MoveMode.Lazy;
 
     public async Task EnterAsync(Phase phase)
     {
@@ -79,8 +80,8 @@ internal sealed class MoveStory(
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
             Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses)
-            { Lazily = Move.Lazily }, cancel);
-        if (Move.Lazily && !ready.Lazily)
+            { Lazily = IsLazy }, cancel);
+        if (IsLazy && !ready.Lazily)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
         if (Move.Rehearses && !ready.Isolated)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no rehearsals", "upgrade it, then try again");
@@ -93,8 +94,7 @@ internal sealed class MoveStory(
         ? Source.StartRefreshAsync(
             new RefreshOrder(Move.Id, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
         : Source.StartOutgoingAsync(
-            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses)
-                { Lazily = Move.Lazily }, cancel);
+            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
 
     /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
     public void Note(Exception reason) => noted = reason.Message;
@@ -165,21 +165,24 @@ internal sealed class MoveStory(
     /// more. While one of them is silent nobody knows, and nothing is removed. A source that was fenced has none: the guest is ended, as
     /// after a power cut.
     /// </summary>
-    public async Task AwaitMemoryAsync()
+    public async Task<Settlement.AtTarget> AwaitMemoryAsync(Settlement.AtTarget home)
     {
-        for (var ask = 0; Move.Lazily && ask < MemoryAsksMax; ask++)
+        for (var ask = 0; IsLazy && ask < MemoryAsksMax; ask++)
         {
-            if (await journal.IsFencedAsync(Move.Target)) return;
+            if (await journal.IsFencedAsync(Move.Target)) break;
             var target = await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
-            if (target is { MemoryArriving: false }) return;
+            if (target is { MemoryArriving: false }) break;
             if (target is not null && await journal.IsFencedAsync(Move.Source)
                 && await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target))
             {
                 await SaveAsync(Warned($"part of its memory was on {Move.Source}, which is off: it was ended"));
-                return;
+                break;
             }
             await Task.Delay(AskEvery, time, serverStopping);
         }
+        if (!IsLazy || home.Receipt is not { } receipt) return home;
+        var given = (await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Source))?.MemoryGivenBytes ?? 0;
+        return home with { Receipt = receipt with { WireBytes = receipt.WireBytes + given } };
     }
 
     /// <summary>After the guest has moved nothing can fail the move: what cannot be cleaned is a warning.</summary>

@@ -51,4 +51,9 @@ public enum MoveMode
     Cold,
     /// <summary>New QEMU process on the same host; the memory stays where it is.</summary>
     Refresh,
+    /// <summary>
+    /// The guest pauses for its devices only, and runs at the target while its memory follows as it is needed (post-copy). Until all is
+    /// there both hosts are needed: the loss of either is the loss of the guest, as by a power cut.
+    /// </summary>
+    Lazy,
 }

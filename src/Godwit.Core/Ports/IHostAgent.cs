@@ -183,8 +183,10 @@ public sealed record IncomingReady(
 public sealed record OutgoingOrder(
     MoveId Move, VmId Vm, Epoch Epoch, HostId Target, MoveMode Mode, MoveLimits Limits, IncomingReady Ready, bool Rehearses = false)
 {
-    /// <summary>As <see cref="IncomingOrder.Lazily"/>: the guest is stopped, its memory stays here until the target has all of it.</summary>
-    public bool Lazily { get; init; }
+    /// <summary>As <see cref="IncomingOrder.Lazily"/>: its memory stays here until the target has all of it.</summary>
+    public bool IsLazy => Mode == MoveMode.Lazy;
+    /// <summary>The guest is stopped before anything is sent.</summary>
+    public bool StopsFirst => Mode is MoveMode.Quick or MoveMode.Lazy;
 }
 
 public sealed record RefreshOrder(MoveId Move, VmId Vm, Epoch Epoch, MoveLimits Limits, RefreshWish Wish);

@@ -15,13 +15,14 @@ public static class QuoteMove
     public static MoveQuote Of(
         MoveMode asked, MoveLimits limits, MemoryProfile memory, PathProfile path, Func<MoveMode, Correction> learned, DateTimeOffset at)
     {
-        var (live, quick) = (Way(MoveMode.Live), Way(MoveMode.Quick));
+        var (live, quick, lazy) = (Way(MoveMode.Live), Way(MoveMode.Quick), Way(MoveMode.Lazy));
         var slowed = live.Breaks.Count > 0 && limits.MaxSlowdownPercent == 0 ? Slowed() : null;
-        var chosen = asked == MoveMode.Quick ? quick : live;
+        var chosen = asked switch { MoveMode.Quick => quick, MoveMode.Lazy => lazy, _ => live };
         return new MoveQuote
         {
-            Ways = slowed is null ? [live, quick] : [live, quick, slowed], Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, slowed, limits), Path = path,
+            Ways = slowed is null ? [live, quick, lazy] : [live, quick, lazy, slowed],
+            Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, slowed, limits), Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
@@ -84,12 +85,16 @@ public static class QuoteMove
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
         if (chosen.Mode == MoveMode.Quick)
             return $"asked for: each page crosses once, at {Mega(rate)} MB/s, while the guest stands still";
+        if (chosen.Mode == MoveMode.Lazy)
+            return $"asked for: it stands still for its devices only, and its memory follows at {Mega(rate)} MB/s; until all is there "
+                + "it waits for each page it misses, and needs both hosts";
         var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
         return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
             : $"{race}: what is left fits after pass {chosen.Passes - 1}";
     }
 
-    private static IReadOnlyList<string> Relaxations(WayQuote live, WayQuote quick, WayQuote? slowed, MoveLimits limits)
+    private static IReadOnlyList<string> Relaxations(
+        WayQuote live, WayQuote quick, WayQuote lazy, WayQuote? slowed, MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
         var needed = Math.Ceiling(Convergence.LimitForMs(live.PauseMs.High) / 10) * 10;
@@ -100,7 +105,9 @@ public static class QuoteMove
                 $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));
         if (!limits.MayQuick) ways.Add((live.PauseMs.Expected + 1, "--may-quick (stopped for the rest where it must be)"));
         ways.Add((quick.PauseMs.Expected, $"--mode quick (expected pause {Whole(quick.PauseMs.Expected)} ms)"));
-        return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text)];
+        // Last, whatever its pause: it is the one that can lose a guest.
+        return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text),
+            $"--mode lazy (expected pause {Whole(lazy.PauseMs.Expected)} ms; needs both hosts until its memory is there)"];
     }
 
     private static string Whole(double ms) => ms.ToString("0", CultureInfo.InvariantCulture);

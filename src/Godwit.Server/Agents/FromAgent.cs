@@ -113,6 +113,7 @@ public static class FromAgent
         Progress = status.Progress is { } progress ? Record(progress) : null,
         Receipt = status.Receipt is { } receipt ? Record(receipt) : null,
         MemoryArriving = status.MemoryArriving,
+        MemoryGivenBytes = status.MemoryGivenBytes,
     };
 
     public static RefusedException Record(Contracts.Refused refused) =>

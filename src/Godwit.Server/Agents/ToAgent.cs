@@ -84,7 +84,6 @@ public static class ToAgent
             Lazily = order.Ready.Lazily,
         },
         Rehearses = order.Rehearses,
-        Lazily = order.Lazily,
     };
 
     public static Contracts.RefreshOrder Message(RefreshOrder order)

@@ -103,12 +103,6 @@ public sealed record MigrateRequest(
     /// goes on where it is. It stands still once, for about as long as in the move.
     /// </summary>
     public bool Rehearse { get; init; }
-    /// <summary>
-    /// Quick moves only: the guest stands still for its devices alone, and runs at the target while its memory follows as it is needed
-    /// (post-copy). Until all is there both hosts are needed: the loss of either is the loss of the guest, as by a power cut. Refused
-    /// (<c>lazy-memory-not-allowed</c>) where the target does not let a QEMU wait for memory.
-    /// </summary>
-    public bool Lazily { get; init; }
     /// <summary>As <see cref="LimitsWish.Policy"/>.</summary>
     public string? Policy { get; init; }
     /// <summary>As <see cref="LimitsWish.DeadlineSeconds"/>.</summary>

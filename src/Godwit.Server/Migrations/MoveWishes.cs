@@ -106,7 +106,6 @@ public sealed class MoveWishes(
             Mode = refresh is null ? wish.Mode : MoveMode.Refresh,
             Limits = Limits(vm, wish),
             Rehearses = wish.Rehearse,
-            Lazily = wish.Lazily,
             Epoch = vm.Epoch,
             Phase = Phase.Queued,
             Refresh = refresh,
@@ -156,9 +155,6 @@ public sealed class MoveWishes(
         if (wish.Rehearse && (refresh is not null || wish.Mode != MoveMode.Live))
             reasons.Add(new("bad-rehearsal", "only a live move can be rehearsed: of any other the guest would stand still for long",
                 "rehearse it live; --dry-run tells what the others would cost"));
-        if (wish.Lazily && (refresh is not null || wish.Mode != MoveMode.Quick))
-            reasons.Add(new("bad-lazy", "only a quick move can be lazy: a live one brings memory first",
-                "say --mode quick --lazy, or leave --lazy out"));
         reasons.AddRange(wish.SaidOfLimits().Broken());
         if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));

@@ -49,12 +49,13 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
 
     private async Task MoveAsync(string vm, int kind, SimRandom random, string key)
     {
-        var mode = kind < 36 ? MoveMode.Live : kind < 48 ? MoveMode.Quick : kind < 53 ? MoveMode.Cold : MoveMode.Refresh;
+        var mode = kind < 36 ? MoveMode.Live : kind < 42 ? MoveMode.Quick : kind < 48 ? MoveMode.Lazy
+            : kind < 53 ? MoveMode.Cold : MoveMode.Refresh;
         var others = world.Agents.Keys.ToList();
         var wish = new MigrateRequest(others[random.Next(others.Count)], mode == MoveMode.Refresh ? MoveMode.Live : mode)
         {
             DeadlineSeconds = random.Chance(0.1) ? 1 + random.Next(20) : null, MayQuick = random.Chance(0.2),
-            Rehearse = mode == MoveMode.Live && random.Chance(0.15), Lazily = mode == MoveMode.Quick && random.Chance(0.5),
+            Rehearse = mode == MoveMode.Live && random.Chance(0.15),
         };
         Task<Migration> Ask() => world.Server.AskAsync(c =>
             c.Wishes.BeginAsync(vm, wish, mode == MoveMode.Refresh ? new RefreshWish(null, null) : null, key));

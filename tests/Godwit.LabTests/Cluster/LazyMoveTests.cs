@@ -98,7 +98,7 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
     }
 
     private async Task<Migration> BeginAsync() => await lab.Cluster.Api.MigrateAsync(
-        LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Quick) { Lazily = true }, default);
+        LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Lazy), default);
 
     private async Task<string> HostAsync() => (await lab.VmAsync()).Owner.Value;
 

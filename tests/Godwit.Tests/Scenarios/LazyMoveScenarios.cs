@@ -102,7 +102,7 @@ public sealed class LazyMoveScenarios
         await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 4000, WorkingPages: 3000));
         await world.SleepAsync(5);
         var move = await world.Server.AskAsync(c => c.Wishes.BeginAsync(
-            "web", new MigrateRequest("host2", MoveMode.Quick, BandwidthBytesPerSecond: 4 << 20) { Lazily = true }, null, null));
+            "web", new MigrateRequest("host2", MoveMode.Lazy, BandwidthBytesPerSecond: 4 << 20), null, null));
         world.Promise(move.Id);
         await world.Loop.Until(() => Arrives(world) && world.Runs("web", on: "host2"));
         return move.Id;
