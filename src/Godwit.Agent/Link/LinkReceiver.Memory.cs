@@ -1,5 +1,3 @@
-using System.Buffers.Binary;
-
 namespace Godwit.Agent.Link;
 
 /// <summary>The target's end of a <see cref="MemoryLink"/>: asks, and hears what it asked for, in order.</summary>
@@ -36,9 +34,9 @@ public sealed partial class LinkReceiver
                     var payload = await _reader.ReadWholeAsync(frame, cancel);
                     if (frame.Type == FrameType.MemoryLost && ControlPayload.TryReadReason(payload.Span, out var reason))
                         return (reason, true);
-                    if (frame.Type != FrameType.Memory || payload.Length is < sizeof(long) or > sizeof(long) + MemoryLink.BlockBytes)
-                        return ($"the source sent a {frame.Type} that does not belong here", false);
-                    arrived(BinaryPrimitives.ReadInt64BigEndian(payload.Span), payload[sizeof(long)..]);
+                    if (frame.Type != FrameType.Memory || !MemoryLink.TryReadMemory(payload, out var offset, out var content))
+                        return ($"the source sent a {frame.Type} that does not belong here, or is damaged", false);
+                    arrived(offset, content);
                 }
                 return ("the source closed the link", false);
             }

@@ -22,7 +22,7 @@ public sealed partial class LinkSender
         var sender = new LinkSender(connection, time)
         {
             _memory = memory, _heard = time.GetTimestamp(),
-            _block = new byte[LinkFrame.HeaderBytes + sizeof(long) + MemoryLink.BlockBytes],
+            _block = new byte[LinkFrame.HeaderBytes + MemoryLink.PrefixBytes + MemoryLink.BlockBytes],
         };
         return OpenAsync(sender, MemoryLink.Of(move), ticket, cancel);
     }
@@ -45,7 +45,7 @@ public sealed partial class LinkSender
             || bytes is < 1 or > MemoryLink.BlockBytes || offset < 0 || offset > memory.File.LengthBytes - bytes)
             throw new InvalidDataException("the target asked for memory that is none");
         await memory.MayBeGiven.Joinable().WaitAsync(_ended.Token); // Asked early, by a target that is sure to get the token.
-        var content = _block.AsMemory(LinkFrame.HeaderBytes + sizeof(long), (int)bytes);
+        var content = _block.AsMemory(LinkFrame.HeaderBytes + MemoryLink.PrefixBytes, (int)bytes);
         memory.File.Read(offset, content.Span);
         var given = content.Span.ContainsAnyExcept((byte)0) ? (int)bytes : 0;
         await PaceAsync(memory, given);

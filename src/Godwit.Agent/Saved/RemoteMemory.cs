@@ -120,7 +120,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     /// <summary>On the link's own thread.</summary>
     private void Arrived(long offset, ReadOnlyMemory<byte> content)
     {
-        var block = (int)(offset / BlockBytes);
+        var block = offset < memoryBytes ? (int)(offset / BlockBytes) : throw new InvalidDataException("there is no such memory");
         if (offset % BlockBytes != 0 || (content.Length != 0 && content.Length != this.BytesOf(block)))
             throw new InvalidDataException("the source sent memory that was not asked for");
         if (!asked.TryGetValue(block, out var waiting)) return; // Of an older link.

@@ -32,13 +32,19 @@ internal sealed class IntentOptions
         Arity = ArgumentArity.ZeroOrOne, HelpName = "true|false",
     };
 
+    public Option<bool?> MayLazy { get; } = new("--may-lazy")
+    {
+        Description = "Where it would stay at home for limit or deadline, go as with --mode lazy: memory follows the guest (post-copy).",
+        Arity = ArgumentArity.ZeroOrOne, HelpName = "true|false",
+    };
+
     public Option<int?> MaxSlowdown { get; } = new("--max-slowdown")
     { Description = "Slow the guest by up to this much, if its memory changes faster than it crosses.", HelpName = "PERCENT" };
 
     public Option<long?> Bandwidth { get; } = new("--bwlimit")
     { Description = "Most the link may carry; 0 is no limit.", HelpName = "MiB/s" };
 
-    public IReadOnlyList<Option> All => [Policy, MaxPause, Deadline, MayQuick, MaxSlowdown, Bandwidth];
+    public IReadOnlyList<Option> All => [Policy, MaxPause, Deadline, MayQuick, MayLazy, MaxSlowdown, Bandwidth];
 
     public IntentOptions()
     {
@@ -81,6 +87,7 @@ internal sealed class IntentOptions
     {
         Policy = parsed.GetValue(Policy), MaxPauseMs = parsed.GetValue(MaxPause), DeadlineSeconds = parsed.GetValue(Deadline),
         MayQuick = parsed.GetResult(MayQuick) is { Implicit: false } ? parsed.GetValue(MayQuick) ?? true : null,
+        MayLazy = parsed.GetResult(MayLazy) is { Implicit: false } ? parsed.GetValue(MayLazy) ?? true : null,
         MaxSlowdownPercent = parsed.GetValue(MaxSlowdown), BandwidthBytesPerSecond = parsed.GetValue(Bandwidth) << 20,
     };
 
@@ -90,7 +97,8 @@ internal sealed class IntentOptions
         return wish with
         {
             Policy = said.Policy, MaxPauseMs = said.MaxPauseMs, BandwidthBytesPerSecond = said.BandwidthBytesPerSecond,
-            DeadlineSeconds = said.DeadlineSeconds, MayQuick = said.MayQuick, MaxSlowdownPercent = said.MaxSlowdownPercent,
+            DeadlineSeconds = said.DeadlineSeconds, MayQuick = said.MayQuick, MayLazy = said.MayLazy,
+            MaxSlowdownPercent = said.MaxSlowdownPercent,
         };
     }
 }

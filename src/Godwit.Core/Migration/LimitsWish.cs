@@ -15,6 +15,8 @@ public sealed record LimitsWish
     public int? DeadlineSeconds { get; init; }
     /// <summary>Consent: stop the guest for the rest where limit or deadline cannot be kept otherwise.</summary>
     public bool? MayQuick { get; init; }
+    /// <summary>Consent: where it would stay at home for its limit or deadline, it goes lazily: memory follows it (post-copy).</summary>
+    public bool? MayLazy { get; init; }
     /// <summary>Consent: slow the guest by up to this many percent so that its memory crosses faster than it changes.</summary>
     public int? MaxSlowdownPercent { get; init; }
 
@@ -45,7 +47,8 @@ public sealed record LimitsWish
         return new MoveLimits(MaxPauseMs ?? from.MaxPauseMs, BandwidthBytesPerSecond ?? from.BandwidthBytesPerSecond)
         {
             DeadlineSeconds = DeadlineSeconds is { } said ? said == 0 ? null : said : from.DeadlineSeconds,
-            MayQuick = MayQuick ?? from.MayQuick, MaxSlowdownPercent = MaxSlowdownPercent ?? from.MaxSlowdownPercent,
+            MayQuick = MayQuick ?? from.MayQuick, MayLazy = MayLazy ?? from.MayLazy,
+            MaxSlowdownPercent = MaxSlowdownPercent ?? from.MaxSlowdownPercent,
         };
     }
 }

@@ -68,6 +68,7 @@ public sealed class MigrateVm(
 
         // Memory and switching belong to the agents. The story watches, relays proof between them, and never guesses.
         var settled = await story.FollowAsync(cancelRequested);
+        if (await story.TurnLazyAsync(settled)) return await RunAsync(id, cancelRequested, serverStopping);
         if (settled is not Settlement.AtTarget home) return await story.EndAsync(settled);
 
         await story.EnterAsync(Phase.Verifying);

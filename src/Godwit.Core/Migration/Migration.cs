@@ -36,6 +36,11 @@ public sealed record Migration
     public RefreshWish? Refresh { get; init; }
     /// <summary>It has all but the token: the guest goes on at the source, and the target is thrown away.</summary>
     public bool Rehearses { get; init; }
+    /// <summary>How it was begun first, where it went on as a lazy move by consent; null: it is as it began.</summary>
+    public MoveMode? BeganAs { get; init; }
+    /// <summary>What both hosts know this move by: the second beginning of one has a name of its own there.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public MoveId AtAgents => BeganAs is null ? Id : new MoveId($"{Id}-lazy");
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
     /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>
@@ -60,6 +65,11 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
     public int? DeadlineSeconds { get; init; }
     /// <summary>Consent: where the limit cannot be kept, or the deadline is there, the guest is stopped and the rest crosses.</summary>
     public bool MayQuick { get; init; }
+    /// <summary>
+    /// Consent: a live move that ends at home for limit or deadline is begun once more as a lazy one. Not needed with
+    /// <see cref="MayQuick"/>, which ends it before.
+    /// </summary>
+    public bool MayLazy { get; init; }
     /// <summary>Consent: percent of a guest's time QEMU may take so that memory crosses faster than it changes; 0: none.</summary>
     public int MaxSlowdownPercent { get; init; }
 
@@ -71,6 +81,7 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
         if (MaxPauseMs != usual.MaxPauseMs) words.Add($"max-pause {MaxPauseMs} ms");
         if (DeadlineSeconds is { } deadline) words.Add($"deadline {deadline} s");
         if (MayQuick) words.Add("may-quick");
+        if (MayLazy) words.Add("may-lazy");
         if (MaxSlowdownPercent > 0) words.Add($"max-slowdown {MaxSlowdownPercent} %");
         if (BandwidthBytesPerSecond > 0)
             words.Add(string.Create(CultureInfo.InvariantCulture, $"bwlimit {BandwidthBytesPerSecond / 1048576.0:0.##} MiB/s"));

@@ -1,5 +1,6 @@
 using Godwit.Core.Hosts;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 
 namespace Godwit.Core.Migration;
@@ -57,7 +58,7 @@ internal sealed class MoveStory(
 
     /// <summary>What a server before this one had prepared for this very move: a phase repeated after a crash finds it.</summary>
     private async Task<bool> IsCandidateAsync(CancellationToken cancel) => Move.Phase >= Phase.Preparing
-        && (await Target.QueryMoveAsync(Move.Id, cancel)).Standing == MoveStanding.TargetCandidate;
+        && (await Target.QueryMoveAsync(Move.AtAgents, cancel)).Standing == MoveStanding.TargetCandidate;
 
     /// <summary>A stopped guest has no state to be compatible with: only its new home is asked.</summary>
     public async Task<IReadOnlyList<Refusal>> CheckColdAsync(CancellationToken cancel)
@@ -79,7 +80,7 @@ internal sealed class MoveStory(
         var vm = await journal.ReadVmAsync(Move.Vm);
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
-            Move.Id, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses)
+            Move.AtAgents, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses)
             { Lazily = IsLazy }, cancel);
         if (IsLazy && !ready.Lazily)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
@@ -92,9 +93,9 @@ internal sealed class MoveStory(
 
     public Task StartAsync(IncomingReady? ready, CancellationToken cancel) => IsRefresh
         ? Source.StartRefreshAsync(
-            new RefreshOrder(Move.Id, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
+            new RefreshOrder(Move.AtAgents, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
         : Source.StartOutgoingAsync(
-            new OutgoingOrder(Move.Id, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
+            new OutgoingOrder(Move.AtAgents, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
 
     /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
     public void Note(Exception reason) => noted = reason.Message;
@@ -109,7 +110,7 @@ internal sealed class MoveStory(
         {
             serverStopping.ThrowIfCancellationRequested();
             if (cancelRequested.IsCancellationRequested && !cancelTold)
-                cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source) is not null;
+                cancelTold = await AskAsync(a => a.CancelMoveAsync(Move.AtAgents, serverStopping), Source) is not null;
 
             var source = await FencedAsync(Move.Source, MoveStanding.SourceLost)
                 ?? await WatchSourceAsync(cancelTold ? CancellationToken.None : cancelRequested);
@@ -121,11 +122,11 @@ internal sealed class MoveStory(
             }
 
             var target = IsRefresh ? Nothing() : await FencedAsync(Move.Target, MoveStanding.TargetLost)
-                ?? await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+                ?? await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Target);
             // Not begun is no end while the order to begin may be on its way: the source is told, and from then on refuses it.
             if (source is { Standing: MoveStanding.Nothing }
                 && target is { Standing: MoveStanding.Nothing or MoveStanding.TargetCandidate or MoveStanding.TargetAborted })
-                source = await AskAsync(a => a.CancelMoveAsync(Move.Id, serverStopping), Source);
+                source = await AskAsync(a => a.CancelMoveAsync(Move.AtAgents, serverStopping), Source);
             var step = Recovery.Decide(source, target);
             // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
             if (source is not null && target is not null && step is not RecoveryStep.Wait) heardOf = time.GetTimestamp();
@@ -133,10 +134,10 @@ internal sealed class MoveStory(
             {
                 case RecoveryStep.Settled settled: return settled.Where;
                 case RecoveryStep.TellSource tell:
-                    await AskAsync(a => a.SettleOutgoingAsync(Move.Id, tell.Proof, serverStopping), Source);
+                    await AskAsync(a => a.SettleOutgoingAsync(Move.AtAgents, tell.Proof, serverStopping), Source);
                     break;
                 case RecoveryStep.AbandonTarget:
-                    await AskAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target);
+                    await AskAsync(a => a.AbandonIncomingAsync(Move.AtAgents, serverStopping), Target);
                     break;
             }
             // From the proof on: a source that was cut off until this moment is asked for its figures, and told, like any other.
@@ -170,7 +171,7 @@ internal sealed class MoveStory(
         for (var ask = 0; IsLazy && ask < MemoryAsksMax; ask++)
         {
             if (await journal.IsFencedAsync(Move.Target)) break;
-            var target = await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Target);
+            var target = await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Target);
             if (target is { MemoryArriving: false }) break;
             if (target is not null && await journal.IsFencedAsync(Move.Source)
                 && await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target))
@@ -181,8 +182,26 @@ internal sealed class MoveStory(
             await Task.Delay(AskEvery, time, serverStopping);
         }
         if (!IsLazy || home.Receipt is not { } receipt) return home;
-        var given = (await AskAsync(a => a.QueryMoveAsync(Move.Id, serverStopping), Source))?.MemoryGivenBytes ?? 0;
+        var given = (await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source))?.MemoryGivenBytes ?? 0;
         return home with { Receipt = receipt with { WireBytes = receipt.WireBytes + given } };
+    }
+
+    /// <summary>
+    /// The last step of the ladder: a live move that stayed at home for its limit or deadline begins once more, lazily, by consent. The
+    /// record says so before anything is asked for; what the first beginning left is cleaned.
+    /// </summary>
+    public async Task<bool> TurnLazyAsync(Settlement where)
+    {
+        if (where is not Settlement.AtSource { Reason: var reason } || Move is not { Mode: MoveMode.Live, Rehearses: false, BeganAs: null }
+            || !Move.Limits.MayLazy || !reason.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal)
+            || (await journal.ReadAsync(Move.Id)).CancelRequested) return false;
+        foreach (var side in new[] { Source, Target }) await TellAsync(a => a.CleanMoveAsync(Move.AtAgents, serverStopping), side);
+        CountPhase();
+        await SaveAsync(Warned($"live: {reason}") with
+        {
+            Mode = MoveMode.Lazy, BeganAs = MoveMode.Live, Phase = Phase.Checking, Progress = null, Quote = null,
+        });
+        return true;
     }
 
     /// <summary>After the guest has moved nothing can fail the move: what cannot be cleaned is a warning.</summary>
@@ -190,7 +209,7 @@ internal sealed class MoveStory(
     {
         await journal.ReleaseReservationAsync(Move.Id);
         foreach (var side in IsRefresh ? [Source] : new[] { Source, Target })
-            if (!await TellAsync(a => a.CleanMoveAsync(Move.Id, serverStopping), side))
+            if (!await TellAsync(a => a.CleanMoveAsync(Move.AtAgents, serverStopping), side))
                 await SaveAsync(Warned("a host did not answer while the move was cleaned; it cleans up by itself on return"));
     }
 
@@ -220,7 +239,7 @@ internal sealed class MoveStory(
     {
         for (var since = time.GetTimestamp(); ; await Task.Delay(AskEvery, time, serverStopping))
         {
-            if (await TellAsync(a => a.AbandonIncomingAsync(Move.Id, serverStopping), Target)) return true;
+            if (await TellAsync(a => a.AbandonIncomingAsync(Move.AtAgents, serverStopping), Target)) return true;
             if (time.GetElapsedTime(since) > LeftoversMax) return false;
         }
     }
@@ -274,7 +293,7 @@ internal sealed class MoveStory(
         MoveStatus? last = null;
         try
         {
-            await foreach (var status in Source.WatchMoveAsync(Move.Id, stop.Token))
+            await foreach (var status in Source.WatchMoveAsync(Move.AtAgents, stop.Token))
             {
                 last = status;
                 if (status.Standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) heardOf = time.GetTimestamp();
@@ -300,7 +319,7 @@ internal sealed class MoveStory(
         catch (AgentUnreachableException) { return false; } // Reported by the caller as a warning.
     }
 
-    private MoveStatus Nothing() => new() { Move = Move.Id, Standing = MoveStanding.Nothing };
+    private MoveStatus Nothing() => new() { Move = Move.AtAgents, Standing = MoveStanding.Nothing };
 
     private string Silence(MoveStatus? source, MoveStatus? target) =>
         source is null && target is null ? $"neither {Move.Source} nor {Move.Target} answers"

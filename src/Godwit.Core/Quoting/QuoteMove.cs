@@ -67,7 +67,7 @@ public static class QuoteMove
             Math.Max(1, model.PauseMs + learned.PauseMs.High));
         var duration = Times(model.DurationMs, learned.Duration);
         List<string> breaks = [];
-        if (mode == MoveMode.Live && !limits.MayQuick && !(model.Fits && pause.Expected <= limits.MaxPauseMs))
+        if (mode == MoveMode.Live && !limits.MayQuick && !limits.MayLazy && !(model.Fits && pause.Expected <= limits.MaxPauseMs))
             breaks.Add($"max-pause {limits.MaxPauseMs} ms");
         if (limits.DeadlineSeconds is { } deadline && duration.Expected > deadline * 1000.0) breaks.Add($"deadline {deadline} s");
         return new WayQuote

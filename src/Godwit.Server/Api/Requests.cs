@@ -109,13 +109,15 @@ public sealed record MigrateRequest(
     public int? DeadlineSeconds { get; init; }
     /// <summary>As <see cref="LimitsWish.MayQuick"/>.</summary>
     public bool? MayQuick { get; init; }
+    /// <summary>As <see cref="LimitsWish.MayLazy"/>.</summary>
+    public bool? MayLazy { get; init; }
     /// <summary>As <see cref="LimitsWish.MaxSlowdownPercent"/>.</summary>
     public int? MaxSlowdownPercent { get; init; }
 
     public LimitsWish SaidOfLimits() => new()
     {
         Policy = Policy, MaxPauseMs = MaxPauseMs, BandwidthBytesPerSecond = BandwidthBytesPerSecond, DeadlineSeconds = DeadlineSeconds,
-        MayQuick = MayQuick, MaxSlowdownPercent = MaxSlowdownPercent,
+        MayQuick = MayQuick, MayLazy = MayLazy, MaxSlowdownPercent = MaxSlowdownPercent,
     };
 }
 

@@ -147,12 +147,12 @@ public sealed class MigrationRunner(
         try
         {
             var source = agents(done.Source);
-            var standing = (await source.QueryMoveAsync(done.Id, _stopping.Token)).Standing;
+            var standing = (await source.QueryMoveAsync(done.AtAgents, _stopping.Token)).Standing;
             if (standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) return; // Soon in doubt, or settled.
             if (standing == MoveStanding.SourceDoubt)
             {
-                await source.SettleOutgoingAsync(done.Id, TargetProof.Runs, _stopping.Token);
-                await source.CleanMoveAsync(done.Id, _stopping.Token);
+                await source.SettleOutgoingAsync(done.AtAgents, TargetProof.Runs, _stopping.Token);
+                await source.CleanMoveAsync(done.AtAgents, _stopping.Token);
             }
             _untold.TryRemove(done.Id, out _);
         }

@@ -55,6 +55,7 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
         var wish = new MigrateRequest(others[random.Next(others.Count)], mode == MoveMode.Refresh ? MoveMode.Live : mode)
         {
             DeadlineSeconds = random.Chance(0.1) ? 1 + random.Next(20) : null, MayQuick = random.Chance(0.2),
+            MayLazy = random.Chance(0.2),
             Rehearse = mode == MoveMode.Live && random.Chance(0.15),
         };
         Task<Migration> Ask() => world.Server.AskAsync(c =>

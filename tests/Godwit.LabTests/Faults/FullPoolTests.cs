@@ -10,7 +10,10 @@ using Xunit.Abstractions;
 
 namespace Godwit.LabTests.Faults;
 
-/// <summary>Storage that fails under a running guest: the file system its disk lies on has no room for what it writes.</summary>
+/// <summary>
+/// Storage that fails under a running guest: the file system its disk lies on has no room for what it writes (ENOSPC), or the device
+/// below it takes no more writes (EIO: a loop device whose own file has no room).
+/// </summary>
 [Collection(FaultCollection.Name)]
 public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsyncLifetime
 {
@@ -22,9 +25,13 @@ public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsy
 
     [FaultFact]
     public Task A_guest_whose_pool_is_full_is_stopped_stays_where_it_is_and_goes_on_once_there_is_room() =>
-        FaultFigures.CountAsync(FillAndFreeAsync);
+        FaultFigures.CountAsync(() => FillAndFreeAsync(device: false));
 
-    private async Task FillAndFreeAsync()
+    [FaultFact]
+    public Task A_guest_whose_device_fails_is_stopped_stays_where_it_is_and_goes_on_once_it_works_again() =>
+        FaultFigures.CountAsync(() => FillAndFreeAsync(device: true));
+
+    private async Task FillAndFreeAsync(bool device)
     {
         var api = lab.Cluster.Api;
         var made = await api.CreateVmAsync(new CreateVmRequest(Vm)
@@ -32,7 +39,7 @@ public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsy
             Template = LabCluster.TemplateName, Host = "host1", MemoryBytes = 128L << 20, Start = false,
         }, default);
         var file = Path.Combine(lab.Cluster.Plan.SharedPool, made.Spec.Disks[0].File);
-        var (small, device) = await MountAsync(file);
+        var (small, below, loop) = await MountAsync(file, promised: device);
         try
         {
             await api.ActAsync(Vm, "start", null, default);
@@ -41,7 +48,7 @@ public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsy
             var watch = await Continuity.BeginAsync(lab.Cluster, guest);
             await api.ActAsync(Vm, "pause", null, default);
             await api.MakeSnapshotAsync(Vm, new SnapshotRequest("before"), default); // What it writes from now on wants room.
-            Fill(small);
+            Fill(device ? below : small);
             await api.ActAsync(Vm, "resume", null, default);
 
             await FaultLab.UntilAsync("it is told to be stopped", async () =>
@@ -52,7 +59,7 @@ public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsy
             var refused = await Assert.ThrowsAsync<ApiException>(() => api.ActAsync(Vm, "resume", null, default));
             Assert.Equal("storage-failed", refused.Error.Code);
 
-            File.Delete(Path.Combine(small, "filler"));
+            File.Delete(Path.Combine(device ? below : small, "filler"));
             await api.ActAsync(Vm, "resume", null, default);
             await FaultLab.UntilAsync("it runs", async () =>
                 await api.VmAsync(Vm, default) is { State: VmState.Running, Trouble: null });
@@ -65,25 +72,34 @@ public sealed class FullPoolTests(FaultLab lab, ITestOutputHelper output) : IAsy
             await api.DeleteVmAsync(Vm, force: true, default);
             await InsideAsync("umount", "--lazy", small);
             await LabShell.RunAsync(["umount", "--lazy", small]);
-            await LabShell.RunAsync(["losetup", "--detach", device]);
+            await LabShell.RunAsync(["losetup", "--detach", loop]);
+            await LabShell.RunAsync(["umount", "--lazy", below]);
             Directory.Delete(small);
-            File.Delete($"{small}.ext4");
+            Directory.Delete(below);
         }
     }
 
-    /// <summary>The disk's file on a small file system of its own, laid over the pool's where the agent and its QEMUs are.</summary>
-    private async Task<(string Directory, string Device)> MountAsync(string file)
+    /// <summary>
+    /// The disk's file on a small file system of its own, laid over the pool's where the agent and its QEMUs are.
+    /// </summary>
+    /// <param name="promised">That file system has given it its blocks; only what is below has not.</param>
+    private async Task<(string Directory, string Below, string Device)> MountAsync(string file, bool promised)
     {
         var small = Path.Combine(lab.Cluster.Plan.RunDirectory, "small");
+        var below = $"{small}-below";
         Directory.CreateDirectory(small);
-        await LabShell.RunAsync(["truncate", "-s", "64M", $"{small}.ext4"]);
-        await LabShell.RunAsync(["mkfs.ext4", "-q", $"{small}.ext4"]);
-        var device = (await LabShell.RunAsync(["losetup", "--find", "--show", $"{small}.ext4"])).Trim();
+        Directory.CreateDirectory(below);
+        await LabShell.RunAsync(["mount", "-t", "tmpfs", "-o", "size=80M", "tmpfs", below]);
+        await LabShell.RunAsync(["truncate", "-s", "64M", $"{below}/ext4"]);
+        await LabShell.RunAsync(["mkfs.ext4", "-q", "-O", "^has_journal", $"{below}/ext4"]);
+        var device = (await LabShell.RunAsync(["losetup", "--find", "--show", $"{below}/ext4"])).Trim();
         await LabShell.RunAsync(["mount", device, small]);
         await LabShell.RunAsync(["cp", "-a", file, $"{small}/disk"]);
+        if (promised) await LabShell.RunAsync(["fallocate", "--keep-size", "--length", "48M", $"{small}/disk"]);
+        await LabShell.RunAsync(["sync", "--file-system", small]);
         await InsideAsync("mount", device, small);
         await InsideAsync("mount", "--bind", $"{small}/disk", file);
-        return (small, device);
+        return (small, below, device);
     }
 
     private Task<string> InsideAsync(params IReadOnlyList<string> command) => LabShell.RunAsync(

@@ -46,15 +46,30 @@ public sealed class QuoteMoveTests
         var quote = Quote(MoveMode.Live, limits, busy);
         Assert.Equal(["max-pause 200 ms"], quote.Ways[0].Breaks);
         Assert.Equal(0, quote.Ways[0].SlowdownNotAllowedPercent);
-        var slowed = quote.Ways[2];
+        var slowed = quote.Ways[3];
         Assert.Equal((MoveMode.Live, 50), (slowed.Mode, slowed.SlowdownNotAllowedPercent));
         Assert.Equal(["max-slowdown 0 %"], slowed.Breaks);
         Assert.Contains(quote.Relaxations, way => way.StartsWith("--max-slowdown 50", StringComparison.Ordinal));
 
         var allowed = Quote(MoveMode.Live, limits with { MaxSlowdownPercent = 50 }, busy);
-        Assert.Equal(2, allowed.Ways.Count); // It is the move itself, now.
+        Assert.Equal(3, allowed.Ways.Count); // It is the move itself, now.
         Assert.Equal(slowed.PauseMs, allowed.Ways[0].PauseMs);
         Assert.Empty(allowed.Ways[0].Breaks);
+    }
+
+    [Fact]
+    public void A_lazy_move_stands_still_for_its_devices_whatever_memory_it_has_and_is_the_last_to_be_offered()
+    {
+        var (small, large) = (PredictMoveTests.Memory(100, 1, (100, 40), (1000, 400)), PredictMoveTests.Memory(4000, 1, (100, 40), (1000, 400)));
+        var (few, many) = (Quote(MoveMode.Lazy, new MoveLimits(), small), Quote(MoveMode.Lazy, new MoveLimits(), large));
+        var (one, other) = (few.Ways.Single(w => w.Mode == MoveMode.Lazy), many.Ways.Single(w => w.Mode == MoveMode.Lazy));
+        Assert.Equal(MoveMode.Lazy, few.Chosen);
+        Assert.Equal(one.PauseMs, other.PauseMs);
+        Assert.InRange(one.PauseMs.Expected, 10, 150);
+        Assert.True(other.DurationMs.Expected > 10 * one.DurationMs.Expected);
+        Assert.Contains("needs both hosts", few.Why, StringComparison.Ordinal);
+        Assert.StartsWith("--mode lazy", Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50), large).Relaxations[^1], StringComparison.Ordinal);
+        Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50) { MayLazy = true }, large).Ways[0].Breaks);
     }
 
     private static MoveQuote Quote(MoveMode mode, MoveLimits limits, MemoryProfile memory) =>

@@ -97,6 +97,45 @@ public sealed class LazyMoveScenarios
         Assert.DoesNotContain(world.Ledger.Alive, q => q.Options.Name == "web");
     });
 
+    /// <summary>4 MB/s of changes over a link of 2 MB/s: it never fits, and stays at home unless it may go lazily.</summary>
+    [Theory, InlineData(1071UL, true), InlineData(1072UL, false)]
+    public void A_live_move_that_would_stay_at_home_goes_lazily_where_that_is_allowed(ulong seed, bool allowed) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 2048, WorkingPages: 1500, DirtyBytesPerSecond: 4_000_000));
+        await world.SleepAsync(5);
+        var ended = await world.EndOfAsync(await world.MigrateAsync("web", "host2",
+            wish: new MigrateRequest(MaxPauseMs: 100) { MayLazy = allowed }));
+        if (!allowed)
+        {
+            Assert.Equal((MoveEnd.RolledBack, MoveMode.Live), (ended.End, ended.Mode));
+            return;
+        }
+        Assert.Equal((MoveEnd.Done, MoveMode.Lazy, MoveMode.Live), (ended.End, ended.Mode, ended.BeganAs));
+        Assert.StartsWith("live: would have paused", Assert.Single(ended.Warnings), StringComparison.Ordinal);
+        Assert.InRange(ended.Receipt!.PauseMs!.Value, 1, 300);
+        Assert.True(world.Runs("web", on: "host2"));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+    }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
+
+    /// <summary>The server dies just as it turns the move into a lazy one, and at any moment around it.</summary>
+    [Theory, InlineData(1081UL), InlineData(1082UL), InlineData(1083UL), InlineData(1084UL)]
+    public void A_server_that_dies_meanwhile_goes_on_with_the_lazy_one(ulong seed) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 2048, WorkingPages: 1500, DirtyBytesPerSecond: 4_000_000));
+        await world.SleepAsync(5);
+        var move = await world.MigrateAsync("web", "host2", wish: new MigrateRequest(MaxPauseMs: 100) { MayLazy = true });
+        await world.UntilAsync(move, seed % 2 == 0 ? Phase.Memory : Phase.Checking);
+        for (var time = 0; time < 12; time++)
+        {
+            await world.SleepAsync(0.05 + (seed % 7 * 0.11));
+            world.Server.Kill();
+            await world.Server.StartAsync();
+            await world.Loop.Until(() => world.Server.Serving is not null);
+        }
+        Assert.Equal((MoveEnd.Done, MoveMode.Lazy), ((await world.EndOfAsync(move)) is var ended ? (ended.End, ended.Mode) : default));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+    }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
+
     private static async Task<MoveId> ArrivingAsync(World world)
     {
         await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 4000, WorkingPages: 3000));

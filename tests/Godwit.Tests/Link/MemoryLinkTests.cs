@@ -1,0 +1,181 @@
+using Godwit.Agent.Link;
+using Godwit.Agent.Saved;
+using Godwit.Core;
+using Godwit.Core.Ports;
+using Xunit;
+
+namespace Godwit.Tests.Link;
+
+/// <summary>The memory a lazy move left behind, asked for over its own link: both shipped ends, and peers that misbehave.</summary>
+public sealed class MemoryLinkTests
+{
+    private const int Bytes = (5 * MemoryLink.BlockBytes) + 4096;
+    private const string Ticket = "5ec2e7";
+    private static readonly MoveId Move = new("mv-0123456789ab");
+    private static readonly HostId Source = new("host1"), Target = new("host2");
+
+    [Fact]
+    public async Task Every_block_comes_as_it_was_and_zeros_are_not_sent()
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        for (var block = 0; block < ends.Memory.CountOf(); block++) Assert.Equal(ends.Left(block), await ends.ReadAsync(block));
+        Assert.Equal(Bytes - MemoryLink.BlockBytes, ends.Given.GivenBytes); // One block is zeros.
+        await ends.Expected.ForgetAsync(Move);
+        Assert.IsType<LinkAnswer.AllHere>(await ends.Sender!.Answer);
+    }
+
+    [Fact]
+    public async Task Nothing_is_given_before_the_token_leaves()
+    {
+        await using var ends = new Ends(allowed: false);
+        await ends.LinkAsync();
+        var reading = ends.ReadAsync(0);
+        await Task.Delay(50);
+        Assert.False(reading.IsCompleted);
+        ends.Allow();
+        Assert.Equal(ends.Left(0), await reading);
+    }
+
+    [Fact]
+    public async Task A_link_that_breaks_is_told_to_who_reads_and_the_next_one_goes_on()
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        Assert.Equal(ends.Left(0), await ends.ReadAsync(0));
+        var first = ends.Sender!;
+        await ends.LinkAsync(); // The ticket is good again and again.
+        Assert.IsType<LinkAnswer.Closed>(await first.Answer);
+        Assert.Equal(ends.Left(4), await ends.ReadAsync(4));
+    }
+
+    [Fact]
+    public async Task A_source_hears_that_nothing_of_a_move_is_wanted_but_only_from_who_knows()
+    {
+        var tickets = new LinkTickets();
+        await Assert.ThrowsAsync<LinkException>(() => OfferAsync(tickets));
+        tickets.KnowsMemory = true;
+        await Assert.ThrowsAsync<NotWantedException>(() => OfferAsync(tickets));
+        tickets.Expect(MemoryLink.Of(Move), "another", Source);
+        await Assert.ThrowsAsync<LinkException>(() => OfferAsync(tickets));
+    }
+
+    [Theory, InlineData(-1, 4096), InlineData(0, 0), InlineData(0, MemoryLink.BlockBytes + 1), InlineData(Bytes, 1), InlineData(long.MaxValue, 8)]
+    public async Task A_target_that_asks_for_what_is_none_breaks_the_link(long offset, int bytes)
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        await ends.Receiver!.AskMemoryAsync(offset, bytes, CancellationToken.None);
+        Assert.Contains("memory that is none", Assert.IsType<LinkAnswer.Closed>(await ends.Sender!.Answer).Reason);
+    }
+
+    [Fact]
+    public void A_block_with_one_wrong_bit_is_not_believed()
+    {
+        var frame = new byte[LinkFrame.HeaderBytes + MemoryLink.PrefixBytes + 4096];
+        new Random(1).NextBytes(frame);
+        Assert.Equal(frame.Length, MemoryLink.WriteMemory(frame, 8192, 4096));
+        var payload = frame.AsMemory(LinkFrame.HeaderBytes);
+        Assert.True(MemoryLink.TryReadMemory(payload, out var offset, out var content));
+        Assert.Equal((8192, 4096), (offset, content.Length));
+        for (var bit = 0; bit < payload.Length * 8; bit += 13)
+        {
+            payload.Span[bit / 8] ^= (byte)(1 << (bit % 8));
+            Assert.False(MemoryLink.TryReadMemory(payload, out _, out _));
+            payload.Span[bit / 8] ^= (byte)(1 << (bit % 8));
+        }
+    }
+
+    [Fact]
+    public async Task Memory_that_is_lost_is_lost_for_whoever_reads_it()
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        await ends.Sender!.SendMemoryLostAsync("its host was off", CancellationToken.None);
+        RefusedException? lost = null;
+        for (var ask = 0; ask < 100 && lost is null; ask++)
+        {
+            try { await ends.ReadAsync(3); }
+            catch (IOException) { } // The link, first.
+            catch (RefusedException said) { lost = said; }
+        }
+        Assert.Equal("memory-lost", lost!.Reasons[0].Code);
+        Assert.Contains("its host was off", lost.Message, StringComparison.Ordinal);
+    }
+
+    private static async Task OfferAsync(LinkTickets tickets)
+    {
+        var (left, right) = DuplexPipe.Create();
+        var accepting = LinkReceiver.AcceptAsync(new(right, Source, "test"), tickets, TimeProvider.System, CancellationToken.None);
+        try
+        {
+            await using var sender = await LinkSender.OpenForMemoryAsync(
+                new(left, Target, "test"), Move, Ticket, new MemoryLeft(new Left(), Task.CompletedTask, 0), TimeProvider.System, default);
+        }
+        finally { await Assert.ThrowsAsync<LinkException>(() => accepting); }
+    }
+
+    /// <summary>A source with memory, a target that expects it, and a link between them as often as it is asked for.</summary>
+    private sealed class Ends : IAsyncDisposable
+    {
+        private readonly LinkTickets tickets = new() { KnowsMemory = true };
+        private readonly TaskCompletionSource allowed = new();
+        private readonly Left left = new();
+
+        public Ends(bool allowed = true)
+        {
+            if (allowed) Allow();
+            Expected = new RemoteMemories(tickets, TimeProvider.System);
+            Memory = Expected.Expect(Move, Source, Ticket, Bytes);
+            Given = new MemoryLeft(left, this.allowed.Task, 0);
+        }
+
+        public RemoteMemories Expected { get; }
+        public RemoteMemory Memory { get; }
+        public MemoryLeft Given { get; }
+        public LinkSender? Sender { get; private set; }
+        public LinkReceiver? Receiver { get; private set; }
+
+        public void Allow() => allowed.TrySetResult();
+
+        public byte[] Left(int block) => left.Content.AsSpan(block * MemoryLink.BlockBytes, Memory.BytesOf(block)).ToArray();
+
+        public async Task LinkAsync()
+        {
+            var (one, other) = DuplexPipe.Create();
+            var accepting = LinkReceiver.AcceptAsync(new(other, Source, "test"), tickets, TimeProvider.System, CancellationToken.None);
+            Sender = await LinkSender.OpenForMemoryAsync(new(one, Target, "test"), Move, Ticket, Given, TimeProvider.System, default);
+            Receiver = await accepting;
+            _ = Expected.ServeAsync(Receiver);
+        }
+
+        public async Task<byte[]> ReadAsync(int block)
+        {
+            var into = new byte[MemoryLink.BlockBytes];
+            await Memory.ReadBlockAsync(block, into, isWaitedFor: block % 2 == 0, CancellationToken.None);
+            return into[..Memory.BytesOf(block)];
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            if (Sender is not null) await Sender.DisposeAsync();
+            if (Receiver is not null) await Receiver.DisposeAsync();
+        }
+    }
+
+    /// <summary>Noise, and one block of zeros.</summary>
+    private sealed class Left : IMemoryFile
+    {
+        public Left()
+        {
+            new Random(7).NextBytes(Content);
+            Content.AsSpan(2 * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear();
+        }
+
+        public byte[] Content { get; } = new byte[Bytes];
+        public long LengthBytes => Content.Length;
+        public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax) => [(0, Content.Length)];
+        public void Read(long offset, Span<byte> into) => Content.AsSpan((int)offset, into.Length).CopyTo(into);
+        public void Dispose() { }
+    }
+}
