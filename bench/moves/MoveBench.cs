@@ -38,7 +38,11 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
     private async Task RunAsync(CancellationToken cancel)
     {
         if (options.Wants("small") || options.Wants("big") || options.Wants("hot")) await CompareAsync(cancel);
-        if (options.Wants("small")) await QuickAsync(cancel);
+        if (options.Wants("small"))
+        {
+            await QuickAsync(cancel);
+            await LazyAsync(small, cancel);
+        }
         if (options.Wants("refresh"))
         {
             await RefreshAsync(small, cancel);
@@ -92,6 +96,7 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
     {
         await AloneAsync(hot, $"with --deadline {HotDeadlineS} --may-quick, ", () => godwit.MoveAsync(3 - godwit.Host,
             ["--deadline", HotDeadlineS.ToString(System.Globalization.CultureInfo.InvariantCulture), "--may-quick"], cancel), cancel);
+        await LazyAsync(hot, cancel);
         await BootAsync(virsh, hot, cancel);
         var ended = await virsh.EndsWithinAsync(3 - virsh.Host, TimeSpan.FromSeconds(HotPatienceS), cancel);
         report.Say($"virsh migrate --live, {hot.Words}: {(ended ? "ended" : "had not ended")} after {HotPatienceS} s");
@@ -100,6 +105,16 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
 
     private Task QuickAsync(CancellationToken cancel) => AloneAsync(small, "quick move, ", () =>
         godwit.MoveAsync(3 - godwit.Host, ["--mode", "quick"], cancel), cancel);
+
+    /// <summary>Needs the host's leave to let a QEMU wait for memory; what was set before is set again.</summary>
+    private async Task LazyAsync(GuestSize size, CancellationToken cancel)
+    {
+        const string allowed = "/proc/sys/vm/unprivileged_userfaultfd";
+        var before = await File.ReadAllTextAsync(allowed, cancel);
+        await File.WriteAllTextAsync(allowed, "1", cancel);
+        try { await AloneAsync(size, "lazy move, ", () => godwit.MoveAsync(3 - godwit.Host, ["--mode", "lazy"], cancel), cancel); }
+        finally { await File.WriteAllTextAsync(allowed, before, CancellationToken.None); }
+    }
 
     private Task RefreshAsync(GuestSize size, CancellationToken cancel) =>
         AloneAsync(size, "refresh, ", () => godwit.RefreshAsync(cancel), cancel);

@@ -23,9 +23,17 @@ public static class MoveText
         if (move.End is not null) return Ending(move);
         var text = Words.Of(move.Phase);
         if (move.CancelRequested) text += ", cancel asked for";
+        if (Followed(move) is { } followed) return $"{text}: {followed}";
         return move.Phase is Phase.Memory or Phase.Switching && move.Progress is { } progress
             ? $"{text}: {string.Join(", ", Figures(progress))}" : text;
     }
+
+    /// <summary>Of a lazy move whose guest runs at its target: how much of its memory has followed. Null of any other.</summary>
+    public static string? Followed(Migration move) =>
+        move is not { Mode: MoveMode.Lazy, Phase: Phase.Verifying, End: null } ? null
+        : move.Progress is { SentBytes: > 0 } now
+            ? $"it runs at {move.Target}; {Amounts.Bytes(now.SentBytes)} of its memory followed, {Amounts.Rate(now.BytesPerSecond)}"
+            : $"it runs at {move.Target}; its memory follows";
 
     public static string Ending(Migration move)
     {

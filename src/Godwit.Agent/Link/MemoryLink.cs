@@ -21,7 +21,9 @@ internal static class MemoryLink
     /// <summary>The move whose memory this link is for.</summary>
     public static MoveId MoveOf(MoveId link) => new(link.Value[Prefix.Length..]);
 
-    /// <summary>Place (i64) and XxHash64 (u64) of what follows; big-endian. TLS authenticates the bytes, the hash guards our own code.</summary>
+    /// <summary>
+    /// Place (i64) and XxHash64 (u64) of what follows; big-endian. TLS authenticates the bytes, the hash guards our own code.
+    /// </summary>
     public const int PrefixBytes = sizeof(long) + sizeof(ulong);
 
     /// <param name="bytes">How many follow the prefix; 0 for zeros.</param>

@@ -81,7 +81,8 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
             await tools.FailPoints.HitAsync("incoming.prepared");
             ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily);
             tools.Tickets.Expect(order.Move, ticket, order.Source);
-            if (!order.Lazily) _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token); // Ahead of the stream, which has a network to cross.
+            // Ahead of the stream, which has a network to cross.
+            if (!order.Lazily) _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token);
         }
         catch (Exception reason)
         {

@@ -50,6 +50,7 @@ internal static class MoveView
     {
         if (move.CancelRequested)
             return Screen.Markup("cancel asked for; waiting for the hosts to say where the guest is", Tone.Warn);
+        if (MoveText.Followed(move) is { } followed) return Screen.Markup(followed, Tone.Plain);
         if (move.Phase is not (Phase.Memory or Phase.Switching) || move.Progress is not { } progress)
             return Screen.Markup(Doing(move.Phase), Tone.Dim);
         var figures = MoveText.Figures(progress);

@@ -19,7 +19,7 @@ internal sealed class MoveStory(
     private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(200);
 
     /// <summary>Three days, as long as a source gives: then a person says what becomes of a guest that waits.</summary>
-    private const int MemoryAsksMax = 1_300_000;
+    private const int MemoryAsksMax = 1_300_000, ProgressEvery = 5;
 
     private readonly Dictionary<Phase, double> phaseMs = [];
     private long phaseEntered = time.GetTimestamp();
@@ -168,6 +168,7 @@ internal sealed class MoveStory(
     /// </summary>
     public async Task<Settlement.AtTarget> AwaitMemoryAsync(Settlement.AtTarget home)
     {
+        if (IsLazy) Publish(Move with { Progress = null });
         for (var ask = 0; IsLazy && ask < MemoryAsksMax; ask++)
         {
             if (await journal.IsFencedAsync(Move.Target)) break;
@@ -179,11 +180,26 @@ internal sealed class MoveStory(
                 await SaveAsync(Warned($"part of its memory was on {Move.Source}, which is off: it was ended"));
                 break;
             }
+            if (ask % ProgressEvery == ProgressEvery - 1
+                && await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source) is { } source) TellFollowed(source);
             await Task.Delay(AskEvery, time, serverStopping);
         }
         if (!IsLazy || home.Receipt is not { } receipt) return home;
         var given = (await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source))?.MemoryGivenBytes ?? 0;
         return home with { Receipt = receipt with { WireBytes = receipt.WireBytes + given } };
+    }
+
+    private void TellFollowed(MoveStatus source)
+    {
+        var before = Move.Progress?.SentBytes ?? 0;
+        Publish(Move with
+        {
+            Progress = new MoveProgress
+            {
+                SentBytes = source.MemoryGivenBytes,
+                BytesPerSecond = (long)(Math.Max(0, source.MemoryGivenBytes - before) / (ProgressEvery * AskEvery.TotalSeconds)),
+            },
+        });
     }
 
     /// <summary>

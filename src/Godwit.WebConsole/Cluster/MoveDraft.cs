@@ -27,12 +27,16 @@ public sealed class MoveDraft(GodwitApi api, IReadOnlyList<string> names)
     public MoveMode Mode { get; set; } = MoveMode.Live;
     public int MaxPauseMs { get; set; } = MoveLimits.DefaultMaxPauseMs;
     public bool MayQuick { get; set; }
+    public bool MayLazy { get; set; }
 
     public IReadOnlyList<TargetChoice> Choices { get; private set; } = [];
     public IReadOnlyList<CheckedVm> Checked { get; private set; } = [];
     public int Allowed => Checked.Count(vm => !vm.IsRefused);
 
-    private MigrateRequest Wish => new(Target, Mode, MaxPauseMs) { MayQuick = MayQuick && Mode == MoveMode.Live };
+    private MigrateRequest Wish => new(Target, Mode, MaxPauseMs)
+    {
+        MayQuick = MayQuick && Mode == MoveMode.Live, MayLazy = MayLazy && Mode == MoveMode.Live,
+    };
 
     /// <summary>Hosts by how well they would do for all of them: the worst word counts.</summary>
     public async Task RateAsync(CancellationToken cancel)

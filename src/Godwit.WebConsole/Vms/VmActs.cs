@@ -12,15 +12,18 @@ public sealed record VmAct(string Name, string Word, string Done, string? Questi
 {
     /// <summary>End QEMU at once instead of asking the guest.</summary>
     public bool Force { get; init; }
+    /// <summary>It runs before its memory is there, which comes out of its file as it is needed.</summary>
+    public bool Lazily { get; init; }
 
     private static readonly VmAct start = new("start", "Start", "started"), pause = new("pause", "Pause", "paused"),
-        resume = new("resume", "Resume", "goes on");
+        resume = new("resume", "Resume", "goes on"),
+        resumeLazily = new("resume", "Resume at once", "goes on; its memory comes as it is needed") { Lazily = true };
 
     public static IReadOnlyList<VmAct> Of(VmView vm) => vm.Operation is not null || vm.Frozen is { Count: > 0 } ? [] : vm.State switch
     {
         VmState.Running => [Restart(vm), pause, Save(vm), Stop(vm), PowerOff(vm)],
         VmState.Paused => [resume, Save(vm), PowerOff(vm)],
-        VmState.Saved => [resume],
+        VmState.Saved => [resume, resumeLazily],
         VmState.Stopped or VmState.Crashed => [start],
         _ => [],
     };

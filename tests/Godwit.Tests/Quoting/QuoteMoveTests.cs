@@ -60,7 +60,8 @@ public sealed class QuoteMoveTests
     [Fact]
     public void A_lazy_move_stands_still_for_its_devices_whatever_memory_it_has_and_is_the_last_to_be_offered()
     {
-        var (small, large) = (PredictMoveTests.Memory(100, 1, (100, 40), (1000, 400)), PredictMoveTests.Memory(4000, 1, (100, 40), (1000, 400)));
+        var small = PredictMoveTests.Memory(100, 1, (100, 40), (1000, 400));
+        var large = PredictMoveTests.Memory(4000, 1, (100, 40), (1000, 400));
         var (few, many) = (Quote(MoveMode.Lazy, new MoveLimits(), small), Quote(MoveMode.Lazy, new MoveLimits(), large));
         var (one, other) = (few.Ways.Single(w => w.Mode == MoveMode.Lazy), many.Ways.Single(w => w.Mode == MoveMode.Lazy));
         Assert.Equal(MoveMode.Lazy, few.Chosen);
@@ -68,7 +69,8 @@ public sealed class QuoteMoveTests
         Assert.InRange(one.PauseMs.Expected, 10, 150);
         Assert.True(other.DurationMs.Expected > 10 * one.DurationMs.Expected);
         Assert.Contains("needs both hosts", few.Why, StringComparison.Ordinal);
-        Assert.StartsWith("--mode lazy", Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50), large).Relaxations[^1], StringComparison.Ordinal);
+        var live = Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50), large);
+        Assert.StartsWith("--mode lazy", live.Relaxations[^1], StringComparison.Ordinal);
         Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50) { MayLazy = true }, large).Ways[0].Breaks);
     }
 

@@ -99,7 +99,7 @@ public sealed class LazyMoveScenarios
 
     /// <summary>4 MB/s of changes over a link of 2 MB/s: it never fits, and stays at home unless it may go lazily.</summary>
     [Theory, InlineData(1071UL, true), InlineData(1072UL, false)]
-    public void A_live_move_that_would_stay_at_home_goes_lazily_where_that_is_allowed(ulong seed, bool allowed) => World.Run(seed, async world =>
+    public void A_live_move_that_would_stay_at_home_goes_lazily_if_it_may(ulong seed, bool allowed) => World.Run(seed, async world =>
     {
         await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 2048, WorkingPages: 1500, DirtyBytesPerSecond: 4_000_000));
         await world.SleepAsync(5);
