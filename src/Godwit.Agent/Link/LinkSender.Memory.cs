@@ -55,7 +55,8 @@ public sealed partial class LinkSender
 
     private async Task PaceAsync(MemoryLeft memory, int bytes)
     {
-        while (memory.Pace.WaitMicros(bytes, NowMicros) is > 0 and var wait)
+        // One clock for all links of it: each link's own begins at zero, and its tokens would be of the past.
+        while (memory.Pace.WaitMicros(bytes, _time.GetElapsedTime(0).Ticks / TimeSpan.TicksPerMicrosecond) is > 0 and var wait)
             await Task.Delay(TimeSpan.FromMilliseconds(1 + wait / 1000), _time, _ended.Token);
         memory.Pace.Take(bytes);
     }
@@ -66,9 +67,14 @@ public sealed partial class LinkSender
 /// <param name="MayBeGiven">Completes as the token leaves: before that the guest may still go on here.</param>
 internal sealed record MemoryLeft(IMemoryFile File, Task MayBeGiven, long BytesPerSecond)
 {
+    /// <summary>A guest waits for what is given: a lower ceiling is not kept.</summary>
+    private const long BytesPerSecondMin = 1 << 20;
     private long _given;
 
-    public TokenBucket Pace { get; } = new() { Rate = BytesPerSecond > 0 ? BytesPerSecond : double.PositiveInfinity };
+    public TokenBucket Pace { get; } = new()
+    {
+        Rate = BytesPerSecond > 0 ? Math.Max(BytesPerSecond, BytesPerSecondMin) : double.PositiveInfinity,
+    };
     public long GivenBytes => Interlocked.Read(ref _given);
 
     public void CountGiven(int bytes) => Interlocked.Add(ref _given, bytes);

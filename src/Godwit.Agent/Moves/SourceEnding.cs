@@ -18,6 +18,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     private const int AsksMax = 1000;
 
     private readonly SemaphoreSlim gate = new(1, 1);
+    private readonly TaskCompletionSource released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private MemoryGiving? giving;
 
     public MoveRecord Record { get; private set; } = begun;
@@ -32,10 +33,17 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     public Task SettleAsync(TargetProof proof) => board.Status.Standing != MoveStanding.SourceDoubt ? Task.CompletedTask
         : proof switch
         {
-            TargetProof.Runs => ReleaseAsync(null),
+            TargetProof.Runs => BeginReleaseAsync(),
             TargetProof.Aborted => KeepAsync("the target proved that it never ran there"),
             _ => LoseAsync("the target took the token and its QEMU died: the guest may have run there, so this copy must not"),
         };
+
+    /// <summary>Whoever brings the proof need not wait until all memory of a lazy move is given.</summary>
+    private async Task BeginReleaseAsync()
+    {
+        var releasing = ReleaseAsync(null);
+        if (await Joining.AnyAsync(releasing, released.Task) == releasing) await releasing;
+    }
 
     /// <summary>The target runs: this copy ends, and only on that proof.</summary>
     public Task ReleaseAsync(Receipt? receipt) => OnceAsync(async () =>
@@ -43,6 +51,7 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
         await WriteAsync(Record with { Mark = MoveMark.Released, Receipt = receipt });
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
         board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
+        if (Record.Lazily) released.TrySetResult();
         await tools.FailPoints.HitAsync("outgoing.before-burial");
         await GiveMemoryAsync();
         await BuryAsync();

@@ -73,7 +73,7 @@ public sealed class MigrateVm(
 
         await story.EnterAsync(Phase.Verifying);
         await story.RecordNewHomeAsync(home);
-        home = await story.AwaitMemoryAsync(home); // Of a lazy move: its guest runs there already.
+        home = await story.AwaitMemoryAsync(home, cancelRequested); // Of a lazy move: its guest runs there already.
 
         await story.EnterAsync(Phase.Cleaning);
         await story.CleanAsync();

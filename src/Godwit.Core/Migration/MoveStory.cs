@@ -25,6 +25,7 @@ internal sealed class MoveStory(
     private long phaseEntered = time.GetTimestamp();
     private string? noted;
     private long heardOf;
+    private bool stillFollows;
 
     public Migration Move { get; private set; } = begun;
     public FailPoints? FailPoints { get; init; }
@@ -164,9 +165,9 @@ internal sealed class MoveStory(
     /// <summary>
     /// The guest runs at the target, and may wait for its memory: the source is needed until all of it is there, or none is wanted any
     /// more. While one of them is silent nobody knows, and nothing is removed. A source that was fenced has none: the guest is ended, as
-    /// after a power cut.
+    /// after a power cut. A cancel stops the waiting and nothing else: the agents go on without the server, and the VM may be stopped.
     /// </summary>
-    public async Task<Settlement.AtTarget> AwaitMemoryAsync(Settlement.AtTarget home)
+    public async Task<Settlement.AtTarget> AwaitMemoryAsync(Settlement.AtTarget home, CancellationToken cancelRequested)
     {
         if (IsLazy) Publish(Move with { Progress = null });
         for (var ask = 0; IsLazy && ask < MemoryAsksMax; ask++)
@@ -174,6 +175,12 @@ internal sealed class MoveStory(
             if (await journal.IsFencedAsync(Move.Target)) break;
             var target = await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Target);
             if (target is { MemoryArriving: false }) break;
+            if (cancelRequested.IsCancellationRequested)
+            {
+                stillFollows = true;
+                await SaveAsync(Warned("its memory still follows: until all is there it needs both hosts"));
+                return home;
+            }
             if (target is not null && await journal.IsFencedAsync(Move.Source)
                 && await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target))
             {
@@ -224,7 +231,7 @@ internal sealed class MoveStory(
     public async Task CleanAsync()
     {
         await journal.ReleaseReservationAsync(Move.Id);
-        foreach (var side in IsRefresh ? [Source] : new[] { Source, Target })
+        foreach (var side in stillFollows ? [] : IsRefresh ? [Source] : new[] { Source, Target })
             if (!await TellAsync(a => a.CleanMoveAsync(Move.AtAgents, serverStopping), side))
                 await SaveAsync(Warned("a host did not answer while the move was cleaned; it cleans up by itself on return"));
     }

@@ -2,6 +2,7 @@ using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 using Godwit.Server.Api;
+using Godwit.Server.Operations;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Qemu;
 using Xunit;
@@ -86,15 +87,33 @@ public sealed class LazyMoveScenarios
         var vm = await world.VmAsync("web");
         var facts = await world.Server.AskAsync(c => c.Agents.Of(new HostId("host2")).CheckSourceAsync(vm.Spec.Id, CancellationToken.None));
         Assert.Contains("is still where its move", Assert.Single(facts.Blockers), StringComparison.Ordinal);
+        await world.Server.AskAsync(c => c.Migrations.CancelAsync(move)); // Nobody waits for it any more, and the VM is not busy.
+        var ended = await world.EndOfAsync(move);
+        Assert.Equal(MoveEnd.Done, ended.End);
+        Assert.Contains(ended.Warnings, w => w.Contains("still follows", StringComparison.Ordinal));
         world.LetGo("web");
-        await world.Server.AskAsync(async c =>
-        {
-            await c.Agents.Of(new HostId("host2")).StopVmAsync(vm.Spec.Id, new Epoch(2), force: true, CancellationToken.None);
-            return true;
-        });
+        Assert.Null((await world.Server.AskAsync(c => c.Vms.DoAsync(
+            OperationKind.Stop, "web", o => o with { Force = true }, null, CancellationToken.None))).Problem);
+        Assert.Null(world.Copy("web", on: "host2"));
         world.Net.Heal("host1", "host2");
-        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(move)).End);
+        await world.SleepAsync(60);
         Assert.DoesNotContain(world.Ledger.Alive, q => q.Options.Name == "web");
+    });
+
+    [Fact]
+    public void One_that_nobody_waits_for_any_more_gets_all_of_its_memory_all_the_same() => World.Run(seed: 1062, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        await world.UntilAsync(move, Phase.Verifying);
+        await world.Server.AskAsync(c => c.Migrations.CancelAsync(move));
+        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(move)).End);
+        Assert.True(Arrives(world));
+        await world.Loop.Until(() => !Arrives(world));
+        await world.SleepAsync(5);
+        Assert.Null(world.Copy("web", on: "host1"));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host1"));
+        Assert.True(world.Runs("web", on: "host1"));
     });
 
     /// <summary>4 MB/s of changes over a link of 2 MB/s: it never fits, and stays at home unless it may go lazily.</summary>

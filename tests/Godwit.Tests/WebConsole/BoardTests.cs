@@ -89,6 +89,8 @@ public sealed class BoardTests
         var move = Move("web1", "host1", "host2");
         Assert.True(CancelWords.IsPossible(move));
         Assert.False(CancelWords.IsPossible(move with { Phase = Phase.Switching }));
+        Assert.True(CancelWords.IsPossible(move with { Phase = Phase.Verifying, Mode = MoveMode.Lazy }));
+        Assert.False(CancelWords.IsPossible(move with { Phase = Phase.Verifying }));
         Assert.Contains("handed over", CancelWords.Of(move with { Phase = Phase.Switching }), StringComparison.Ordinal);
         Assert.Contains("asked where the guest is", CancelWords.Of(move with { CancelRequested = true }), StringComparison.Ordinal);
         Assert.Equal("Cancel came too late: the guest is at host2.",
