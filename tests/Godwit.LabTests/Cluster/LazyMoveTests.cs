@@ -14,25 +14,21 @@ namespace Godwit.LabTests.Cluster;
 [Collection(LabCollection.Name)]
 public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
-    private const string Allowed = "/proc/sys/vm/unprivileged_userfaultfd";
     /// <summary>What the issue of this way of moving asks for, whatever the guest's size; half as much again for a busy machine.</summary>
     private const double PauseMaxMs = 225;
-    private static readonly TimeSpan ArrivalMax = TimeSpan.FromMinutes(2);
-    private string before = "0";
+    private readonly LazyGuest guest = new(lab);
 
     private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "lazy-move-fail-points");
 
     public async Task InitializeAsync()
     {
         await lab.BeginTestAsync(output);
-        if (!File.Exists(Allowed)) return;
-        before = await File.ReadAllTextAsync(Allowed);
-        await File.WriteAllTextAsync(Allowed, "1");
+        await LazyGuest.AllowAsync();
     }
 
     public async Task DisposeAsync()
     {
-        if (File.Exists(Allowed)) await File.WriteAllTextAsync(Allowed, before);
+        await LazyGuest.RestoreAsync();
         if (lab.Cluster is null) return;
         File.Delete(FailPointFile);
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 0, 0); // The next test's guest is idle.
@@ -41,7 +37,7 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
     [RealQemuFact]
     public async Task A_busy_guest_runs_at_its_target_before_its_memory_is_there()
     {
-        var boot = await LoadAsync(mebibytesPerSecond: 100);
+        var boot = await guest.LoadAsync(mebibytesPerSecond: 100);
 
         var clock = Stopwatch.StartNew();
         var move = await BeginAsync();
@@ -51,9 +47,9 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
         output.WriteLine($"paused {ended.Receipt!.PauseMs:0} ms ({ended.Receipt.PauseParts}); all was there {clock.ElapsedMilliseconds} ms "
             + $"after it was asked for; its stream had {ended.Receipt.StreamBytes >> 10} KiB");
         Assert.True(ended.Receipt.PauseMs < PauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
-        await GoesOnAsync(boot);
-        await MovesAsync();
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
+        await guest.MovesAsync();
+        await guest.GoesOnAsync(boot);
     }
 
     [RealQemuTheory, InlineData(true), InlineData(false)]
@@ -61,40 +57,33 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
     {
         var (source, target) = (await HostAsync(), await lab.OtherHostAsync());
         await File.WriteAllTextAsync(FailPointFile, "incoming.before-push=hold");
-        await RestartAgentAsync(target, $"GODWIT_FAILPOINTS=@{FailPointFile}");
-        var boot = await LoadAsync(mebibytesPerSecond: 20);
+        await guest.RestartAgentAsync(target, $"GODWIT_FAILPOINTS=@{FailPointFile}");
+        var boot = await guest.LoadAsync(mebibytesPerSecond: 20);
         var move = await BeginAsync();
         await UntilAtAsync(target);
-        await GoesOnAsync(boot); // On what it asks for, and nothing else.
+        await guest.GoesOnAsync(boot); // On what it asks for, and nothing else.
 
-        await RestartAgentAsync(atSource ? source : target);
+        await guest.RestartAgentAsync(atSource ? source : target);
         File.Delete(FailPointFile);
 
         Assert.Equal(MoveEnd.Done, (await lab.FollowAsync(move)).End);
-        await GoesOnAsync(boot);
-        await RestartAgentAsync(target);
-        await MovesAsync();
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
+        await guest.RestartAgentAsync(target);
+        await guest.MovesAsync();
+        await guest.GoesOnAsync(boot);
     }
 
     [RealQemuFact]
     public async Task A_host_that_does_not_let_qemu_wait_for_memory_refuses_and_nothing_is_touched()
     {
-        var boot = await LoadAsync(mebibytesPerSecond: 5);
-        await File.WriteAllTextAsync(Allowed, "0");
+        var boot = await guest.LoadAsync(mebibytesPerSecond: 5);
+        await LazyGuest.ForbidAsync();
 
         var ended = await lab.FollowAsync(await BeginAsync());
 
         Assert.Equal(MoveEnd.RolledBack, ended.End);
         Assert.Equal("lazy-memory-not-allowed", Assert.Single(ended.Refusals).Code);
-        await GoesOnAsync(boot);
-    }
-
-    private async Task<string> LoadAsync(int mebibytesPerSecond)
-    {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, mebibytesPerSecond);
-        await Task.Delay(1500);
-        return (await lab.Cluster.Guests.PingAsync(lab.Guest)).BootId;
+        await guest.GoesOnAsync(boot);
     }
 
     private async Task<Migration> BeginAsync() => await lab.Cluster.Api.MigrateAsync(
@@ -105,36 +94,6 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
     private async Task UntilAtAsync(string host)
     {
         for (var clock = Stopwatch.StartNew(); await HostAsync() != host; await Task.Delay(50))
-            Assert.True(clock.Elapsed < ArrivalMax, $"it does not get to {host}");
-    }
-
-    private async Task RestartAgentAsync(string host, params string[] settings)
-    {
-        var agent = lab.Cluster.Agents[lab.Cluster.Plan.Hosts.Select(h => h.Name).ToList().IndexOf(host)];
-        await agent.KillAsync();
-        await agent.StartAsync(default, settings);
-        for (var clock = Stopwatch.StartNew(); clock.Elapsed < ArrivalMax; await Task.Delay(100))
-        {
-            var plan = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync()), default);
-            if (plan.Reasons.All(r => r.Code != "host-unreachable")) return;
-        }
-    }
-
-    private async Task GoesOnAsync(string boot)
-    {
-        var counter = (await lab.Cluster.Guests.WaitUntilUpAsync(lab.Guest)).Counter;
-        await Task.Delay(700);
-        var now = await lab.Cluster.Guests.PingAsync(lab.Guest);
-        Assert.Equal(boot, now.BootId);
-        Assert.True(now.Counter > counter);
-        Assert.Equal((0, 0), (now.MemoryErrors, now.WriteErrors));
-    }
-
-    private async Task MovesAsync()
-    {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 5); // It is to move, however busy the machine is.
-        var move = await lab.Cluster.Api.MigrateAsync(
-            LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Live), default);
-        Assert.Equal(MoveEnd.Done, (await lab.FollowAsync(move)).End);
+            Assert.True(clock.Elapsed < LazyGuest.ArrivalMax, $"it does not get to {host}");
     }
 }

@@ -17,23 +17,19 @@ namespace Godwit.LabTests.Cluster;
 [Collection(LabCollection.Name)]
 public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : IAsyncLifetime
 {
-    private const string Allowed = "/proc/sys/vm/unprivileged_userfaultfd";
-    private static readonly TimeSpan ArrivalMax = TimeSpan.FromMinutes(1);
-    private string before = "0";
+    private readonly LazyGuest guest = new(lab);
 
     private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "lazy-tests-fail-points");
 
     public async Task InitializeAsync()
     {
         await lab.BeginTestAsync(output);
-        if (!File.Exists(Allowed)) return;
-        before = await File.ReadAllTextAsync(Allowed);
-        await File.WriteAllTextAsync(Allowed, "1");
+        await LazyGuest.AllowAsync();
     }
 
     public async Task DisposeAsync()
     {
-        if (File.Exists(Allowed)) await File.WriteAllTextAsync(Allowed, before);
+        await LazyGuest.RestoreAsync();
         if (lab.Cluster is null) return;
         File.Delete(FailPointFile);
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 0, 0); // The next test's guest is idle.
@@ -47,13 +43,13 @@ public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : 
         var clock = Stopwatch.StartNew();
         await ResumeAsync(target);
         output.WriteLine($"running {clock.ElapsedMilliseconds} ms after it was asked for");
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
         await UntilFileIsGoneAsync();
         output.WriteLine($"all of its memory was there after {clock.ElapsedMilliseconds} ms");
 
-        await GoesOnAsync(boot);
-        await MovesAsync();
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
+        await guest.MovesAsync();
+        await guest.GoesOnAsync(boot);
     }
 
     [RealQemuFact]
@@ -61,85 +57,52 @@ public sealed class LazyResumeTests(LabFixture lab, ITestOutputHelper output) : 
     {
         var target = await lab.OtherHostAsync();
         await File.WriteAllTextAsync(FailPointFile, "resume.before-push=hold");
-        await RestartAgentAsync(target, $"GODWIT_FAILPOINTS=@{FailPointFile}");
+        await guest.RestartAgentAsync(target, $"GODWIT_FAILPOINTS=@{FailPointFile}");
         var boot = await SaveUnderLoadAsync();
 
         await ResumeAsync(target);
-        await GoesOnAsync(boot); // Nothing is sent but what it asks for.
+        await guest.GoesOnAsync(boot); // Nothing is sent but what it asks for.
         Assert.NotEmpty(SavedFiles());
         var refused = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync()), default);
         Assert.Contains(refused.Reasons, r => r.Cause.Contains("is still in", StringComparison.Ordinal));
 
         File.Delete(FailPointFile);
-        await RestartAgentAsync(target);
+        await guest.RestartAgentAsync(target);
         await UntilFileIsGoneAsync();
-        await GoesOnAsync(boot);
-        await MovesAsync();
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
+        await guest.MovesAsync();
+        await guest.GoesOnAsync(boot);
     }
 
     [RealQemuFact]
     public async Task A_host_that_does_not_let_qemu_wait_for_memory_says_so_and_the_file_stays()
     {
         var boot = await SaveUnderLoadAsync();
-        await File.WriteAllTextAsync(Allowed, "0");
+        await LazyGuest.ForbidAsync();
 
         var refused = await Assert.ThrowsAsync<ApiException>(() => ResumeAsync(null));
 
         Assert.Contains("unprivileged_userfaultfd", refused.Error.Next!, StringComparison.Ordinal);
         Assert.NotEmpty(SavedFiles());
         await lab.Cluster.Api.ActAsync(LabFixture.VmName, "resume", null, default);
-        await GoesOnAsync(boot);
+        await guest.GoesOnAsync(boot);
     }
 
     private async Task<string> SaveUnderLoadAsync()
     {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 20);
-        await Task.Delay(1500);
-        var boot = (await lab.Cluster.Guests.PingAsync(lab.Guest)).BootId;
+        var boot = await guest.LoadAsync(mebibytesPerSecond: 20);
         await lab.Cluster.Api.ActAsync(LabFixture.VmName, "save", null, default);
         Assert.Single(SavedFiles());
         return boot;
     }
 
-    /// <summary>kill -9 and a new start; returns once both hosts answer, if the VM runs.</summary>
-    private async Task RestartAgentAsync(string host, params string[] settings)
-    {
-        var agent = lab.Cluster.Agents[lab.Cluster.Plan.Hosts.Select(h => h.Name).ToList().IndexOf(host)];
-        await agent.KillAsync();
-        await agent.StartAsync(default, settings);
-        for (var clock = Stopwatch.StartNew(); clock.Elapsed < ArrivalMax; await Task.Delay(100))
-        {
-            var plan = await lab.Cluster.Api.PlanAsync(LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync()), default);
-            if (plan.Reasons.All(r => r.Code != "host-unreachable")) return;
-        }
-    }
-
     private Task<VmView> ResumeAsync(string? host) =>
         lab.Cluster.Api.ActAsync(LabFixture.VmName, "resume", new ResumeVmRequest(host, Lazily: true), default);
-
-    private async Task GoesOnAsync(string boot)
-    {
-        var counter = (await lab.Cluster.Guests.WaitUntilUpAsync(lab.Guest)).Counter;
-        await Task.Delay(700);
-        var now = await lab.Cluster.Guests.PingAsync(lab.Guest);
-        Assert.Equal(boot, now.BootId);
-        Assert.True(now.Counter > counter);
-        Assert.Equal((0, 0), (now.MemoryErrors, now.WriteErrors));
-    }
-
-    private async Task MovesAsync()
-    {
-        await lab.Cluster.Guests.LoadAsync(lab.Guest, 24, 5); // It is to move, however busy the machine is.
-        var move = await lab.Cluster.Api.MigrateAsync(
-            LabFixture.VmName, new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Live), default);
-        Assert.Equal(MoveEnd.Done, (await lab.FollowAsync(move)).End);
-    }
 
     private async Task UntilFileIsGoneAsync()
     {
         for (var clock = Stopwatch.StartNew(); SavedFiles().Length > 0; await Task.Delay(20))
-            Assert.True(clock.Elapsed < ArrivalMax, "its memory does not arrive");
+            Assert.True(clock.Elapsed < LazyGuest.ArrivalMax, "its memory does not arrive");
     }
 
     private string[] SavedFiles() => Directory.GetFiles(lab.Cluster.Plan.SharedPool, "*.saved*");

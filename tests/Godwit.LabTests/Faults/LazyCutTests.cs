@@ -14,9 +14,7 @@ namespace Godwit.LabTests.Faults;
 [Collection(FaultCollection.Name)]
 public sealed class LazyCutTests(FaultLab lab, ITestOutputHelper output) : IAsyncLifetime
 {
-    private const string Allowed = "/proc/sys/vm/unprivileged_userfaultfd";
-    private const long SlowBytesPerSecond = 8 << 20;
-    private string before = "0";
+    private const long SlowBytesPerSecond = 12 << 20;
 
     private static int Cuts => int.TryParse(
         Environment.GetEnvironmentVariable("GODWIT_LAZY_CUTS"), CultureInfo.InvariantCulture, out var more) ? more : 2;
@@ -28,14 +26,12 @@ public sealed class LazyCutTests(FaultLab lab, ITestOutputHelper output) : IAsyn
     public async Task InitializeAsync()
     {
         await lab.BeginTestAsync(output);
-        if (!File.Exists(Allowed)) return;
-        before = await File.ReadAllTextAsync(Allowed);
-        await File.WriteAllTextAsync(Allowed, "1");
+        await LazyGuest.AllowAsync();
     }
 
     public async Task DisposeAsync()
     {
-        if (File.Exists(Allowed)) await File.WriteAllTextAsync(Allowed, before);
+        await LazyGuest.RestoreAsync();
         if (lab.Cluster is null) return;
         foreach (var host in lab.Cluster.Plan.Hosts) await Wires.HealAsync(host.Name);
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 0, 0);
