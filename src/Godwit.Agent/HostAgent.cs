@@ -112,7 +112,7 @@ public sealed class HostAgent : IHostAgent
         notes = hostNotes;
         await watchdog.StartAsync(stopping);
         await adoption.FindAllAsync(arriving.HealAsync, stopping);
-        await arriving.ExpectAsync();
+        await arriving.ExpectAsync(adoption.UnreadableRecords.Count == 0);
         await moves.AdoptAsync();
         await adoption.SettleAllAsync(stopping);
         link = await ports.Network.ListenPeersAsync(linkAddress, stopping);

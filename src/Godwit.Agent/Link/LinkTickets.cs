@@ -6,7 +6,8 @@ namespace Godwit.Agent.Link;
 
 /// <summary>
 /// Which moves this agent expects over its link. A ticket opens the link once: a second connection with the same
-/// ticket is refused, so nobody can slip a second stream into a move. Thread-safe.
+/// ticket is refused, so nobody can slip a second stream into a move. Only the link of a guest's memory is opened again and again, by
+/// the one host it is expected from. Thread-safe.
 /// </summary>
 public sealed class LinkTickets
 {
@@ -60,7 +61,7 @@ public sealed class LinkTickets
             if (expected.Source != peer) return $"move {move} is expected from another host than {peer}";
             if (!Same(expected.Ticket, ticket)) return $"the ticket for move {move} is not valid";
 
-            _expected.Remove(move);
+            if (!MemoryLink.IsOne(move)) _expected.Remove(move);
             return null;
         }
     }

@@ -48,7 +48,11 @@ internal sealed class MoveAdoption(MoveTools tools)
         var ending = new SourceEnding(record, vm, qemu, tools, board);
         if (record.IsSettled)
         {
-            board.Set(s => s with { Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt });
+            board.Set(s => s with
+            {
+                Standing = StandingOf(record), Reason = record.Reason, Receipt = record.Receipt,
+                MemoryArriving = record is { Mark: MoveMark.Released, Lazily: true },
+            });
             if (record is { Mark: MoveMark.Released, Lazily: true } && vm is not null)
             {
                 tools.Machines.Hold(vm, new MoveId(record.Move));
@@ -67,6 +71,12 @@ internal sealed class MoveAdoption(MoveTools tools)
                 GiveInDoubt(vm, ending);
             }
         }
+        else if (vm is not null && record.Lazily && HasMemory(vm, record))
+        {
+            // Its QEMU is gone, and not what the target needs of it, if a token left.
+            board.Stand(MoveStanding.SourceDoubt, "its QEMU died while its agent was away: a token may have left");
+            GiveInDoubt(vm, ending);
+        }
         else if (vm is null || qemu is null || qemu.Qmp.Closed.IsCompleted)
             await ending.LoseAsync("the QEMU of the source died while its agent was away");
         else
@@ -82,6 +92,11 @@ internal sealed class MoveAdoption(MoveTools tools)
         }
         return ending;
     }
+
+    /// <summary>Of a QEMU that is gone: its memory file outlives it, until it is buried or the host goes off.</summary>
+    private bool HasMemory(Machine vm, MoveRecord record) => !IsAnyAlive(vm)
+        && vm.Record.Instances.FirstOrDefault(i => i.Incarnation == record.Incarnation) is { } from
+        && tools.Machines.Disk.SizeOf(vm.Home.Ram(from.RamOf)) is not null;
 
     /// <summary>A token may have left, and the target may wait for memory before it can say so.</summary>
     private static void GiveInDoubt(Machine vm, SourceEnding ending)

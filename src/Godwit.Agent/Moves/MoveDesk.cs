@@ -119,7 +119,7 @@ internal sealed class MoveDesk(
     {
         if (Find(move) is { } part) return part.Board.Status with
         {
-            MemoryArriving = IsArriving(part.Vm, move), MemoryGivenBytes = part.Ending?.GivenBytes ?? 0,
+            MemoryArriving = IsArriving(part.Vm, move) || part.Ending?.IsGiving == true, MemoryGivenBytes = part.Ending?.GivenBytes ?? 0,
         };
         var record = await tools.Journal.ReadAsync(move);
         if (record is { IsSettled: false }) return await SettleStrayAsync(move);
@@ -128,7 +128,10 @@ internal sealed class MoveDesk(
             : new MoveStatus
             {
                 Move = move, Standing = MoveAdoption.StandingOf(record), Epoch = new Epoch(record.NewEpoch),
-                Reason = record.Reason, Receipt = record.Receipt, MemoryArriving = IsArriving(new VmId(record.Vm), move),
+                Reason = record.Reason, Receipt = record.Receipt,
+                // Of a VM whose record could not be read nobody knows, and its QEMU may live.
+                MemoryArriving = IsArriving(new VmId(record.Vm), move)
+                    || (record is { Lazily: true, Mark: MoveMark.Runs } && tools.Machines.Find(new VmId(record.Vm)) is null),
             };
     }
 

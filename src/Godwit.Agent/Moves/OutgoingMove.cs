@@ -204,6 +204,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         bool stopped;
         lock (gate)
         {
+            if (order.IsLazy && Ending.IsGivenUp) stopReason ??= $"{order.Target} no longer waits for its memory";
             stopped = stopReason is not null;
             tokenLeft = !stopped && tools.Rules.Keeps(SafetyRule.TokenIsFinal); // One place: cancel and token exclude each other.
         }

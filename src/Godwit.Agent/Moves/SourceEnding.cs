@@ -20,11 +20,16 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     private readonly SemaphoreSlim gate = new(1, 1);
     private readonly TaskCompletionSource released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private MemoryGiving? giving;
+    private bool given;
 
     public MoveRecord Record { get; private set; } = begun;
     public MoveBoard Board => board;
     /// <summary>As <see cref="MoveStatus.MemoryGivenBytes"/>.</summary>
     public long GivenBytes => giving?.GivenBytes ?? 0;
+    /// <summary>Nobody has said yet that none of the memory kept here is wanted any more.</summary>
+    public bool IsGiving => !given && Record is { Lazily: true, Mark: MoveMark.Released };
+    /// <summary>The target has said that it wants none of it: before the token leaves, that none is to leave.</summary>
+    public bool IsGivenUp => giving is not { Completion.IsCompleted: false };
 
     /// <summary>Durable before the first byte leaves.</summary>
     public Task JournalAsync() => tools.Journal.WriteAsync(Record);
@@ -50,7 +55,10 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     {
         await WriteAsync(Record with { Mark = MoveMark.Released, Receipt = receipt });
         // Told first: the guest runs at the target, and nobody need wait for this copy's burial.
-        board.Set(s => s with { Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt });
+        board.Set(s => s with
+        {
+            Standing = MoveStanding.SourceReleased, Reason = null, Receipt = receipt, MemoryArriving = Record.Lazily,
+        });
         if (Record.Lazily) released.TrySetResult();
         await tools.FailPoints.HitAsync("outgoing.before-burial");
         await GiveMemoryAsync();
@@ -81,15 +89,20 @@ internal sealed class SourceEnding(MoveRecord begun, Machine? vm, QemuInstance? 
     {
         if (!Record.Lazily || vm is null) return;
         await tools.StubbornlyAsync(DisownAsync);
-        try
+        var from = vm.Record.Instances.FirstOrDefault(i => i.Incarnation == Record.Incarnation);
+        if (giving is null && (from is null || tools.Machines.Disk.SizeOf(vm.Home.Ram(from.RamOf)) is null))
+            await MemoryGiving.TellLostAsync(Record, "its host was off meanwhile, or its QEMU has been ended", tools);
+        else
         {
-            var from = vm.Record.Instances.FirstOrDefault(i => i.Incarnation == Record.Incarnation)
-                ?? throw new IOException("its host was off meanwhile, or its QEMU has been ended");
-            BeginGiving(vm.Home.Ram(from.RamOf)).Allow();
+            await tools.StubbornlyAsync(() =>
+            {
+                BeginGiving(vm.Home.Ram(from!.RamOf)).Allow();
+                return Task.CompletedTask;
+            });
             await giving!.Completion;
             await giving.DisposeAsync();
         }
-        catch (IOException gone) { await MemoryGiving.TellLostAsync(Record, gone.Message, tools); }
+        given = true;
     }
 
     private async Task DisownAsync()

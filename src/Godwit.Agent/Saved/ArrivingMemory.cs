@@ -25,7 +25,9 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     /// </summary>
     private static readonly TimeSpan OldBytesMax = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan HealPause = TimeSpan.FromSeconds(10), EndMax = TimeSpan.FromMinutes(1);
-    private const int HealTriesMax = 1000;
+    /// <summary>Three days, as long as a source gives.</summary>
+    private const int HealTriesMax = 26_000, ReadTriesMax = 600;
+    private static readonly TimeSpan ReadPause = TimeSpan.FromSeconds(1);
 
     /// <summary>
     /// Runs until all memory is here, or the QEMU is gone. Never faults. The connection is closed before anything else is tried.
@@ -78,9 +80,9 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
     /// Before any source is heard: links by which memory still comes to a guest of a former agent are expected, and all others are told
     /// that nothing is. Where a record cannot be read, nobody is told so.
     /// </summary>
-    public async Task ExpectAsync()
+    /// <param name="all">All records of VMs could be read.</param>
+    public async Task ExpectAsync(bool all)
     {
-        var all = true;
         foreach (var vm in tools.Machines.All.Where(m => m.Record.MemoryFrom is not null))
         {
             try { _ = await RemoteAsync(vm); }
@@ -156,12 +158,27 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
             var bytes = from.BytesOf(block);
             if (from.IsZero(block) && !zerosToo) continue;
             if (from.IsZero(block)) content.AsSpan(0, bytes).Clear();
-            else await from.ReadBlockAsync(block, content, isWaitedFor: false, CancellationToken.None);
+            else await ReadStubbornlyAsync(from, block, content, here);
             if (!zerosToo && !content.AsSpan(0, bytes).ContainsAnyExcept((byte)0)) continue;
             if (memory.FillHoles((long)block * from.BlockBytes, content.AsSpan(0, bytes)) > 0)
                 processes.WakeWaitersFor(here.Process, path);
         }
         processes.WakeWaitersFor(here.Process, path); // A page that another attempt filled, and died before it said so.
+    }
+
+    /// <summary>What was filled in once is not fetched again because one block could not be had for a while.</summary>
+    private async Task ReadStubbornlyAsync(IGuestMemory from, int block, byte[] content, InstanceRecord here)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await from.ReadBlockAsync(block, content, isWaitedFor: false, CancellationToken.None);
+                return;
+            }
+            catch (IOException) when (attempt < ReadTriesMax && processes.IsAlive(here.Process)) { }
+            await Task.Delay(ReadPause, tools.Time);
+        }
     }
 
     /// <summary>Of a move that had not come to its end: the one that is to take over.</summary>

@@ -11,6 +11,7 @@ internal sealed record LazyArrival(LazyMemory Memory, Stream ToQemu, Task Servin
     {
         await ToQemu.DisposeAsync();
         try { await Serving; }
-        catch (Exception broken) when (broken is IOException or ObjectDisposedException or RefusedException or TimeoutException) { }
+        catch (Exception broken) when (
+            broken is IOException or ObjectDisposedException or RefusedException or TimeoutException or OperationCanceledException) { }
     }
 }

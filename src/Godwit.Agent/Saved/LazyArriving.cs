@@ -17,6 +17,7 @@ internal sealed class LazyArriving(IncomingOrder order, MoveTools tools, Arrivin
     private readonly MemoryStream devices = new();
     private RemoteMemory? memory;
     private LazyArrival? arrival;
+    private readonly CancellationTokenSource unwanted = new();
     private bool follows;
 
     /// <summary>The number of the section that memory comes in; 0 before the devices are there.</summary>
@@ -42,7 +43,7 @@ internal sealed class LazyArriving(IncomingOrder order, MoveTools tools, Arrivin
         (memory!.State, RamSection) = (state, state.RamSection);
         var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, CancellationToken.None);
         var giving = new LazyMemory(memory, toQemu, ArrivingMemory.Block, tools.Time);
-        arrival = new LazyArrival(giving, toQemu, giving.ServeAsync(CancellationToken.None));
+        arrival = new LazyArrival(giving, toQemu, giving.ServeAsync(unwanted.Token));
         return null;
     }
 
@@ -67,6 +68,7 @@ internal sealed class LazyArriving(IncomingOrder order, MoveTools tools, Arrivin
     /// <summary>Its QEMU is gone, unrun.</summary>
     public async Task EndAsync()
     {
+        unwanted.Cancel(); // The source may be out of reach, and nobody waits for it any more.
         if (arrival is not null && !follows) await arrival.EndAsync();
         await tools.Remote.ForgetAsync(order.Move);
     }

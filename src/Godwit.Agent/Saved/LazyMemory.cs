@@ -128,7 +128,7 @@ internal sealed class LazyMemory(IGuestMemory memory, Stream qemu, string block,
                 await memory.ReadBlockAsync(number, content, isWaitedFor, cancel);
                 return;
             }
-            catch (IOException) when (attempt < ReadTriesMax) { await Task.Delay(ReadPause, time, cancel); }
+            catch (IOException) when (attempt < ReadTriesMax && !shut.Task.IsCompleted) { await Task.Delay(ReadPause, time, cancel); }
         }
     }
 

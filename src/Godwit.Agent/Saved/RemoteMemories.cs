@@ -9,17 +9,17 @@ namespace Godwit.Agent.Saved;
 internal sealed class RemoteMemories(LinkTickets tickets, TimeProvider time)
 {
     private readonly Lock gate = new();
-    private readonly Dictionary<MoveId, (RemoteMemory Memory, string Ticket)> expected = [];
+    private readonly Dictionary<MoveId, RemoteMemory> expected = [];
 
     /// <summary>Safe to repeat: the first one's.</summary>
     public RemoteMemory Expect(MoveId move, HostId source, string ticket, long memoryBytes)
     {
         lock (gate)
         {
-            if (expected.TryGetValue(move, out var there)) return there.Memory;
+            if (expected.TryGetValue(move, out var there)) return there;
             var memory = new RemoteMemory(move, source, memoryBytes, time);
-            expected.Add(move, (memory, ticket));
             tickets.Expect(MemoryLink.Of(move), ticket, source);
+            expected.Add(move, memory);
             return memory;
         }
     }
@@ -28,7 +28,7 @@ internal sealed class RemoteMemories(LinkTickets tickets, TimeProvider time)
     {
         lock (gate)
         {
-            memory = expected.GetValueOrDefault(move).Memory;
+            memory = expected.GetValueOrDefault(move);
             return memory is not null;
         }
     }
@@ -46,15 +46,12 @@ internal sealed class RemoteMemories(LinkTickets tickets, TimeProvider time)
     public async Task ServeAsync(LinkReceiver link)
     {
         var move = MemoryLink.MoveOf(link.Move);
-        (RemoteMemory Memory, string Ticket) there;
-        lock (gate) there = expected.GetValueOrDefault(move);
-        if (there.Memory is null)
+        if (!TryFind(move, out var there))
         {
             await link.SayAllHereAsync(CancellationToken.None);
             await link.DisposeAsync();
             return;
         }
-        tickets.Expect(link.Move, there.Ticket, there.Memory.Source);
-        await there.Memory.ServeAsync(link);
+        await there.ServeAsync(link);
     }
 }

@@ -43,12 +43,14 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     public async Task ServeAsync(LinkReceiver fresh)
     {
         LinkReceiver? old;
+        List<Asked> open;
         lock (gate)
         {
-            (old, link) = (link, fresh);
+            (old, link, open) = (link, fresh, [.. asked.Values]);
             asked.Clear(); // What was asked by another link is answered by none.
             linked.TrySetResult();
         }
+        foreach (var waiting in open) waiting.Break("another link took its place");
         if (old is not null) await old.DisposeAsync();
         if (Volatile.Read(ref isAllHere)) await fresh.SayAllHereAsync(CancellationToken.None);
         var (why, isLost) = await fresh.HearMemoryAsync(Arrived, CancellationToken.None);
@@ -62,9 +64,10 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         var mine = await AskAsync(by, block, cancel);
         if (!isWaitedFor)
             for (var next = block + 1; next <= block + ahead && next < this.CountOf(); next++) await AskAsync(by, next, cancel);
-        using var late = new CancellationTokenSource();
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var first = await Joining.AnyAsync(mine.Content.Task, Task.Delay(AnswerMax, time, late.Token));
         late.Cancel();
+        cancel.ThrowIfCancellationRequested();
         if (first != mine.Content.Task)
         {
             await DropAsync(by, $"{source} did not answer for {AnswerMax.TotalSeconds:0} s");
@@ -96,7 +99,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
             if (link is { } there) return there;
             coming = linked.Task;
         }
-        using var late = new CancellationTokenSource();
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var first = await Joining.AnyAsync(coming, Task.Delay(AnswerMax, time, late.Token));
         late.Cancel();
         cancel.ThrowIfCancellationRequested();

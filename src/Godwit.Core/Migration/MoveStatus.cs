@@ -14,7 +14,9 @@ public sealed record MoveStatus
     /// <see cref="MoveStanding.SourceKept"/>.
     /// </summary>
     public Receipt? Receipt { get; init; }
-    /// <summary>Target of a lazy move: some of the guest's memory is still at the source.</summary>
+    /// <summary>
+    /// Of a lazy move: some of the guest's memory is still at the source (target), or may still be wanted of it (source).
+    /// </summary>
     public bool MemoryArriving { get; init; }
     /// <summary>Source of a lazy move: what it has given so far, pages of zeros left out, by this agent.</summary>
     public long MemoryGivenBytes { get; init; }

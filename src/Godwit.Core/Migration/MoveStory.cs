@@ -25,7 +25,7 @@ internal sealed class MoveStory(
     private long phaseEntered = time.GetTimestamp();
     private string? noted;
     private long heardOf;
-    private bool stillFollows;
+    private bool memoryFollows, stillFollows;
 
     public Migration Move { get; private set; } = begun;
     public FailPoints? FailPoints { get; init; }
@@ -128,6 +128,8 @@ internal sealed class MoveStory(
             if (source is { Standing: MoveStanding.Nothing }
                 && target is { Standing: MoveStanding.Nothing or MoveStanding.TargetCandidate or MoveStanding.TargetAborted })
                 source = await AskAsync(a => a.CancelMoveAsync(Move.AtAgents, serverStopping), Source);
+            // Asked of the hosts, not of the record: one that was rebuilt from them does not know that a move is lazy.
+            memoryFollows |= source?.MemoryArriving == true || target?.MemoryArriving == true;
             var step = Recovery.Decide(source, target);
             // What both say and yet settles nothing may take a while (a target that loads), but not for ever.
             if (source is not null && target is not null && step is not RecoveryStep.Wait) heardOf = time.GetTimestamp();
@@ -169,20 +171,20 @@ internal sealed class MoveStory(
     /// </summary>
     public async Task<Settlement.AtTarget> AwaitMemoryAsync(Settlement.AtTarget home, CancellationToken cancelRequested)
     {
-        if (IsLazy) Publish(Move with { Progress = null });
-        for (var ask = 0; IsLazy && ask < MemoryAsksMax; ask++)
+        memoryFollows |= IsLazy;
+        if (memoryFollows) Publish(Move with { Progress = null });
+        for (var ask = 0; memoryFollows; ask++)
         {
             if (await journal.IsFencedAsync(Move.Target)) break;
             var target = await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Target);
             if (target is { MemoryArriving: false }) break;
-            if (cancelRequested.IsCancellationRequested)
+            if (cancelRequested.IsCancellationRequested || ask >= MemoryAsksMax)
             {
                 stillFollows = true;
                 await SaveAsync(Warned("its memory still follows: until all is there it needs both hosts"));
                 return home;
             }
-            if (target is not null && await journal.IsFencedAsync(Move.Source)
-                && await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target))
+            if (target is not null && await journal.IsFencedAsync(Move.Source) && await EndAtTargetAsync())
             {
                 await SaveAsync(Warned($"part of its memory was on {Move.Source}, which is off: it was ended"));
                 break;
@@ -191,9 +193,15 @@ internal sealed class MoveStory(
                 && await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source) is { } source) TellFollowed(source);
             await Task.Delay(AskEvery, time, serverStopping);
         }
-        if (!IsLazy || home.Receipt is not { } receipt) return home;
+        if (!memoryFollows || home.Receipt is not { } receipt) return home;
         var given = (await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source))?.MemoryGivenBytes ?? 0;
         return home with { Receipt = receipt with { WireBytes = receipt.WireBytes + given } };
+    }
+
+    private async Task<bool> EndAtTargetAsync()
+    {
+        try { return await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target); }
+        catch (RefusedException) { return false; } // The move has it there for a moment yet.
     }
 
     private void TellFollowed(MoveStatus source)

@@ -42,7 +42,8 @@ public static class ClusterPicture
                 || (now.PinsUnmeasured && (load is null || vm.State == VmState.Unknown || now.Held.Contains(vm.Spec.Id))),
             RecentMoves =
             [
-                .. now.Moves.Where(m => m.Vm == vm.Spec.Id && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick })
+                .. now.Moves.Where(m => m.Vm == vm.Spec.Id
+                        && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick or MoveMode.Lazy })
                     .Where(m => m.EndedAt > now.At - now.Lately).OrderBy(m => m.EndedAt)
                     .Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
             ],

@@ -151,8 +151,9 @@ public sealed class MigrationRunner(
             if (standing is MoveStanding.SourceSending or MoveStanding.SourceSwitching) return; // Soon in doubt, or settled.
             if (standing == MoveStanding.SourceDoubt)
             {
-                await source.SettleOutgoingAsync(done.AtAgents, TargetProof.Runs, _stopping.Token);
-                await source.CleanMoveAsync(done.AtAgents, _stopping.Token);
+                var after = await source.SettleOutgoingAsync(done.AtAgents, TargetProof.Runs, _stopping.Token);
+                // The target of a lazy move may still want its memory; the source hears from it when that is over.
+                if (!after.MemoryArriving) await source.CleanMoveAsync(done.AtAgents, _stopping.Token);
             }
             _untold.TryRemove(done.Id, out _);
         }

@@ -117,7 +117,7 @@ public sealed class SimDisk(SimHost host) : IDisk
     public long? SizeOf(string path)
     {
         host.Loop.DemandLoopThread();
-        return Find(path)?.Length ?? host.Storage.Find(path)?.Bytes;
+        return Find(path)?.Length ?? host.Storage.Find(path)?.Bytes ?? (host.RamFiles.ContainsKey(path) ? 0 : null);
     }
 
     public void CreateDirectory(string path)

@@ -60,6 +60,36 @@ public sealed class MemoryLinkTests
         await Assert.ThrowsAsync<LinkException>(() => OfferAsync(tickets));
     }
 
+    /// <summary>Else the next one would be told that nothing is wanted, and the source would throw the memory away.</summary>
+    [Fact]
+    public async Task A_link_that_breaks_as_it_is_opened_spoils_no_later_one()
+    {
+        await using var ends = new Ends();
+        await ends.BreakOpeningAsync();
+        await ends.LinkAsync();
+        Assert.Equal(ends.Left(1), await ends.ReadAsync(1));
+    }
+
+    [Fact]
+    public async Task Who_waits_when_another_link_takes_the_place_of_the_first_is_told_at_once()
+    {
+        await using var ends = new Ends(allowed: false);
+        await ends.LinkAsync();
+        var reading = ends.ReadAsync(0);
+        await ends.LinkAsync();
+        await Assert.ThrowsAsync<IOException>(() => reading.WaitAsync(TimeSpan.FromSeconds(5)));
+    }
+
+    [Fact]
+    public async Task Who_needs_it_no_longer_does_not_wait_for_a_source_out_of_reach()
+    {
+        await using var ends = new Ends();
+        using var unwanted = new CancellationTokenSource();
+        var reading = ends.Memory.ReadBlockAsync(0, new byte[MemoryLink.BlockBytes], isWaitedFor: true, unwanted.Token);
+        unwanted.Cancel();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading.WaitAsync(TimeSpan.FromSeconds(5)));
+    }
+
     [Theory, InlineData(-1, 4096), InlineData(0, 0), InlineData(0, MemoryLink.BlockBytes + 1)]
     [InlineData(Bytes, 1), InlineData(long.MaxValue, 8)]
     public async Task A_target_that_asks_for_what_is_none_breaks_the_link(long offset, int bytes)
@@ -148,6 +178,17 @@ public sealed class MemoryLinkTests
             Sender = await LinkSender.OpenForMemoryAsync(new(one, Target, "test"), Move, Ticket, Given, TimeProvider.System, default);
             Receiver = await accepting;
             _ = Expected.ServeAsync(Receiver);
+        }
+
+        /// <summary>Hello, and nothing behind it.</summary>
+        public async Task BreakOpeningAsync()
+        {
+            var (one, other) = DuplexPipe.Create();
+            var accepting = LinkReceiver.AcceptAsync(new(other, Source, "test"), tickets, TimeProvider.System, CancellationToken.None);
+            var frame = new byte[LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax];
+            await one.WriteAsync(frame.AsMemory(0, ControlPayload.WriteHello(frame, MemoryLink.Of(Move), Ticket)));
+            await one.DisposeAsync();
+            await Assert.ThrowsAsync<LinkException>(() => accepting);
         }
 
         public async Task<byte[]> ReadAsync(int block)
