@@ -62,6 +62,17 @@ public sealed class LazyMoveScenarios
         await DemandWholeAsync(world, move);
     });
 
+    [Theory, InlineData(1042UL, 0), InlineData(1043UL, 10)]
+    public void A_source_agent_and_its_qemu_that_die_together_leave_its_memory(ulong seed, int seconds) => World.Run(seed, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        world.Agents["host1"].Kill();
+        world.Copy("web", on: "host1")!.Process.Exit(Simulator.Machines.ProcessEnd.Injected);
+        await world.SleepAsync(seconds);
+        world.Agents["host1"].Start();
+        await DemandWholeAsync(world, move);
+    });
+
     [Fact]
     public void A_source_host_that_loses_its_power_takes_the_guest_along_and_it_is_told_so() => World.Run(seed: 1051, async world =>
     {
