@@ -192,8 +192,9 @@ public sealed class RemoteCliTests : IDisposable
         var path = Path.Combine(_home, "web.vnc");
         using var leave = new CancellationTokenSource();
         var run = DisplaySocket.ServeAsync(session, "web", path, leave.Token);
-        while (!File.Exists(path)) await Task.Delay(20);
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path));
+        const UnixFileMode own = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        for (var look = 0; look < 250 && !(File.Exists(path) && File.GetUnixFileMode(path) == own); look++) await Task.Delay(20);
+        Assert.Equal(own, File.GetUnixFileMode(path));
         await using (var viewer = await ViewerAsync(path))
         {
             await viewer.WriteAsync("RFB"u8.ToArray());
