@@ -174,6 +174,7 @@ public sealed class HostAgent : IHostAgent
 
     public async Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel)
     {
+        await moves.EndGivingBeforeAsync(order.Spec.Id, order.Epoch);
         if (order.SavedFile is null) return await life.StartAsync(order.Spec, order.Epoch, cancel);
         await resume.RunAsync(order, CanonicalDevices.ListAsync, cancel);
         return await life.ReportAsync(machines.Get(order.Spec.Id), cancel);
@@ -210,6 +211,8 @@ public sealed class HostAgent : IHostAgent
         var found = await checks.CheckTargetAsync(vm, cancel);
         return found with
         {
+            // One that crashed at its new home may be started here all the same; one that runs there says itself that it cannot come.
+            AlreadyHere = found.AlreadyHere && !moves.OnlyGives(vm.Id),
             Host = found.Host with { Certificate = ports.Identity?.Facts, JournalSilentSeconds = JournalSilentSeconds },
         };
     }

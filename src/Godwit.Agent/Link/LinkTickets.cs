@@ -22,7 +22,8 @@ public sealed class LinkTickets
     {
         lock (_gate)
         {
-            if (_expected.Count >= ExpectedMax && !_expected.ContainsKey(move))
+            // Never a guest's memory: it runs already, or its move was let in.
+            if (_expected.Count >= ExpectedMax && !_expected.ContainsKey(move) && !MemoryLink.IsOne(move))
                 throw new RefusedException("too-many-incoming",
                     $"{ExpectedMax} moves into this host are waiting for their link",
                     "wait for some to end, or clean up with: godwit migration list");

@@ -46,7 +46,7 @@ internal sealed class MemoryGiving : IAsyncDisposable
     /// <summary>The token leaves, or may have left: the guest does not write to this memory any more.</summary>
     public void Allow() => mayBeGiven.TrySetResult();
 
-    /// <summary>To a target that waits for memory which is no more. Best effort, some times.</summary>
+    /// <summary>To a target that waits for memory which is no more, for as long as it would have been given.</summary>
     public static async Task TellLostAsync(MoveRecord record, string reason, MoveTools tools)
     {
         for (var attempt = 0; attempt < TriesMax; attempt++)

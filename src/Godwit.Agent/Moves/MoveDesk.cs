@@ -248,6 +248,27 @@ internal sealed class MoveDesk(
         }
     }
 
+    /// <summary>What is here of the VM is a copy that was disowned, and is kept for its memory's sake.</summary>
+    public bool OnlyGives(VmId vm) => Giving(vm).Count > 0;
+
+    private List<SourceEnding> Giving(VmId vm)
+    {
+        lock (gate) return [.. parts.Values.Where(p => p.Vm == vm).Select(p => p.Ending).OfType<SourceEnding>().Where(e => e.IsGiving)];
+    }
+
+    /// <summary>
+    /// The VM is to begin here under a newer epoch than the one its memory was kept for: whoever wanted that memory is past, or the
+    /// server would not order it. The copy that held it goes.
+    /// </summary>
+    public async Task EndGivingBeforeAsync(VmId vm, Epoch wanted)
+    {
+        foreach (var ending in Giving(vm).Where(e => e.Record.NewEpoch < wanted.Value))
+        {
+            await ending.StopGivingAsync();
+            await ending.BuriedAsync();
+        }
+    }
+
     /// <summary>
     /// Waits until a released copy is buried: a next move may come back at once. The journal line stays: it is what a
     /// late word about this move is answered from.

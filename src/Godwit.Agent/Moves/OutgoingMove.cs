@@ -153,10 +153,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await qmp.PrepareSourceAsync(order.Limits, sameHost: order.IsLazy); // Lazily only its devices are in the stream.
         await tools.FailPoints.HitAsync("outgoing.before-memory");
         sending = time.GetTimestamp();
-        if (order.StopsFirst && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
-
         var path = qemu.OutgoingSocket;
         await using var listener = await tools.Network.ListenUnixAsync(path, vm.Spec.Uid, CancellationToken.None);
+        // No sooner: what is prepared while it stands still is pause.
+        if (order.StopsFirst && !wasPaused) await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
         await qmp.MigrateAsync("unix:" + path, QmpMoves.Deadline, CancellationToken.None);
         if (Volatile.Read(ref stopReason) is not null) await qmp.TryMigrateCancelAsync(); // Asked for before there was anything to cancel.
         await using var fromQemu = await listener.AcceptAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(30), time);

@@ -111,6 +111,24 @@ public sealed class LazyMoveScenarios
         Assert.DoesNotContain(world.Ledger.Alive, q => q.Options.Name == "web");
     });
 
+    /// <summary>Its host dies, and the one it came from, which still keeps memory for it, is to start it anew.</summary>
+    [Fact]
+    public void A_vm_whose_new_host_died_before_all_was_there_starts_where_it_came_from() => World.Run(seed: 1063, async world =>
+    {
+        var move = await ArrivingAsync(world);
+        await world.SleepAsync(1);
+        await world.Server.AskAsync(c => c.Migrations.CancelAsync(move));
+        await world.EndOfAsync(move);
+        Assert.True(Arrives(world));
+        world.Agents["host2"].Host.PowerOff();
+        await world.SleepAsync(120);
+        await world.Server.AskAsync(c => c.Fencing.RecoverAsync(
+            new HostId("host2"), fenced: true, confirm: "host2", by: "anna", CancellationToken.None));
+        await world.SleepAsync(120);
+        Assert.True(world.Runs("web", on: "host1"));
+        Assert.Equal(2, world.Ledger.LifeOf("web"));
+    }, new WorldKnobs { Hosts = 2, Ha = true });
+
     [Fact]
     public void One_that_nobody_waits_for_any_more_gets_all_of_its_memory_all_the_same() => World.Run(seed: 1062, async world =>
     {
