@@ -11,9 +11,10 @@ lab_packages=(
     mtools dosfstools cpio gcc libc6-dev util-linux kmod xz-utils strace
 )
 # What the lab tests need beside them: the model checker of docs/design/handover.pml, the client of the guest's database,
-# clocks that jump, the browser that looks at the console, and checkers of what is given away.
+# clocks that jump, the browser that looks at the console, checkers of what is given away, and machines to install it on.
 # shellcheck disable=SC2034 # ./test adds them.
-test_packages=(spin postgresql-client e2fsprogs libfaketime chromium lintian shellcheck)
+test_packages=(spin postgresql-client e2fsprogs libfaketime chromium lintian shellcheck
+    systemd-container mmdebstrap)
 
 die() {
     printf 'godwit: %s\n' "$*" >&2

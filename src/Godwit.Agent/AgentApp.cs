@@ -25,6 +25,10 @@ public sealed record AgentOptions(string Listen, string LinkListen, string Ident
     public TimeSpan WatchdogTimeout { get; init; } = WatchdogRules.TimeoutDefault;
     /// <summary>Logs as a JSON document a line, with each value under its name, instead of sentences.</summary>
     public bool JsonLogs { get; init; }
+    /// <summary>Logs with priorities and without the time, as the journal wants them.</summary>
+    public bool LogsToJournal { get; init; }
+    /// <summary>Called once, when the agent answers.</summary>
+    public Action? Serving { get; init; }
 }
 
 /// <summary>The agent process, put together: real ports, the host's agent, gRPC over mutual TLS in front.</summary>
@@ -38,6 +42,7 @@ public static class AgentApp
         var builder = WebApplication.CreateSlimBuilder();
         (options.JsonLogs
             ? builder.Logging.ClearProviders().AddJsonConsole(json => (json.TimestampFormat, json.UseUtcTimestamp) = ("O", true))
+            : options.LogsToJournal ? builder.Logging.ClearProviders().AddSystemdConsole()
             : builder.Logging.ClearProviders().AddSimpleConsole(o =>
                 { o.SingleLine = true; o.TimestampFormat = "HH:mm:ss.fff "; o.UseUtcTimestamp = true; }))
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Grpc", LogLevel.Warning);
@@ -64,6 +69,7 @@ public static class AgentApp
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         _ = KeepMemoryKnownAsync(agent, stopping);
         _ = KeepAskingDiskAsync(agent, stopping);
+        if (options.Serving is { } serving) app.Lifetime.ApplicationStarted.Register(serving);
         await app.RunAsync(stopping);
         if (agent.Watchdog is { IsArmed: true } armed)
             app.Logger.LogWarning("{Device} stays armed: an agent must be back within {Seconds} s, or this host is reset. To stop one for "

@@ -48,6 +48,8 @@ public sealed record ServerOptions(string StateDirectory, string? SocketPath = n
     public TimeSpan? WatchdogLease { get; init; }
     /// <summary>Logs as a JSON document a line, with each value under its name, instead of sentences.</summary>
     public bool JsonLogs { get; init; }
+    /// <summary>Logs with priorities and without the time, as the journal wants them.</summary>
+    public bool LogsToJournal { get; init; }
     public string Socket => SocketPath ?? Path.Combine(StateDirectory, "server.sock");
 }
 
@@ -84,9 +86,11 @@ public sealed class ServerApp : IAsyncDisposable
         .Select(url => IPEndPoint.Parse(new Uri(url).Authority)).FirstOrDefault();
 
     /// <summary>Runs until <paramref name="stopping"/>, a signal, or a store that cannot be trusted any more.</summary>
-    public static async Task RunAsync(ServerOptions options, ServerPorts ports, CancellationToken stopping)
+    /// <param name="serving">Called once, when the API answers.</param>
+    public static async Task RunAsync(ServerOptions options, ServerPorts ports, Action serving, CancellationToken stopping)
     {
         await using var app = await StartAsync(options, ports, stopping);
+        serving();
         await app._web.WaitForShutdownAsync(stopping);
     }
 
@@ -201,6 +205,7 @@ public sealed class ServerApp : IAsyncDisposable
         var builder = WebApplication.CreateSlimBuilder();
         (options.JsonLogs
             ? builder.Logging.ClearProviders().AddJsonConsole(json => (json.TimestampFormat, json.UseUtcTimestamp) = ("O", true))
+            : options.LogsToJournal ? builder.Logging.ClearProviders().AddSystemdConsole()
             : builder.Logging.ClearProviders().AddSimpleConsole(console =>
             {
                 console.SingleLine = true;

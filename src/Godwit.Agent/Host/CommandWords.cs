@@ -5,7 +5,7 @@ namespace Godwit.Agent.Host;
 
 /// <summary>
 /// A command with everything in front that takes rights away from it, in the order in which they can be given up: first
-/// what needs root (namespaces, what is to be seen), then root itself, then limits.
+/// what needs root (namespaces, what is to be seen, limits), then root itself.
 /// </summary>
 internal static class CommandWords
 {
@@ -13,6 +13,9 @@ internal static class CommandWords
     {
         List<string> words = [.. Namespaces(command)];
         if (command.Sees is { } view) words.AddRange(Cage.Words(view, system()));
+        // Before it is another user: a service may have a lower limit for itself (LimitCORE=0), and only root raises one.
+        var limits = Limits(command).ToList();
+        if (limits.Count > 0) words.AddRange(["prlimit", .. limits, "--"]);
         if (command.RunAsUid is { } uid)
         {
             var id = Text($"{uid}");
@@ -20,8 +23,6 @@ internal static class CommandWords
             words.AddRange(command.KeepGroup is null ? ["--clear-groups"] : ["--groups", command.KeepGroup]);
             words.AddRange(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]);
         }
-        var limits = Limits(command).ToList();
-        if (limits.Count > 0) words.AddRange(["prlimit", .. limits, "--"]);
         if (command.Cpus is not null) words.AddRange(["taskset", "-c", command.Cpus]);
         return [.. words, command.Program, .. command.Arguments];
     }

@@ -8,19 +8,23 @@ internal sealed record ServerAddress(string SocketPath, bool IsChosen)
     public const string UpSocket = "/run/godwit/server.sock";
     public const string LabSocket = "/run/godwit-lab/server.sock";
     public const int Port = 7445;
+    internal const string Unit = "/lib/systemd/system/godwit-server.service";
     private static readonly string[] usualPlaces = [UpSocket, LabSocket];
 
     /// <summary>A server elsewhere: <c>https://host:port/</c>. Null: the socket.</summary>
     public Uri? Url { get; init; }
     /// <summary>Why what was chosen is no address; whoever asks the server is told then.</summary>
     public ApiError? Unusable { get; init; }
+    /// <summary>Whether the package is here: it is systemd that starts servers then.</summary>
+    public bool IsService { get; init; }
     /// <summary>For people.</summary>
     public string Place => Url is null ? SocketPath : $"https://{Url.Authority}";
 
     /// <param name="chosen">Value of the variable: a path, the same after <c>unix:</c>, or <c>https://host[:port]</c>.</param>
     public static ServerAddress Find(string? chosen, Func<string, bool> exists)
     {
-        if (string.IsNullOrEmpty(chosen)) return new(usualPlaces.FirstOrDefault(exists) ?? UpSocket, IsChosen: false);
+        if (string.IsNullOrEmpty(chosen))
+            return new(usualPlaces.FirstOrDefault(exists) ?? UpSocket, IsChosen: false) { IsService = exists(Unit) };
         if (chosen.Contains("://", StringComparison.Ordinal)) return OfUrl(chosen);
         return new(chosen.StartsWith("unix:", StringComparison.Ordinal) ? chosen[5..] : chosen, IsChosen: true);
     }
@@ -35,6 +39,8 @@ internal sealed record ServerAddress(string SocketPath, bool IsChosen)
             ? $"no godwit server where {Variable} points: {what}" : $"no godwit server runs on this machine: {what}")
         {
             Next = IsChosen ? $"start the server there, or unset {Variable}"
+                : IsService ? "systemctl enable --now godwit-server, and why it ended: journalctl -u godwit-server; if it runs "
+                    + $"elsewhere: {Variable}=https://HOST"
                 : "sudo ./godwit up (this machine as a host), or sudo ./godwit lab up (a lab of several hosts)",
         };
     }

@@ -47,8 +47,9 @@ internal sealed class AgentCommands(Verbs verbs)
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
+            var unit = new SystemdUnit();
             using var tracing = Tracing.Start("godwit-agent");
-            await AgentApp.RunAsync(Options(parsed), cancel);
+            await AgentApp.RunAsync(Options(parsed) with { Serving = unit.TellReady }, cancel);
             return ExitCode.All;
         }, identity, listen, link, state, run, pools, qemus, shared, watchdog, watchdogTimeout, logs);
         agent.Subcommands.Add(Join());
@@ -117,6 +118,7 @@ internal sealed class AgentCommands(Verbs verbs)
             parsed.GetValue(identity)?.FullName ?? Path.Combine(layout.StateDirectory, HostIdentity.FileName), layout)
         {
             JsonLogs = parsed.GetValue(logs) == "json",
+            LogsToJournal = SystemdUnit.HasJournal,
             Watchdog = parsed.GetValue(watchdog) is { } device ? Path.GetFullPath(device) : null,
             WatchdogTimeout = TimeSpan.FromSeconds(parsed.GetValue(watchdogTimeout)),
         };

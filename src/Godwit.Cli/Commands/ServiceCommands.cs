@@ -37,16 +37,18 @@ internal static class ServiceCommands
         {
             FileModes.AsAsked();
             CoreDumps.Refuse();
+            var unit = new SystemdUnit();
             var options = new ServerOptions(parsed.GetValue(state)!, parsed.GetValue(socket), EndPoint(parsed.GetValue(listen)))
             {
                 Names = parsed.GetValue(names) ?? [], Oidc = oidc.Of(parsed), JsonLogs = parsed.GetValue(logs) == "json",
+                LogsToJournal = SystemdUnit.HasJournal,
                 FenceHooks = fencing.Hooks(parsed), PowerHooks = fencing.PowerHooks(parsed),
                 HaAfter = fencing.HaAfter(parsed), WatchdogLease = fencing.Lease(parsed),
                 BalancerPace = new BalancerPace(TimeSpan.FromSeconds(parsed.GetValue(minute))),
             };
             MachineUp.MakePrivate(Path.GetDirectoryName(options.Socket)!);
             using var tracing = Tracing.Start("godwit-server");
-            await ServerApp.RunAsync(options, MachineUp.Ports(), cancel);
+            await ServerApp.RunAsync(options, MachineUp.Ports(), unit.TellReady, cancel);
             return ExitCode.All;
         }, [state, socket, listen, names, logs, minute, .. oidc.All, .. fencing.All]);
         server.Subcommands.Add(RebuildCommands.Rebuild(verbs));

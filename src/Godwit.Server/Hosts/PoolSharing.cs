@@ -21,6 +21,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     {
         for (var attempt = 1; attempt <= TriesMax; attempt++)
             if (await TryProveAsync(host, facts, again, cancel)) return; // Else another host's proof came in between.
+        await hosts.SetPoolsUnprovedAsync(host); // Many at once: the next round proves it.
     }
 
     private async Task<bool> TryProveAsync(HostId host, HostFacts facts, bool again, CancellationToken cancel)
@@ -42,7 +43,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
             incomplete |= silent && seen is null; // One that sees it is enough.
             proved.Add(new PoolShare(host, pool.Name, seen?.Share ?? OwnShare(pool.Name, mine, candidates)));
         }
-        return await hosts.SaveSharesAsync(host, proved, witnesses, incomplete);
+        return await hosts.SaveSharesAsync(host, proved, others, witnesses, incomplete);
     }
 
     private async Task<PoolShare?> SeenByAsync(

@@ -156,14 +156,18 @@ public sealed class HostStore(Database database, TimeProvider time)
     public Task<List<PoolShare>> SharesAsync() => database.RunAsync(Shares);
 
     /// <summary>
-    /// What <paramref name="host"/>'s pools are, all of them: others are forgotten. False where one of the shares it was seen to
-    /// be is no longer what <paramref name="seen"/> says: two hosts proved at once would take over each other's.
+    /// What <paramref name="host"/>'s pools are, all of them: others are forgotten. False, and nothing is kept, where another host's
+    /// proof came in between: a share it was seen to be is no longer what <paramref name="seen"/> says (both would take over each
+    /// other's), or a pool that nobody was seen to share has a host now that was not looked at.
     /// </summary>
+    /// <param name="known">What the other hosts' pools were when it was proved.</param>
     /// <param name="unproved">It may share more: to be proved again, also by the next server.</param>
-    public Task<bool> SaveSharesAsync(
-        HostId host, IReadOnlyCollection<PoolShare> shares, IReadOnlyCollection<PoolShare> seen, bool unproved) => database.RunAsync(work =>
+    public Task<bool> SaveSharesAsync(HostId host, IReadOnlyCollection<PoolShare> shares, IReadOnlyCollection<PoolShare> known,
+        IReadOnlyCollection<PoolShare> seen, bool unproved) => database.RunAsync(work =>
     {
-        if (seen.Except(Shares(work)).Any()) return false;
+        var now = Shares(work);
+        var alone = shares.Select(s => s.Pool).Except(seen.Select(s => s.Pool)).ToHashSet();
+        if (seen.Except(now).Any() || now.Except(known).Any(s => s.Host != host && alone.Contains(s.Pool))) return false;
         work.Execute("UPDATE hosts SET pools_unproved = @now WHERE id = @id", ("@now", unproved ? 1 : 0), ("@id", host.Value));
         work.Execute("DELETE FROM pool_shares WHERE host = @host", ("@host", host.Value));
         foreach (var share in shares)
@@ -171,6 +175,9 @@ public sealed class HostStore(Database database, TimeProvider time)
                 ("@host", host.Value), ("@pool", share.Pool), ("@share", share.Share));
         return true;
     });
+
+    public Task SetPoolsUnprovedAsync(HostId host) => database.RunAsync(work =>
+        work.Execute("UPDATE hosts SET pools_unproved = 1 WHERE id = @id", ("@id", host.Value)));
 
     /// <summary>A host that is known by name and address only: asked until it answers.</summary>
     internal static void PutUnheard(Work work, HostId id, string endpoint, HostFacts facts) => work.Execute(

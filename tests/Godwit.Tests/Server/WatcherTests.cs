@@ -46,6 +46,22 @@ public sealed class WatcherTests
         Assert.Equal([new HostId("h2")], (await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools["default"]);
     }
 
+    /// <summary>Found on real machines: each looked for others to share with before any other was kept, and none looked again.</summary>
+    [Fact]
+    public async Task Hosts_that_join_at_once_share_their_pool()
+    {
+        await using var server = await ServerUnderTest.StartAsync("first");
+        string[] names = [.. Enumerable.Range(1, 8).Select(n => $"h{n}")];
+        server.Cluster["first"].Directories["default"] = "its own disk"; // Nobody is there whom they could all have seen.
+        await Task.WhenAll(names.Select(name =>
+            server.OkAsync<HostView>("POST", "hosts", new { name, endpoint = $"{name}:7443" })));
+
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        var shares = (await server.Control.Stores.Hosts.SharesAsync()).Where(s => s.Host.Value != "first").ToList();
+        Assert.Equal(names, shares.Select(s => s.Host.Value).Order(StringComparer.Ordinal));
+        Assert.Single(shares.Select(s => s.Share).Distinct());
+    }
+
     [Fact]
     public async Task A_host_that_falls_silent_is_marked_and_its_vms_are_neither_changed_nor_touched()
     {

@@ -20,13 +20,13 @@ public sealed class CageTests
     };
 
     [Fact]
-    public void Namespaces_come_before_root_is_given_up_and_limits_after_it()
+    public void Namespaces_and_limits_come_before_root_is_given_up()
     {
         var words = CommandWords.Of(qemu with { Cpus = "0" }, () => system);
         Assert.Equal(["unshare", "--ipc", "--uts", "--mount", "--", "sh", "-c"], words.Take(7));
-        var tail = words.SkipWhile(w => w != "setpriv").ToList();
-        Assert.Equal(["setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
-            "--bounding-set=-all", "--", "prlimit", "--core=1", "--", "taskset", "-c", "0", "/usr/bin/qemu", "-S"], tail);
+        var tail = words.SkipWhile(w => w != "prlimit").ToList();
+        Assert.Equal(["prlimit", "--core=1", "--", "setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
+            "--bounding-set=-all", "--", "taskset", "-c", "0", "/usr/bin/qemu", "-S"], tail);
     }
 
     [Fact]
