@@ -44,7 +44,8 @@ public sealed class SystemdTests(BuiltPackage package)
         foreach (var line in server) await host1.RunAsync(Filled(line, host1));
         foreach (var machine in new[] { host1, host2 })
         {
-            var once = await host1.RunAsync(token.Replace("host1", machine.Name, StringComparison.Ordinal)); // Ready as soon as systemctl says so.
+            // Ready as soon as systemctl says so.
+            var once = await host1.RunAsync(token.Replace("host1", machine.Name, StringComparison.Ordinal));
             foreach (var line in host) await machine.RunAsync(Filled(line, machine), input: once);
         }
         await ReadyAsync(host1, hosts: 2);

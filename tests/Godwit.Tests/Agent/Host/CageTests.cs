@@ -25,8 +25,8 @@ public sealed class CageTests
         var words = CommandWords.Of(qemu with { Cpus = "0" }, () => system);
         Assert.Equal(["unshare", "--ipc", "--uts", "--mount", "--", "sh", "-c"], words.Take(7));
         var tail = words.SkipWhile(w => w != "prlimit").ToList();
-        Assert.Equal(["prlimit", "--core=1", "--", "setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
-            "--bounding-set=-all", "--", "taskset", "-c", "0", "/usr/bin/qemu", "-S"], tail);
+        Assert.Equal(["prlimit", "--core=1", "--", "setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups", "--no-new-privs",
+            "--inh-caps=-all", "--bounding-set=-all", "--", "taskset", "-c", "0", "/usr/bin/qemu", "-S"], tail);
     }
 
     [Fact]
