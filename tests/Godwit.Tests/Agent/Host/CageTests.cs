@@ -76,7 +76,7 @@ public sealed class CageTests
     public void The_cages_own_arguments_are_four_and_then_comes_the_command()
     {
         var words = CommandWords.Of(qemu, () => system);
-        Assert.Equal("setpriv", words[words.IndexOf("godwit") + 5]);
+        Assert.Equal("prlimit", words[words.IndexOf("godwit") + 5]);
     }
 
     private static List<string> Words() => [.. CommandWords.Of(qemu, () => system).SkipWhile(w => w != "godwit").Skip(1).Take(4)];
