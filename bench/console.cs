@@ -2,7 +2,7 @@
 #:package Microsoft.Playwright
 #:property PublishAot=false
 #:property RestorePackagesWithLockFile=false
-// How long the console's pages take, by the browser's own clock, beside a server that runs already: dotnet bench/console.cs URL USER PASSWORD
+// How long the pages of a console take that runs already, by the browser's own clock: dotnet bench/console.cs URL USER PASSWORD
 // Each visit begins with nothing kept by the browser; of the log-in most is the password's hash, which is slow on purpose.
 using System.Globalization;
 using Microsoft.Playwright;
