@@ -14,7 +14,7 @@ public sealed class QemuLauncher(IProcesses processes, INetwork network, IDisk d
 {
     /// <summary>QEMU opens its monitors before it opens disks; a second is usual, a loaded machine needs more.</summary>
     private static readonly TimeSpan MonitorWaitMax = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan MonitorRetry = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan MonitorRetry = TimeSpan.FromMilliseconds(20);
     private const int LogsKept = 5;
     private const int LogTailBytes = 4096, LogBytesMax = 8 << 20;
 

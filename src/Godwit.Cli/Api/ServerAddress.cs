@@ -39,8 +39,8 @@ internal sealed record ServerAddress(string SocketPath, bool IsChosen)
             ? $"no godwit server where {Variable} points: {what}" : $"no godwit server runs on this machine: {what}")
         {
             Next = IsChosen ? $"start the server there, or unset {Variable}"
-                : IsService ? "systemctl enable --now godwit-server, and why it ended: journalctl -u godwit-server; if it runs "
-                    + $"elsewhere: {Variable}=https://HOST"
+                : IsService ? $"where it runs elsewhere: {Variable}=https://HOST; if this is its machine: systemctl enable --now "
+                    + "godwit-server, and why it ended: journalctl -u godwit-server"
                 : "sudo ./godwit up (this machine as a host), or sudo ./godwit lab up (a lab of several hosts)",
         };
     }

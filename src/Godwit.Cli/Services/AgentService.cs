@@ -38,10 +38,16 @@ internal sealed class AgentService(IProcesses processes, IDisk disk, string root
         disk.CreateDirectory(Path.GetDirectoryName(OptionsFile)!);
         var line = $"GODWIT_AGENT_OPTIONS={string.Join(' ', words)}\n";
         await disk.WriteDurablyAsync(OptionsFile, Encoding.UTF8.GetBytes(line), cancel);
-        var result = await processes.RunAsync(new Core.Ports.Command(systemctl, ["enable", "--now", Unit]), startMax, cancel);
-        if (result.ExitCode != 0)
-            throw new RefusedException("unit-not-started", $"this machine has joined, but {Unit} did not start: {result.Error.Trim()}",
-                $"look at 'journalctl -u {Unit}', then: systemctl enable --now {Unit}");
+        string why;
+        try
+        {
+            var result = await processes.RunAsync(new Core.Ports.Command(systemctl, ["enable", "--now", Unit]), startMax, cancel);
+            if (result.ExitCode == 0) return;
+            why = result.Error.Trim();
+        }
+        catch (IOException slow) { why = slow.Message; } // systemd goes on with it.
+        throw new RefusedException("unit-not-started", $"this machine has joined, but {Unit} did not start: {why}",
+            $"look at 'journalctl -u {Unit}', then: systemctl enable --now {Unit}");
     }
 
     /// <summary>The options that were given, as they would be typed again.</summary>

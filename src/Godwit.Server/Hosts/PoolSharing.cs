@@ -21,7 +21,7 @@ public sealed class PoolSharing(HostStore hosts, AgentDirectory agents, IRandomn
     {
         for (var attempt = 1; attempt <= TriesMax; attempt++)
             if (await TryProveAsync(host, facts, again, cancel)) return; // Else another host's proof came in between.
-        await hosts.SetPoolsUnprovedAsync(host); // Many at once: the next round proves it.
+        await hosts.DoubtSharesAsync(host); // Many at once: the next round proves it.
     }
 
     private async Task<bool> TryProveAsync(HostId host, HostFacts facts, bool again, CancellationToken cancel)

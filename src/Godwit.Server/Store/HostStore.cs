@@ -176,8 +176,13 @@ public sealed class HostStore(Database database, TimeProvider time)
         return true;
     });
 
-    public Task SetPoolsUnprovedAsync(HostId host) => database.RunAsync(work =>
-        work.Execute("UPDATE hosts SET pools_unproved = 1 WHERE id = @id", ("@id", host.Value)));
+    /// <summary>It could not be proved what its pools are: it shares none until it is. Names that are its alone stay.</summary>
+    public Task DoubtSharesAsync(HostId host) => database.RunAsync(work =>
+    {
+        work.Execute("UPDATE hosts SET pools_unproved = 1 WHERE id = @id", ("@id", host.Value));
+        work.Execute("DELETE FROM pool_shares WHERE host = @id AND share IN (SELECT share FROM pool_shares WHERE host <> @id)",
+            ("@id", host.Value));
+    });
 
     /// <summary>A host that is known by name and address only: asked until it answers.</summary>
     internal static void PutUnheard(Work work, HostId id, string endpoint, HostFacts facts) => work.Execute(

@@ -27,6 +27,8 @@ internal sealed class BootedMachine(string name, string address, string tree, st
     /// <summary>On, until systemd says that all units are up. Throws where one has failed.</summary>
     public async Task TurnOnAsync()
     {
+        // Of a run that was ended from outside, or of the last time it was on: systemd-nspawn leaves its group as nobody else can use it.
+        await CleanAsync();
         if (!Directory.Exists(_root)) await InstallAsync();
         await LabShell.RunAsync(["ip", "link", "add", Cable, "type", "veth", "peer", "name", Plug]);
         await LabShell.RunAsync(["ip", "link", "set", Cable, "master", wire, "up"]);
@@ -60,7 +62,8 @@ internal sealed class BootedMachine(string name, string address, string tree, st
     {
         await TryAsync("systemctl poweroff");
         await _container!.WaitForExitAsync().WaitAsync(bootMax);
-        await DropCableAsync();
+        _container.Dispose();
+        (_container, _first) = (null, "");
     }
 
     public Task<string> RunAsync(string line, string? input = null) => LabShell.RunAsync(Inside(line), input, commandMax);
@@ -69,14 +72,22 @@ internal sealed class BootedMachine(string name, string address, string tree, st
 
     public async ValueTask DisposeAsync()
     {
-        if (_first.Length > 0) await LabShell.TryAsync(["kill", "-KILL", _first]);
         if (_container is { } container)
         {
-            await container.WaitForExitAsync().WaitAsync(bootMax);
+            // Its namespace goes with the first process there, and what began it ends with that.
+            if (!container.HasExited && _first.Length > 0) await LabShell.TryAsync(["kill", "-KILL", _first]);
+            try { await container.WaitForExitAsync().WaitAsync(_first.Length > 0 ? bootMax : TimeSpan.Zero); }
+            catch (TimeoutException) { container.Kill(entireProcessTree: true); }
             container.Dispose();
         }
-        await DropCableAsync();
-        await LabShell.TryAsync(["umount", _root]);
+        await LabShell.TryAsync(["umount", "--lazy", _root]);
+        await CleanAsync();
+    }
+
+    /// <summary>The cable, and the group with all that is empty below it.</summary>
+    private async Task CleanAsync()
+    {
+        await LabShell.TryAsync(["ip", "link", "delete", Cable]);
         foreach (var group in new[] { "unified", "systemd", "." }.Select(tree => Group($"/sys/fs/cgroup/{tree}")).Where(Directory.Exists))
             await LabShell.TryAsync(["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
     }
@@ -103,8 +114,6 @@ internal sealed class BootedMachine(string name, string address, string tree, st
         var wanted = Directory.CreateDirectory(Path.Combine(_root, "etc/systemd/system/multi-user.target.wants")).FullName;
         File.CreateSymbolicLink(Path.Combine(wanted, "systemd-networkd.service"), "/lib/systemd/system/systemd-networkd.service");
     }
-
-    private async Task DropCableAsync() => await LabShell.TryAsync(["ip", "link", "delete", Cable]);
 
     /// <summary>The child of <paramref name="container"/> that is number 1 of its own namespace; empty: not yet.</summary>
     private static string FirstProcess(int container)

@@ -112,11 +112,11 @@ public sealed class PackageTests(BuiltPackage package)
         var kept = Directory.CreateDirectory(Path.Combine(root, "var/lib/godwit/agent")).FullName;
         await File.WriteAllTextAsync(Path.Combine(kept, "identity.pem"), "kept");
 
-        Assert.Equal(["daemon-reload", "--quiet is-active godwit-server.service", "restart godwit-server.service",
-            "--quiet is-active godwit-agent.service", "restart godwit-agent.service"], await DpkgAsync("--install", package.File));
+        Assert.Equal(["daemon-reload", "try-restart godwit-server.service", "try-restart godwit-agent.service"],
+            await DpkgAsync("--install", package.File));
         Assert.True(File.Exists(Path.Combine(root, "usr/bin/godwit")));
-        Assert.Equal(["daemon-reload", "daemon-reload", "--quiet is-active godwit-server.service", "restart godwit-server.service",
-            "--quiet is-active godwit-agent.service", "restart godwit-agent.service"], await DpkgAsync("--install", package.File));
+        Assert.Equal(["daemon-reload", "daemon-reload", "try-restart godwit-server.service", "try-restart godwit-agent.service"],
+            await DpkgAsync("--install", package.File));
         Assert.Equal(["--quiet disable --now godwit-server.service godwit-agent.service", "daemon-reload"],
             await DpkgAsync("--remove", "godwit"));
         Assert.False(File.Exists(Path.Combine(root, "usr/bin/godwit")));

@@ -63,6 +63,19 @@ public sealed class WatcherTests
     }
 
     [Fact]
+    public async Task A_host_whose_proof_never_came_through_shares_nothing_until_it_does()
+    {
+        await using var server = await ServerUnderTest.StartAsync("h1", "h2");
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal([new HostId("h2")], (await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools["default"]);
+
+        await server.Control.Stores.Hosts.DoubtSharesAsync(new HostId("h1"));
+        Assert.Empty((await server.OkAsync<HostView>("GET", "hosts/h2")).SharedPools["default"]);
+        await server.Control.Watcher.RoundAsync(CancellationToken.None);
+        Assert.Equal([new HostId("h2")], (await server.OkAsync<HostView>("GET", "hosts/h1")).SharedPools["default"]);
+    }
+
+    [Fact]
     public async Task A_host_that_falls_silent_is_marked_and_its_vms_are_neither_changed_nor_touched()
     {
         await using var server = await ServerUnderTest.StartAsync("h1");
