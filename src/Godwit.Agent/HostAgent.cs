@@ -82,7 +82,6 @@ public sealed class HostAgent : IHostAgent
         images = new ImageImport(pools, disk, processes, randomness);
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
-        checks = new MoveChecks(machines, facts, time);
         look = new MemoryLook(disk, time, randomness);
         memory = new MemoryKnown(machines, look, time);
         load = new LoadMeter(disk, machines, memory, time);
@@ -92,6 +91,7 @@ public sealed class HostAgent : IHostAgent
         {
             FailPoints = new FailPoints(failPoints, time, disk),
         };
+        checks = new MoveChecks(machines, facts, tools.Kept, time);
         linkTest = new LinkTest(network, tools.Tickets, randomness, time);
         arriving = new ArrivingMemory(tools, disk, processes, logs.CreateLogger<ArrivingMemory>());
         moves = new MoveDesk(tools, CanonicalDevices.ListAsync, linkTest, arriving);

@@ -37,7 +37,7 @@ public static class ReceiptText
     }
 
     /// <summary>A quick move is paused for as long as its memory takes: nothing limits that.</summary>
-    private static string Limit(Migration move) => move.Mode is MoveMode.Live or MoveMode.Refresh
+    private static string Limit(Migration move) => move.Mode is MoveMode.Live or MoveMode.Refresh or MoveMode.Hybrid
         ? $" (limit {Amounts.Milliseconds(move.Limits.MaxPauseMs)})" : "";
 
     public static IEnumerable<string> Plain(Migration move, SeenFromOutside? seen = null) =>

@@ -1,5 +1,6 @@
 using Godwit.Agent.Machines;
 using Godwit.Agent.Moves;
+using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Ports;
 using Godwit.Core.Vms;
@@ -8,7 +9,7 @@ using Godwit.Qmp;
 namespace Godwit.Agent.Facts;
 
 /// <summary>The questions before a move, answered by this host. Nothing is changed by asking.</summary>
-internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, TimeProvider time)
+internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, KeptMemories kept, TimeProvider time)
 {
     private readonly MachineLife life = new(machines);
 
@@ -38,9 +39,13 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, T
         var host = await facts.ReadAsync([], cancel);
         var standing = await facts.StandingAsync(cancel);
         var vm = machines.Find(spec.Id);
+        var own = kept.BytesOf(spec.Id); // It is given back page by page as the same pages come to be the guest's.
         return new TargetFacts
         {
-            Host = host,
+            Host = host with
+            {
+                MemoryAvailableBytes = host.MemoryAvailableBytes + own, RamFileSpaceBytes = host.RamFileSpaceBytes + own,
+            },
             UnreachableDisks = await machines.UnreachableDisksAsync(spec, cancel),
             MissingBridges = [.. spec.Nics.Select(n => n.Bridge).Distinct().Except(host.Bridges)],
             MissingCpuFeatures = standing.Qemus.Count == 0 ? []

@@ -72,6 +72,11 @@ internal static partial class Libc
     [DllImport("libc", EntryPoint = "lseek", SetLastError = true)]
     public static extern long Seek(int descriptor, long offset, int whence);
 
+    [DllImport("libc", EntryPoint = "fallocate", SetLastError = true)]
+    public static extern int Allocate(int descriptor, int mode, long offset, long bytes);
+
+    public const int KeepSize = 1, PunchHole = 2;
+
     public const int SeekData = 3, SeekHole = 4, NoSuchPlace = 6;
 
     public const int AtCurrentDirectory = -100, AtNoFollow = 0x100;

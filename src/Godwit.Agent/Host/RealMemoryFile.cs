@@ -65,5 +65,18 @@ internal sealed class RealMemoryFile : IMemoryFile
         return filled;
     }
 
+    /// <summary>fallocate(2). Where the file system knows no holes, or the file was let go of meanwhile, nothing happens.</summary>
+    public void Free(long offset, long bytes)
+    {
+        var held = false;
+        try
+        {
+            file.DangerousAddRef(ref held);
+            _ = Libc.Allocate(file.DangerousGetHandle().ToInt32(), Libc.PunchHole | Libc.KeepSize, offset, bytes);
+        }
+        catch (ObjectDisposedException) { }
+        finally { if (held) file.DangerousRelease(); }
+    }
+
     public void Dispose() => file.Dispose();
 }

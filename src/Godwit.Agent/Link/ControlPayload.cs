@@ -12,7 +12,7 @@ namespace Godwit.Agent.Link;
 internal static class ControlPayload
 {
     public const ulong Magic = 0x474F44574C494E4B; // "GODWLINK"
-    public const ushort VersionMin = 1, VersionMax = 2;
+    public const ushort VersionMin = 1, VersionMax = 3;
     public const int MoveBytesMax = 64, TicketBytesMax = 256, ReasonBytesMax = 512;
 
     public static int WriteHello(Span<byte> frame, MoveId move, string ticket)

@@ -42,6 +42,10 @@ public enum FrameType : byte
     AllHere = 17,
     /// <summary>Source: that memory is no more, as text. Nothing follows.</summary>
     MemoryLost = 18,
+    /// <summary>Target, from version 3 on: as <see cref="Ask"/>, and what it has there by hashes: what is alike need not cross.</summary>
+    AskUnlike = 19,
+    /// <summary>Source: the answer to that, those pages that are not alike.</summary>
+    Unlike = 20,
 }
 
 /// <summary>
@@ -80,9 +84,9 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         ushort hint = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         uint length = BinaryPrimitives.ReadUInt32BigEndian(source[4..]);
         bool data = type == FrameType.Data;
-        if (type is < FrameType.Hello or > FrameType.MemoryLost) return OperationStatus.InvalidData;
+        if (type is < FrameType.Hello or > FrameType.Unlike) return OperationStatus.InvalidData;
         if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
-        if (length > (data || type == FrameType.Memory ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
+        if (length > (data || type is FrameType.Memory or FrameType.Unlike ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 
         frame = new(type, flags, hint, (int)length);
         return OperationStatus.Done;

@@ -13,6 +13,19 @@ public sealed partial class LinkReceiver
         }
     }
 
+    /// <summary>The source can tell which pages are alike. False of one of before.</summary>
+    internal bool KnowsUnlike => _version >= MemoryLink.UnlikeSince;
+
+    /// <summary>As <see cref="AskMemoryAsync"/>, where something is there already: only what is unlike is wanted.</summary>
+    internal async Task AskUnlikeAsync(long offset, ReadOnlyMemory<byte> there, CancellationToken cancel)
+    {
+        try { await _writer.ControlAsync(frame => MemoryLink.WriteAskUnlike(frame, offset, there.Span), cancel); }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
+        }
+    }
+
     /// <summary>Best effort: the source asks again, and is told then.</summary>
     internal async Task SayAllHereAsync(CancellationToken cancel)
     {
@@ -24,7 +37,9 @@ public sealed partial class LinkReceiver
     /// Until the link ends; the answer is why, and whether the memory is lost for good. Never throws for what the peer does.
     /// </summary>
     /// <param name="arrived">Place and content, valid during the call; nothing for zeros.</param>
-    internal Task<(string Why, bool IsLost)> HearMemoryAsync(Action<long, ReadOnlyMemory<byte>> arrived, CancellationToken cancel) =>
+    /// <param name="unlike">Place, a bit for each page that is unlike, and these pages; valid during the call.</param>
+    internal Task<(string Why, bool IsLost)> HearMemoryAsync(
+        Action<long, ReadOnlyMemory<byte>> arrived, Action<long, byte, ReadOnlyMemory<byte>> unlike, CancellationToken cancel) =>
         OnPumpThreadAsync("link-memory", async () =>
         {
             try
@@ -34,6 +49,11 @@ public sealed partial class LinkReceiver
                     var payload = await _reader.ReadWholeAsync(frame, cancel);
                     if (frame.Type == FrameType.MemoryLost && ControlPayload.TryReadReason(payload.Span, out var reason))
                         return (reason, true);
+                    if (frame.Type == FrameType.Unlike && MemoryLink.TryReadUnlike(payload, out var at, out var pages, out var changed))
+                    {
+                        unlike(at, pages, changed);
+                        continue;
+                    }
                     if (frame.Type != FrameType.Memory || !MemoryLink.TryReadMemory(payload, out var offset, out var content))
                         return ($"the source sent a {frame.Type} that does not belong here, or is damaged", false);
                     arrived(offset, content);

@@ -22,7 +22,7 @@ public sealed partial class LinkSender
         var sender = new LinkSender(connection, time)
         {
             _memory = memory, _heard = time.GetTimestamp(),
-            _block = new byte[LinkFrame.HeaderBytes + MemoryLink.PrefixBytes + MemoryLink.BlockBytes],
+            _block = new byte[LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes + MemoryLink.BlockBytes],
         };
         return OpenAsync(sender, MemoryLink.Of(move), ticket, cancel);
     }
@@ -38,9 +38,28 @@ public sealed partial class LinkSender
     internal Task SendMemoryLostAsync(string reason, CancellationToken cancel) =>
         SendAsync(frame => ControlPayload.WriteReason(frame, FrameType.MemoryLost, reason), cancel);
 
-    private async Task GiveAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)
+    private Task GiveAsync(MemoryLeft memory, FrameType how, ReadOnlyMemory<byte> asked)
     {
         Volatile.Write(ref _heard, _time.GetTimestamp());
+        return how == FrameType.AskUnlike ? GiveUnlikeAsync(memory, asked) : GiveAsync(memory, asked);
+    }
+
+    private async Task GiveUnlikeAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)
+    {
+        if (!MemoryLink.TryReadAskUnlike(asked.Span, out var offset, out var bytes, out _)
+            || offset < 0 || offset > memory.File.LengthBytes - bytes)
+            throw new InvalidDataException("the target asked for memory that is none");
+        await memory.MayBeGiven.Joinable().WaitAsync(_ended.Token);
+        memory.File.Read(offset, _block.AsSpan(LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes, bytes));
+        MemoryLink.TryReadAskUnlike(asked.Span, out _, out _, out var hashes);
+        var given = MemoryLink.WriteUnlike(_block, offset, bytes, hashes);
+        await PaceAsync(memory, given);
+        await SendFrameAsync(_block.AsMemory(0, LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes + given), _ended.Token);
+        memory.CountGiven(given);
+    }
+
+    private async Task GiveAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)
+    {
         if (!ControlPayload.TryReadNumbers(asked.Span, out long offset, out long bytes)
             || bytes is < 1 or > MemoryLink.BlockBytes || offset < 0 || offset > memory.File.LengthBytes - bytes)
             throw new InvalidDataException("the target asked for memory that is none");

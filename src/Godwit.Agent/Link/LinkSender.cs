@@ -302,7 +302,8 @@ public sealed partial class LinkSender : IAsyncDisposable
             while (heard is null)
             {
                 var (frame, payload) = await ReadAnswerAsync(_ended.Token);
-                if (_memory is { } memory && frame.Type == FrameType.Ask) await GiveAsync(memory, payload);
+                if (_memory is { } memory && frame.Type is FrameType.Ask or FrameType.AskUnlike)
+                    await GiveAsync(memory, frame.Type, payload);
                 else heard = Take(frame.Type, payload.Span);
             }
             answer = heard;

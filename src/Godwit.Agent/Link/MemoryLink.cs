@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
+using System.Numerics;
+using System.Security.Cryptography;
 using Godwit.Core;
 
 namespace Godwit.Agent.Link;
@@ -12,6 +14,9 @@ internal static class MemoryLink
 {
     /// <summary>Asked for and answered as one: small enough that a page that is waited for does not wait long behind others.</summary>
     public const int BlockBytes = 32 << 10;
+    public const int PageBytes = 4096;
+    /// <summary>The link's version from which on a source tells what is unlike.</summary>
+    public const ushort UnlikeSince = 3;
     private const string Prefix = "lm-";
 
     public static MoveId Of(MoveId move) => new(Prefix + move.Value);
@@ -44,6 +49,85 @@ internal static class MemoryLink
         offset = BinaryPrimitives.ReadInt64BigEndian(payload.Span);
         content = payload[PrefixBytes..];
         return offset >= 0 && BinaryPrimitives.ReadUInt64BigEndian(payload.Span[sizeof(long)..]) == HashOf(offset, content.Span);
+    }
+
+    /// <summary>
+    /// Of a page's SHA-256: a guest that could make two pages of its own with one hash would find the wrong one. Place (i64), length
+    /// (i64) and a hash for each page.
+    /// </summary>
+    public const int PageHashBytes = 16;
+    private const int AskBytes = 2 * sizeof(long);
+
+    /// <param name="there">Whole pages, a block at most.</param>
+    public static int WriteAskUnlike(Span<byte> frame, long offset, ReadOnlySpan<byte> there)
+    {
+        ControlPayload.WriteNumbers(frame, FrameType.AskUnlike, offset, there.Length);
+        var hashes = frame[(LinkFrame.HeaderBytes + AskBytes)..];
+        var pages = there.Length / PageBytes;
+        for (var page = 0; page < pages; page++)
+            HashOfPage(there.Slice(page * PageBytes, PageBytes), hashes.Slice(page * PageHashBytes, PageHashBytes));
+        new LinkFrame(FrameType.AskUnlike, 0, 0, AskBytes + pages * PageHashBytes).Write(frame);
+        return LinkFrame.HeaderBytes + AskBytes + pages * PageHashBytes;
+    }
+
+    /// <summary>False for what no target of ours asks.</summary>
+    public static bool TryReadAskUnlike(
+        ReadOnlySpan<byte> payload, out long offset, out int bytes, out ReadOnlySpan<byte> hashes)
+    {
+        (offset, bytes) = (0, 0);
+        hashes = default;
+        if (payload.Length <= AskBytes || !ControlPayload.TryReadNumbers(payload[..AskBytes], out offset, out var length)) return false;
+        if (length is < PageBytes or > BlockBytes || length % PageBytes != 0) return false;
+        bytes = (int)length;
+        hashes = payload[AskBytes..];
+        return hashes.Length == bytes / PageBytes * PageHashBytes;
+    }
+
+    /// <summary>Place (i64), XxHash64 (u64) of what follows, a bit for each page that is unlike (u8, the first is the lowest), these pages.</summary>
+    public const int UnlikePrefixBytes = PrefixBytes + 1;
+
+    /// <summary>
+    /// The frame has the whole block behind its prefix, as it is here; what is alike is left out. Returns how many bytes of pages are in it.
+    /// </summary>
+    public static int WriteUnlike(Span<byte> frame, long offset, int bytes, ReadOnlySpan<byte> hashes)
+    {
+        var payload = frame[LinkFrame.HeaderBytes..];
+        var content = payload[UnlikePrefixBytes..];
+        Span<byte> mine = stackalloc byte[PageHashBytes];
+        var (mask, kept) = ((byte)0, 0);
+        for (var page = 0; page < bytes / PageBytes; page++)
+        {
+            var here = content.Slice(page * PageBytes, PageBytes);
+            HashOfPage(here, mine);
+            if (mine.SequenceEqual(hashes.Slice(page * PageHashBytes, PageHashBytes))) continue;
+            mask |= (byte)(1 << page);
+            here.CopyTo(content[(kept++ * PageBytes)..]);
+        }
+        payload[PrefixBytes] = mask;
+        var length = UnlikePrefixBytes + kept * PageBytes;
+        BinaryPrimitives.WriteInt64BigEndian(payload, offset);
+        BinaryPrimitives.WriteUInt64BigEndian(payload[sizeof(long)..], HashOf(offset, payload[PrefixBytes..length]));
+        new LinkFrame(FrameType.Unlike, 0, 0, length).Write(frame);
+        return kept * PageBytes;
+    }
+
+    /// <summary>False for what no source of ours sends.</summary>
+    public static bool TryReadUnlike(ReadOnlyMemory<byte> payload, out long offset, out byte mask, out ReadOnlyMemory<byte> pages)
+    {
+        (offset, mask, pages) = (0, 0, default);
+        if (payload.Length < UnlikePrefixBytes) return false;
+        offset = BinaryPrimitives.ReadInt64BigEndian(payload.Span);
+        mask = payload.Span[PrefixBytes];
+        pages = payload[UnlikePrefixBytes..];
+        return offset >= 0 && pages.Length == BitOperations.PopCount(mask) * PageBytes
+            && BinaryPrimitives.ReadUInt64BigEndian(payload.Span[sizeof(long)..]) == HashOf(offset, payload.Span[PrefixBytes..]);
+    }
+
+    private static void HashOfPage(ReadOnlySpan<byte> page, Span<byte> into)
+    {
+        Span<byte> whole = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(page, whole);
+        whole[..PageHashBytes].CopyTo(into);
     }
 
     private static ulong HashOf(long offset, ReadOnlySpan<byte> content) => XxHash64.HashToUInt64(content, offset);

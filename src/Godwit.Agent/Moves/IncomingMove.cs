@@ -22,6 +22,7 @@ namespace Godwit.Agent.Moves;
 /// other; whichever is durable first stands, and a late token finds the tombstone.
 /// Lazily the stream is devices only, kept here until the token is there; QEMU then loads them as those of a post-copy migration, and its
 /// memory is asked of the source, before it runs where a device needs it, and all of it while it runs (LazyArriving).
+/// What a live move had brought before it ended at home is kept for the lazy one that follows it (KeptMemories).
 /// A rehearsal's QEMU is cut off from the network and cannot write its disks; it ends as without a token, whatever comes.
 /// </summary>
 internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, ArrivingMemory arriving)
@@ -77,6 +78,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
             await tools.Journal.WriteAsync(record);
             signals = new QemuSignals(qemu.Qmp);
             if (lazily is not null) await lazily.ExpectAsync(vm, ticket);
+            else tools.Kept.Drop(order.Spec.Id);
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, order.Lazily);
             await tools.FailPoints.HitAsync("incoming.prepared");
             ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily);
@@ -323,6 +325,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
         if (intentTried && !tools.Journal.WasSurelyNotTold(order.Move))
             await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
         if (qemu is not null) await tools.StubbornlyAsync(qemu.KillAsync);
+        if (qemu is not null && order.KeepsMemory) tools.Kept.Keep(order.Spec.Id, qemu.RamPath);
         if (lazily is not null) await lazily.EndAsync();
         await tools.FailPoints.HitAsync("incoming.before-tombstone");
         burial = BuryAsync(record with { Mark = MoveMark.Aborted, Reason = reason });

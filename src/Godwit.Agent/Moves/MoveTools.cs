@@ -17,6 +17,7 @@ internal sealed record MoveTools(
     public FailPoints FailPoints { get; init; } = new(null, Time);
     /// <summary>Memory that guests here still have elsewhere.</summary>
     public RemoteMemories Remote { get; } = new(Tickets, Time);
+    public KeptMemories Kept { get; } = new(Machines.Disk, Time);
 
     /// <summary>
     /// For what is so already and is only to be written down or tidied up: a disk that fails for a while must not leave

@@ -45,7 +45,8 @@ public static class FromServer
 
     public static IncomingOrder Record(Contracts.IncomingOrder order) => new(
         Move(order.MoveId), Record(Present(order.Spec)), new Epoch(order.Epoch),
-        new HostId(Present(order.Source, "source")), order.StayPaused, order.Rehearses) { Lazily = order.Lazily };
+        new HostId(Present(order.Source, "source")), order.StayPaused, order.Rehearses)
+        { Lazily = order.Lazily, KeepsMemory = order.KeepsMemory };
 
     public static OutgoingOrder Record(Contracts.OutgoingOrder order)
     {
@@ -82,6 +83,7 @@ public static class FromServer
         {
             DeadlineSeconds = limits.HasDeadlineSeconds ? limits.DeadlineSeconds : null, MayQuick = limits.MayQuick,
             MaxSlowdownPercent = Math.Clamp(limits.MaxSlowdownPercent, 0, MoveLimits.SlowdownPercentMax),
+            PassesMax = limits.HasPassesMax ? Math.Max(1, limits.PassesMax) : null,
         };
 
     private static string Present(string text, string what) =>

@@ -41,8 +41,9 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
         {
             await arrival.Serving;
             await arrival.ToQemu.DisposeAsync();
+            var had = from is not null && tools.Remote.TryFind(new MoveId(from), out var there) ? there.AlikeBytes : 0;
             await ArrivedAsync(vm);
-            Arrived(log, vm.Id.Value, vm.Spec.Name, tools.Time.GetElapsedTime(begun).TotalSeconds, memory.Requests);
+            Arrived(log, vm.Id.Value, vm.Spec.Name, tools.Time.GetElapsedTime(begun).TotalSeconds, memory.Requests, had >> 20);
         }
         catch (RefusedException damaged)
         {
@@ -278,8 +279,9 @@ internal sealed partial class ArrivingMemory(MoveTools tools, IDisk disk, IProce
         });
     }
 
-    [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): all of its memory is here after {Seconds:0.0} s; it waited for {Requests} pages")]
-    private static partial void Arrived(ILogger log, string vm, string name, double seconds, long requests);
+    [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): all of its memory is here after {Seconds:0.0} s; it waited for {Requests} pages, "
+        + "and {Had} MiB had come before it moved")]
+    private static partial void Arrived(ILogger log, string vm, string name, double seconds, long requests, long had);
     [LoggerMessage(LogLevel.Information, "{Vm} ({Name}): the rest of its memory was filled in")]
     private static partial void Healed(ILogger log, string vm, string name);
     [LoggerMessage(LogLevel.Warning, "{Vm}: its saved state {File} keeps its name: {Why}")]

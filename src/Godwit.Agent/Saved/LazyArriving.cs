@@ -30,6 +30,7 @@ internal sealed class LazyArriving(IncomingOrder order, MoveTools tools, Arrivin
     {
         await tools.Machines.ChangeAsync(vm, r => r with { MemoryFrom = order.Move.Value });
         memory = tools.Remote.Expect(order.Move, order.Source, ticket, order.Spec.MemoryBytes);
+        memory.IsPartlyIn(tools.Kept.Take(order.Spec.Id));
     }
 
     public Task<Stream> TakeDevicesAsync() => Task.FromResult<Stream>(new BoundedStream(devices, SavedGuest.StateBytesMax));

@@ -20,6 +20,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     private readonly Lock gate = new();
     private readonly ConcurrentDictionary<int, Asked> asked = [];
+    private IMemoryFile? here;
+    private long alikeBytes;
     private DetachedState? state;
     private LinkReceiver? link;
     private TaskCompletionSource linked = NewBell();
@@ -39,6 +41,12 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     public bool IsZero(int block) => false;
 
+    /// <summary>What of it was here before, page by page as it was once: only what is unlike is asked for. Owned by this object.</summary>
+    public void IsPartlyIn(IMemoryFile? file) => here = file;
+
+    /// <summary>That did not have to cross.</summary>
+    public long AlikeBytes => Interlocked.Read(ref alikeBytes);
+
     /// <summary>Serves what is asked by this link until it ends. Never throws.</summary>
     public async Task ServeAsync(LinkReceiver fresh)
     {
@@ -53,7 +61,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         foreach (var waiting in open) waiting.Break("another link took its place");
         if (old is not null) await old.DisposeAsync();
         if (Volatile.Read(ref isAllHere)) await fresh.SayAllHereAsync(CancellationToken.None);
-        var (why, isLost) = await fresh.HearMemoryAsync(Arrived, CancellationToken.None);
+        var (why, isLost) = await fresh.HearMemoryAsync(Arrived, ArrivedUnlike, CancellationToken.None);
         if (isLost) lost = why;
         await DropAsync(fresh, why);
     }
@@ -77,6 +85,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         asked.TryRemove(block, out _);
         if (content.Length == 0) into.AsSpan(0, this.BytesOf(block)).Clear();
         else content.CopyTo(into, 0);
+        here?.Free((long)block * BlockBytes, this.BytesOf(block)); // It is in the guest's memory from now on.
         if (isWaitedFor) return;
         if (mine.Took < Soon) ahead = Math.Min(AheadMax, ahead + 1);
         else if (mine.Took > Late) ahead = Math.Max(1, ahead / 2);
@@ -87,6 +96,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     {
         LinkReceiver? now;
         lock (gate) (isAllHere, now) = (true, link);
+        Interlocked.Exchange(ref here, null)?.Dispose();
         if (now is not null) await now.SayAllHereAsync(CancellationToken.None);
     }
 
@@ -110,14 +120,25 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     private async Task<Asked> AskAsync(LinkReceiver by, int block, CancellationToken cancel)
     {
-        var mine = new Asked(time.GetTimestamp());
+        var mine = new Asked(time.GetTimestamp(), by.KnowsUnlike ? ReadHere(block) : null);
         lock (gate)
         {
             if (link != by) throw new IOException($"the link to {source} broke");
             if (!asked.TryAdd(block, mine)) return asked[block];
         }
-        await by.AskMemoryAsync((long)block * BlockBytes, this.BytesOf(block), cancel);
+        var offset = (long)block * BlockBytes;
+        await (mine.Here is { } there ? by.AskUnlikeAsync(offset, there, cancel) : by.AskMemoryAsync(offset, this.BytesOf(block), cancel));
         return mine;
+    }
+
+    /// <summary>Null where nothing but zeros is here: these are told as shortly as a hash.</summary>
+    private byte[]? ReadHere(int block)
+    {
+        if (here is not { } file || (long)block * BlockBytes + this.BytesOf(block) > file.LengthBytes) return null;
+        var content = new byte[this.BytesOf(block)];
+        try { file.Read((long)block * BlockBytes, content); }
+        catch (Exception gone) when (gone is IOException or ObjectDisposedException) { return null; }
+        return content.AsSpan().ContainsAnyExcept((byte)0) ? content : null;
     }
 
     /// <summary>On the link's own thread.</summary>
@@ -129,6 +150,24 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         if (!asked.TryGetValue(block, out var waiting)) return; // Of an older link.
         waiting.Took = time.GetElapsedTime(waiting.Since);
         waiting.Content.TrySetResult(content.ToArray());
+    }
+
+    /// <summary>As <see cref="Arrived"/>: what is alike is taken from here.</summary>
+    private void ArrivedUnlike(long offset, byte mask, ReadOnlyMemory<byte> pages)
+    {
+        var block = offset < memoryBytes ? (int)(offset / BlockBytes) : throw new InvalidDataException("there is no such memory");
+        if (!asked.TryGetValue(block, out var waiting)) return;
+        if (waiting.Here is not { } whole || offset % BlockBytes != 0 || (mask >> (whole.Length / MemoryLink.PageBytes)) != 0)
+            throw new InvalidDataException("the source sent memory that was not asked for");
+        for (var (page, from) = (0, 0); from < pages.Length; page++)
+        {
+            if ((mask & (1 << page)) == 0) continue;
+            pages.Slice(from, MemoryLink.PageBytes).CopyTo(whole.AsMemory(page * MemoryLink.PageBytes));
+            from += MemoryLink.PageBytes;
+        }
+        Interlocked.Add(ref alikeBytes, whole.Length - pages.Length);
+        waiting.Took = time.GetElapsedTime(waiting.Since);
+        waiting.Content.TrySetResult(whole);
     }
 
     private async Task DropAsync(LinkReceiver gone, string why)
@@ -149,7 +188,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     private static TaskCompletionSource NewBell() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private sealed record Asked(long Since)
+    /// <param name="Here">What is here of it already, and was told by its hashes; null: all of it is asked for.</param>
+    private sealed record Asked(long Since, byte[]? Here)
     {
         public TaskCompletionSource<byte[]> Content { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         public TimeSpan Took { get; set; }

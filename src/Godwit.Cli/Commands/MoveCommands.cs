@@ -21,10 +21,11 @@ internal static class MoveCommands
         {
             Description = "live: it runs meanwhile. quick: paused meanwhile, each page crosses once. "
                 + "lazy: paused for its devices only, its memory follows as it is needed; until all is there it needs both hosts. "
+                + "hybrid: live for one pass, then, if it must, as lazy, for which only what has changed crosses once more. "
                 + "cold: shut down, moved, started.",
             DefaultValueFactory = _ => "live",
         };
-        mode.AcceptOnlyFromAmong("live", "quick", "lazy", "cold");
+        mode.AcceptOnlyFromAmong("live", "quick", "lazy", "hybrid", "cold");
         var (dryRun, noWait, ignoreRules) = (DryRunOption(), NoWaitOption(), PlacementOptions.IgnoreRules());
         var intent = new IntentOptions();
         var rehearse = new Option<bool>("--rehearse")

@@ -58,6 +58,12 @@ public static class Convergence
         var last = passes[^1];
         if (limits.DeadlineSeconds is { } deadline && elapsed.TotalSeconds >= deadline)
             return End(limits, PauseMs(last.RemainingBytes, last.BytesPerSecond), $"the deadline of {deadline} s is there");
+        if (limits.PassesMax is { } most && last.Number > most)
+        {
+            var pauseMs = PauseMs(last.RemainingBytes, last.BytesPerSecond);
+            return pauseMs - DevicePartMs <= top ? new ConvergenceAdvice.SwitchBelow(top)
+                : new ConvergenceAdvice.GiveUp(pauseMs, $"what is left after pass {last.Number - 1} does not fit");
+        }
         if (Limit(rung, top) >= top && stalled >= GiveUpPasses)
             return End(limits, PauseMs(best, last.BytesPerSecond), "the guest dirties memory faster than it can be sent");
         var late = limits.DeadlineSeconds is { } by && elapsed.TotalSeconds >= by * NoMorePatienceAt;

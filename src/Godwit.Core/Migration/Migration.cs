@@ -38,6 +38,11 @@ public sealed record Migration
     public bool Rehearses { get; init; }
     /// <summary>How it was begun first, where it went on as a lazy move by consent; null: it is as it began.</summary>
     public MoveMode? BeganAs { get; init; }
+    /// <summary>What that first beginning had sent over the wire: part of what the move cost.</summary>
+    public long BytesBefore { get; init; }
+    /// <summary>It may yet begin once more, lazily: the target keeps what memory it has by then.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool MayTurnLazy => Mode is MoveMode.Live or MoveMode.Hybrid && BeganAs is null && !Rehearses && Limits.MayLazy;
     /// <summary>What both hosts know this move by: the second beginning of one has a name of its own there.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public MoveId AtAgents => BeganAs is null ? Id : new MoveId($"{Id}-lazy");
@@ -72,6 +77,11 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
     public bool MayLazy { get; init; }
     /// <summary>Consent: percent of a guest's time QEMU may take so that memory crosses faster than it changes; 0: none.</summary>
     public int MaxSlowdownPercent { get; init; }
+    /// <summary>Passes over memory after which what is left must fit, or the move ends at home; null: as long as they shrink.</summary>
+    public int? PassesMax { get; init; }
+
+    /// <summary>Of <see cref="MoveMode.Hybrid"/>, which is consent to a lazy end by itself.</summary>
+    public MoveLimits ForHybrid() => this with { MayLazy = true, MayQuick = false, PassesMax = 1 };
 
     /// <summary>In the words they are asked for by, those that are not as usual; empty where all are.</summary>
     public string InWords()

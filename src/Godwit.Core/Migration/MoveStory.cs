@@ -82,7 +82,7 @@ internal sealed class MoveStory(
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var ready = await Target.PrepareIncomingAsync(new IncomingOrder(
             Move.AtAgents, vm.Spec, Move.Epoch.Next(), Move.Source, source.State == VmState.Paused, Move.Rehearses)
-            { Lazily = IsLazy }, cancel);
+            { Lazily = IsLazy, KeepsMemory = Move.MayTurnLazy }, cancel);
         if (IsLazy && !ready.Lazily)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
         if (Move.Rehearses && !ready.Isolated)
@@ -96,7 +96,8 @@ internal sealed class MoveStory(
         ? Source.StartRefreshAsync(
             new RefreshOrder(Move.AtAgents, Move.Vm, Move.Epoch, Move.Limits, Move.Refresh ?? new RefreshWish(null, null)), cancel)
         : Source.StartOutgoingAsync(
-            new OutgoingOrder(Move.AtAgents, Move.Vm, Move.Epoch, Move.Target, Move.Mode, Move.Limits, ready!, Move.Rehearses), cancel);
+            new OutgoingOrder(Move.AtAgents, Move.Vm, Move.Epoch, Move.Target, Move.Mode == MoveMode.Hybrid ? MoveMode.Live : Move.Mode,
+                Move.Limits, ready!, Move.Rehearses), cancel);
 
     /// <summary>Remembers why starting went wrong, for the end's sentence; decides nothing.</summary>
     public void Note(Exception reason) => noted = reason.Message;
@@ -219,18 +220,19 @@ internal sealed class MoveStory(
 
     /// <summary>
     /// The last step of the ladder: a live move that stayed at home for its limit or deadline begins once more, lazily, by consent. The
-    /// record says so before anything is asked for; what the first beginning left is cleaned.
+    /// record says so before anything is asked for; what the first beginning left is cleaned, but for the memory that the target has.
     /// </summary>
     public async Task<bool> TurnLazyAsync(Settlement where)
     {
-        if (where is not Settlement.AtSource { Reason: var reason } || Move is not { Mode: MoveMode.Live, Rehearses: false, BeganAs: null }
-            || !Move.Limits.MayLazy || !reason.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal)
+        if (where is not Settlement.AtSource { Reason: var reason } || !Move.MayTurnLazy
+            || !reason.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal)
             || (await journal.ReadAsync(Move.Id)).CancelRequested) return false;
         foreach (var side in new[] { Source, Target }) await TellAsync(a => a.CleanMoveAsync(Move.AtAgents, serverStopping), side);
         CountPhase();
         await SaveAsync(Warned($"live: {reason}") with
         {
-            Mode = MoveMode.Lazy, BeganAs = MoveMode.Live, Phase = Phase.Checking, Progress = null, Quote = null,
+            Mode = MoveMode.Lazy, BeganAs = Move.Mode, BytesBefore = Move.Progress?.SentBytes ?? 0, Phase = Phase.Checking,
+            Progress = null, Quote = Move.Mode == MoveMode.Hybrid ? Move.Quote : null, // Of all of it.
         });
         return true;
     }
@@ -367,6 +369,7 @@ internal sealed class MoveStory(
         return receipt is null ? null : receipt with
         {
             TotalMs = (time.GetUtcNow() - Move.CreatedAt).TotalMilliseconds,
+            WireBytes = receipt.WireBytes + Move.BytesBefore,
             PhaseMs = new Dictionary<Phase, double>(phaseMs),
         };
     }

@@ -56,4 +56,9 @@ public enum MoveMode
     /// there both hosts are needed: the loss of either is the loss of the guest, as by a power cut.
     /// </summary>
     Lazy,
+    /// <summary>
+    /// Live for one pass; what is left then crosses in a pause that was allowed, or else as in a lazy move, for which only what has
+    /// changed since the pass has to cross once more. To the hosts it is a live move, and a lazy one after it.
+    /// </summary>
+    Hybrid,
 }

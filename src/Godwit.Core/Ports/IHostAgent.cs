@@ -169,6 +169,8 @@ public sealed record IncomingOrder(
 {
     /// <summary>Its devices come first, and it runs before its memory is there.</summary>
     public bool Lazily { get; init; }
+    /// <summary>If it ends at home, a lazy move follows: what memory has come is kept for that a little while.</summary>
+    public bool KeepsMemory { get; init; }
 }
 
 /// <param name="Endpoint"><c>address:port</c> of the target's link.</param>

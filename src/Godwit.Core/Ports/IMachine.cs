@@ -77,6 +77,8 @@ public interface IMemoryFile : IDisposable
     /// how many it wrote. For memory that nobody else gives pages to meanwhile.
     /// </summary>
     int FillHoles(long offset, ReadOnlySpan<byte> content) => throw new IOException("this memory cannot be filled");
+    /// <summary>Whole pages that nobody needs any more: they become holes. A hint, of memory opened to be filled.</summary>
+    void Free(long offset, long bytes) { }
 }
 
 /// <summary>Disposing without <see cref="CommitAsync"/> removes what was written.</summary>

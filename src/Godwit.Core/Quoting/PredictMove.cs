@@ -18,6 +18,8 @@ public static class PredictMove
     private const double DeviceBytes = 0.4e6;
     /// <summary>Beside what every hand-over takes: QEMU takes its memory apart, and its devices look into their rings.</summary>
     private const double LazyStartMs = 20;
+    /// <summary>Two hashes a page, on either side, and the word that it is alike: bytes of memory a second, measured.</summary>
+    private const double AlikeBytesPerSecond = 0.5e9;
     private const int PassesMax = 500, Beginnings = 10;
 
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
@@ -25,6 +27,7 @@ public static class PredictMove
         {
             MoveMode.Quick => Quick(memory, path, limits),
             MoveMode.Lazy => Lazy(memory, path, limits),
+            MoveMode.Hybrid => Hybrid(memory, path, limits.ForHybrid()),
             _ => Live(memory, path, limits),
         };
 
@@ -97,6 +100,23 @@ public static class PredictMove
         var pause = DeviceBytes * 1000.0 / rate + LazyStartMs + Convergence.DevicePartMs;
         return new Prediction(pause, path.AroundMs + path.SetupMs + pause + memory.NonZeroBytes * 1000.0 / rate,
             DeviceBytes + memory.NonZeroBytes, 1, Fits: true);
+    }
+
+    /// <summary>
+    /// Live for a pass. Where what is left does not fit then, a lazy move follows, for which all is compared and what has changed since it
+    /// was sent crosses once more; preparing that takes as long as preparing did.
+    /// </summary>
+    private static Prediction Hybrid(MemoryProfile memory, PathProfile path, MoveLimits limits)
+    {
+        var live = Live(memory, path, limits);
+        if (live.Fits) return live;
+        var rate = path.StreamBytesPerSecond(1, limits.BandwidthBytesPerSecond);
+        var clock = new GuestClock(memory);
+        var changed = Math.Min(clock.DirtyBytesBetween(0, live.DurationMs), memory.NonZeroBytes);
+        var lazy = Lazy(memory, path, limits);
+        var followsMs = Math.Max(changed * 1000.0 / rate, memory.NonZeroBytes * 1000.0 / AlikeBytesPerSecond);
+        return new Prediction(lazy.PauseMs, live.DurationMs + path.AroundMs + lazy.PauseMs + followsMs,
+            live.WireBytes + DeviceBytes + changed, live.Passes, Fits: true);
     }
 
     private static double FirstPassMs(MemoryProfile memory, double rate) =>

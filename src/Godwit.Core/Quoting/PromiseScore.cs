@@ -20,7 +20,7 @@ public sealed record PromiseScore(
 
     public static PromiseScore Of(IReadOnlyCollection<Migration.Migration> ended, MoveMode? mode)
     {
-        var all = ended.Where(m => mode is null || m.Mode == mode).ToList();
+        var all = ended.Where(m => mode is null || (m.Quote?.Mode ?? m.Mode) == mode).ToList();
         var told = all.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote: not null }).ToList();
         var paused = told.Where(m => m.Receipt!.PauseMs is not null).ToList();
         var errors = paused.Select(m => Math.Abs(m.Receipt!.PauseMs!.Value - m.Quote!.PauseMs.Expected)).ToList();
@@ -30,7 +30,7 @@ public sealed record PromiseScore(
             Share(paused, m => m.Quote!.PauseMs.Holds(m.Receipt!.PauseMs!.Value)),
             errors.Count == 0 ? null : LearnedFromMoves.Quantile(errors, 0.5),
             errors.Count == 0 ? null : LearnedFromMoves.Quantile(errors, 0.9),
-            all.Count(m => m is { Mode: MoveMode.Live, End: MoveEnd.Done } && m.Receipt?.PauseMs > m.Limits.MaxPauseMs),
+            all.Count(m => m is { Mode: MoveMode.Live or MoveMode.Hybrid, End: MoveEnd.Done } && m.Receipt?.PauseMs > m.Limits.MaxPauseMs),
             all.Count(m => m is { Mode: MoveMode.Live, End: MoveEnd.RolledBack, Reason: not null }
                 && m.Reason.StartsWith(WouldHavePaused, StringComparison.Ordinal)));
     }

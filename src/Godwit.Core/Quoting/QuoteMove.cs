@@ -15,14 +15,15 @@ public static class QuoteMove
     public static MoveQuote Of(
         MoveMode asked, MoveLimits limits, MemoryProfile memory, PathProfile path, Func<MoveMode, Correction> learned, DateTimeOffset at)
     {
-        var (live, quick, lazy) = (Way(MoveMode.Live), Way(MoveMode.Quick), Way(MoveMode.Lazy));
+        if (asked == MoveMode.Hybrid) limits = limits with { PassesMax = null, MayLazy = false }; // What it is for the other ways.
+        var (live, quick, lazy, hybrid) = (Way(MoveMode.Live), Way(MoveMode.Quick), Way(MoveMode.Lazy), Way(MoveMode.Hybrid));
         var slowed = live.Breaks.Count > 0 && limits.MaxSlowdownPercent == 0 ? Slowed() : null;
-        var chosen = asked switch { MoveMode.Quick => quick, MoveMode.Lazy => lazy, _ => live };
+        var chosen = asked switch { MoveMode.Quick => quick, MoveMode.Lazy => lazy, MoveMode.Hybrid => hybrid, _ => live };
         return new MoveQuote
         {
-            Ways = slowed is null ? [live, quick, lazy] : [live, quick, lazy, slowed],
+            Ways = slowed is null ? [live, quick, lazy, hybrid] : [live, quick, lazy, hybrid, slowed],
             Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, slowed, limits), Path = path,
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, limits), Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
@@ -88,13 +89,16 @@ public static class QuoteMove
         if (chosen.Mode == MoveMode.Lazy)
             return $"asked for: it stands still for its devices only, and its memory follows at {Mega(rate)} MB/s; until all is there "
                 + "it waits for each page it misses, and needs both hosts";
+        if (chosen.Mode == MoveMode.Hybrid && chosen.Passes > 1)
+            return $"asked for: one pass at {Mega(rate)} MB/s while it runs; if what is left does not fit into {limits.MaxPauseMs} ms, it stands "
+                + "still for its devices only, and what has changed follows; until all is there it needs both hosts";
         var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
         return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
             : $"{race}: what is left fits after pass {chosen.Passes - 1}";
     }
 
     private static IReadOnlyList<string> Relaxations(
-        WayQuote live, WayQuote quick, WayQuote lazy, WayQuote? slowed, MoveLimits limits)
+        WayQuote live, WayQuote quick, WayQuote lazy, WayQuote hybrid, WayQuote? slowed, MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
         var needed = Math.Ceiling(Convergence.LimitForMs(live.PauseMs.High) / 10) * 10;
@@ -105,8 +109,9 @@ public static class QuoteMove
                 $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));
         if (!limits.MayQuick) ways.Add((live.PauseMs.Expected + 1, "--may-quick (stopped for the rest where it must be)"));
         ways.Add((quick.PauseMs.Expected, $"--mode quick (expected pause {Whole(quick.PauseMs.Expected)} ms)"));
-        // Last, whatever its pause: it is the one that can lose a guest.
+        // Last, whatever their pause: they can lose a guest.
         return [.. ways.OrderBy(w => w.PauseMs).Select(w => w.Text),
+            $"--mode hybrid (expected pause {Whole(hybrid.PauseMs.Expected)} ms; needs both hosts until what has changed is there)",
             $"--mode lazy (expected pause {Whole(lazy.PauseMs.Expected)} ms; needs both hosts until its memory is there)"];
     }
 

@@ -65,6 +65,7 @@ public static class ToAgent
         StayPaused = order.StayPaused,
         Rehearses = order.Rehearses,
         Lazily = order.Lazily,
+        KeepsMemory = order.KeepsMemory,
     };
 
     public static Contracts.OutgoingOrder Message(OutgoingOrder order) => new()
@@ -130,6 +131,7 @@ public static class ToAgent
             MayQuick = limits.MayQuick, MaxSlowdownPercent = limits.MaxSlowdownPercent,
         };
         if (limits.DeadlineSeconds is { } deadline) message.DeadlineSeconds = deadline;
+        if (limits.PassesMax is { } passes) message.PassesMax = passes;
         return message;
     }
 

@@ -43,7 +43,7 @@ public static class ClusterPicture
             RecentMoves =
             [
                 .. now.Moves.Where(m => m.Vm == vm.Spec.Id
-                        && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick or MoveMode.Lazy })
+                        && m is { End: MoveEnd.Done, Mode: MoveMode.Live or MoveMode.Quick or MoveMode.Lazy or MoveMode.Hybrid })
                     .Where(m => m.EndedAt > now.At - now.Lately).OrderBy(m => m.EndedAt)
                     .Select(m => new RecentMove(m.Source, m.EndedAt!.Value)),
             ],

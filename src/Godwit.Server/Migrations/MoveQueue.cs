@@ -39,5 +39,5 @@ public static class MoveQueue
             : [.. unfinished.Where(TakesPlace).Where(m => m.Source == source || m.Target == target).Select(m => m.Id)];
 
     /// <summary>Only moves that send memory over a link share it with others.</summary>
-    private static bool TakesPlace(Migration move) => move.Mode is MoveMode.Live or MoveMode.Quick or MoveMode.Lazy;
+    private static bool TakesPlace(Migration move) => move.Mode is MoveMode.Live or MoveMode.Quick or MoveMode.Lazy or MoveMode.Hybrid;
 }

@@ -118,7 +118,8 @@ public sealed class MoveWishes(
     private static MoveLimits Limits(Vm vm, MigrateRequest wish)
     {
         var limits = wish.SaidOfLimits().Over(vm.MoveLimits ?? new MoveLimits());
-        return wish.Rehearse ? limits with { MayQuick = false, MayLazy = false } : limits;
+        return wish.Rehearse ? limits with { MayQuick = false, MayLazy = false }
+            : wish.Mode == MoveMode.Hybrid ? limits.ForHybrid() : limits;
     }
 
     /// <summary>The named host with every reason against it, or the best one. What only agents know is asked later.</summary>

@@ -35,7 +35,7 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
     {
         var ended = await EndedAsync();
         return [PromiseScore.Of(ended, null), PromiseScore.Of(ended, MoveMode.Live), PromiseScore.Of(ended, MoveMode.Quick),
-            PromiseScore.Of(ended, MoveMode.Lazy), PromiseScore.Of(ended, MoveMode.Refresh)];
+            PromiseScore.Of(ended, MoveMode.Lazy), PromiseScore.Of(ended, MoveMode.Hybrid), PromiseScore.Of(ended, MoveMode.Refresh)];
     }
 
     private async Task<MoveQuote?> QuoteAsync(Vm vm, Migration move, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
@@ -46,7 +46,7 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
             var before = LearnedFromMoves.Refreshes(await EndedAsync(), move.Source);
             return QuoteMove.OfRefresh(move.Limits, before, move.Source, time.GetUtcNow());
         }
-        if (move.Mode is not (MoveMode.Live or MoveMode.Quick or MoveMode.Lazy)) return null;
+        if (move.Mode is not (MoveMode.Live or MoveMode.Quick or MoveMode.Lazy or MoveMode.Hybrid)) return null;
         try
         {
             if (await agents(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, cancel) is not { } memory) return null;

@@ -10,6 +10,8 @@ namespace Godwit.Simulator.Machines;
 /// </summary>
 internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
 {
+    private readonly HashSet<long> _freed = [];
+
     public long LengthBytes => qemu.Options.MemoryBytes;
 
     public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax) =>
@@ -22,11 +24,22 @@ internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
         for (var at = 0; at + GuestLoad.PageBytes <= into.Length; at += GuestLoad.PageBytes)
         {
             var page = (offset + at) / GuestLoad.PageBytes;
-            if (page >= qemu.Load.UsedPages || qemu.State.IsBlank) continue;
+            if (page >= qemu.Load.UsedPages || _freed.Contains(page)) continue;
+            // Of a target that never got all of it: as far as it came.
+            var first = qemu.State.IsBlank ? qemu.Incoming.Arrived((int)page)?.First ?? 0 : TimesWritten(qemu, page);
+            if (first == 0) continue;
             SimRamStream.FillWithNoise(into.Slice(at, GuestLoad.PageBytes), page);
-            BinaryPrimitives.WriteInt64LittleEndian(into[at..], 1 + TimesWritten(qemu.Load, qemu.State, page));
+            BinaryPrimitives.WriteInt64LittleEndian(into[at..], first);
         }
     }
+
+    public void Free(long offset, long bytes)
+    {
+        for (var page = offset / GuestLoad.PageBytes; page < (offset + bytes) / GuestLoad.PageBytes; page++) _freed.Add(page);
+    }
+
+    /// <summary>And once more for what was there at first: never 0.</summary>
+    internal static long TimesWritten(SimQemu qemu, long page) => 1 + TimesWritten(qemu.Load, qemu.State, page);
 
     /// <summary>
     /// Filled pages are seen when who waits for them is woken. In memory that has all arrived a guest takes its holes by itself: a page

@@ -19,6 +19,9 @@ internal sealed class SimIncoming(SimQemu qemu)
     private SimPostcopy? _postcopy;
 
     public string Status { get; private set; } = "none";
+
+    /// <summary>The first two words of a page as it came, before all had; null of one that did not come.</summary>
+    public (long First, long Second)? Arrived(int page) => _pages.TryGetValue(page, out var words) ? words : null;
     /// <summary>The next load fails at its end, as with a device the other side does not have.</summary>
     public bool RefusesToLoad { get; set; }
 

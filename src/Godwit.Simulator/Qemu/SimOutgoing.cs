@@ -1,6 +1,7 @@
 using System.IO.Hashing;
 using System.Text.Json.Nodes;
 using Godwit.Simulator.Loop;
+using Godwit.Simulator.Machines;
 
 namespace Godwit.Simulator.Qemu;
 
@@ -222,7 +223,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
     {
         bool IsZero(int page) => _syncs == 1 && page >= qemu.Load.UsedPages;
         var pages = Enumerable.Range(first, count).ToList();
-        var bytes = _content.Pages(isEnd, pages.Where(p => p < _totalPages), IsZero, qemu.State.Counter);
+        var bytes = _content.Pages(isEnd, pages.Where(p => p < _totalPages), IsZero, page => SimMemoryFile.TimesWritten(qemu, page));
         var zeroes = pages.Count(IsZero);
         (_zero, _normal) = (_zero + zeroes, _normal + count - zeroes);
         await SendAsync(bytes);

@@ -38,7 +38,7 @@ internal sealed class SimRamStream
     }
 
     /// <summary>PART (or END) with the pages given by number; a page's content tells its number and version.</summary>
-    public byte[] Pages(bool isEnd, IEnumerable<int> pages, Func<int, bool> isZero, long version)
+    public byte[] Pages(bool isEnd, IEnumerable<int> pages, Func<int, bool> isZero, Func<int, long> version)
     {
         _writer.BeginRam(RamSection, isEnd);
         foreach (var page in pages)
@@ -48,7 +48,7 @@ internal sealed class SimRamStream
             else
             {
                 FillWithNoise(_page, page);
-                BinaryPrimitives.WriteInt64BigEndian(_page, version);
+                BinaryPrimitives.WriteInt64LittleEndian(_page, version(page));
                 _writer.WritePage(Block, offset, _page);
             }
         }

@@ -49,7 +49,7 @@ internal sealed class People(World world, RunCounts counts, IReadOnlyList<string
 
     private async Task MoveAsync(string vm, int kind, SimRandom random, string key)
     {
-        var mode = kind < 36 ? MoveMode.Live : kind < 42 ? MoveMode.Quick : kind < 48 ? MoveMode.Lazy
+        var mode = kind < 4 ? MoveMode.Hybrid : kind < 36 ? MoveMode.Live : kind < 42 ? MoveMode.Quick : kind < 48 ? MoveMode.Lazy
             : kind < 53 ? MoveMode.Cold : MoveMode.Refresh;
         var others = world.Agents.Keys.ToList();
         var wish = new MigrateRequest(others[random.Next(others.Count)], mode == MoveMode.Refresh ? MoveMode.Live : mode)

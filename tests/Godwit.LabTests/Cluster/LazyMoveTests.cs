@@ -16,6 +16,8 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
 {
     /// <summary>What the issue of this way of moving asks for, whatever the guest's size; half as much again for a busy machine.</summary>
     private const double PauseMaxMs = 225;
+    /// <summary>The 24 MiB that it writes all the while, and as much again of whatever its kernel does; it has some 90.</summary>
+    private const long FollowsMaxBytes = 48L << 20;
     private readonly LazyGuest guest = new(lab);
 
     private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "lazy-move-fail-points");
@@ -47,6 +49,26 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
         output.WriteLine($"paused {ended.Receipt!.PauseMs:0} ms ({ended.Receipt.PauseParts}); all was there {clock.ElapsedMilliseconds} ms "
             + $"after it was asked for; its stream had {ended.Receipt.StreamBytes >> 10} KiB");
         Assert.True(ended.Receipt.PauseMs < PauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
+        await guest.GoesOnAsync(boot);
+        await guest.MovesAsync();
+        await guest.GoesOnAsync(boot);
+    }
+
+    /// <summary>It does not fit into 20 ms after a pass, and runs at its target then. What had come by then does not come again.</summary>
+    [RealQemuFact]
+    public async Task A_hybrid_move_brings_most_of_the_memory_before_the_guest_goes()
+    {
+        var boot = await guest.LoadAsync(mebibytesPerSecond: 100);
+
+        var ended = await lab.FollowAsync(await lab.Cluster.Api.MigrateAsync(LabFixture.VmName,
+            new MigrateRequest(await lab.OtherHostAsync(), MoveMode.Hybrid, MaxPauseMs: 20), default));
+
+        Assert.Equal((MoveEnd.Done, MoveMode.Lazy, MoveMode.Hybrid), (ended.End, ended.Mode, ended.BeganAs));
+        var followed = ended.Receipt!.WireBytes - ended.BytesBefore;
+        output.WriteLine($"paused {ended.Receipt.PauseMs:0} ms ({ended.Receipt.PauseParts}); {ended.BytesBefore >> 20} MiB before it went, "
+            + $"{followed >> 20} MiB after it, {ended.Receipt.TotalMs / 1000:0.0} s");
+        Assert.True(ended.Receipt.PauseMs < PauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
+        Assert.True(followed < FollowsMaxBytes, $"{followed >> 20} MiB followed");
         await guest.GoesOnAsync(boot);
         await guest.MovesAsync();
         await guest.GoesOnAsync(boot);

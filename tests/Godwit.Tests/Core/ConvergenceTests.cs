@@ -46,6 +46,18 @@ public sealed class ConvergenceTests
         Assert.True(pauseMs > 150, $"{pauseMs}");
     }
 
+    /// <summary>Of a hybrid move: a pass is all it gets, unless what is left fits by then.</summary>
+    [Theory, InlineData(20, 1, typeof(ConvergenceAdvice.SwitchBelow)), InlineData(20, 2, typeof(ConvergenceAdvice.SwitchBelow))]
+    [InlineData(60, 1, typeof(ConvergenceAdvice.SwitchBelow)), InlineData(60, 2, typeof(ConvergenceAdvice.GiveUp))]
+    public void Where_passes_are_counted_what_is_left_fits_after_them_or_it_is_given_up(int workingSetMiB, int passes, Type expected)
+    {
+        var advice = Convergence.Advise(
+            Guest(1L << 30, 400_000_000, (long)workingSetMiB << 20, passes), new MoveLimits(300).ForHybrid(), TimeSpan.Zero);
+        Assert.IsType(expected, advice);
+        if (advice is ConvergenceAdvice.SwitchBelow aim && passes > 1)
+            Assert.Equal((int)((300 - Convergence.DevicePartMs) * Convergence.RateKeptTo), aim.DowntimeLimitMs);
+    }
+
     [Fact]
     public void A_long_allowed_pause_is_used_to_its_end_and_a_guest_that_needs_more_is_given_up()
     {

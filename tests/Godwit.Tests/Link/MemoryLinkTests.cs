@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Godwit.Agent.Link;
 using Godwit.Agent.Saved;
 using Godwit.Core;
@@ -134,6 +135,104 @@ public sealed class MemoryLinkTests
         Assert.Contains("its host was off", lost.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>As a live move had brought it, and the guest went on writing: of what is here only what has changed crosses.</summary>
+    [Fact]
+    public async Task What_is_here_already_does_not_cross_again()
+    {
+        await using var ends = new Ends();
+        var here = new Left();
+        here.Content[4096 + 7] ^= 1; // A page of a block.
+        here.Content.AsSpan(2 * MemoryLink.BlockBytes, 4096).Fill(3); // Zeros by now.
+        here.Content.AsSpan(3 * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear(); // Never came.
+        here.Content[^1] ^= 0x80;
+        ends.Memory.IsPartlyIn(here);
+        await ends.LinkAsync();
+
+        for (var block = 0; block < ends.Memory.CountOf(); block++) Assert.Equal(ends.Left(block), await ends.ReadAsync(block));
+
+        Assert.Equal(3 * 4096 + MemoryLink.BlockBytes, ends.Given.GivenBytes);
+        Assert.Equal(Bytes - MemoryLink.BlockBytes - 3 * 4096, ends.Memory.AlikeBytes);
+        Assert.Equal(ends.Memory.CountOf(), here.Freed.Count); // What is the guest's now is not held twice.
+        Assert.False(here.IsDisposed);
+        await ends.Expected.ForgetAsync(Move);
+        Assert.True(here.IsDisposed);
+    }
+
+    /// <summary>What is here may be shorter, or be let go of at any moment: then all crosses.</summary>
+    [Fact]
+    public async Task What_is_not_to_be_read_here_crosses_as_ever()
+    {
+        await using var ends = new Ends();
+        ends.Memory.IsPartlyIn(new Left(bytes: 4096));
+        await ends.LinkAsync();
+        Assert.Equal(ends.Left(0), await ends.ReadAsync(0));
+        Assert.Equal((MemoryLink.BlockBytes, 0), (ends.Given.GivenBytes, ends.Memory.AlikeBytes));
+    }
+
+    [Theory, InlineData(2, false), InlineData(3, true)]
+    public async Task A_source_of_before_is_asked_in_the_words_it_knows(int versionMax, bool knows)
+    {
+        var tickets = new LinkTickets();
+        tickets.Expect(MemoryLink.Of(Move), Ticket, Source);
+        var (one, other) = DuplexPipe.Create();
+        var accepting = LinkReceiver.AcceptAsync(new(other, Source, "test"), tickets, TimeProvider.System, CancellationToken.None);
+        var frame = new byte[LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax];
+        var hello = frame.AsMemory(0, ControlPayload.WriteHello(frame, MemoryLink.Of(Move), Ticket));
+        BinaryPrimitives.WriteUInt16BigEndian(frame.AsSpan(LinkFrame.HeaderBytes + 10), (ushort)versionMax);
+        await one.WriteAsync(hello);
+        new LinkFrame(FrameType.Opened, 0, 0, 0).Write(frame);
+        await one.WriteAsync(frame.AsMemory(0, LinkFrame.HeaderBytes));
+        Assert.Equal(knows, (await accepting).KnowsUnlike);
+    }
+
+    [Theory, InlineData(Bytes, 4096), InlineData(-4096, 4096), InlineData(long.MaxValue - 1, 4096)]
+    public async Task A_target_that_compares_what_is_none_breaks_the_link(long offset, int bytes)
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        await ends.Receiver!.AskUnlikeAsync(offset, new byte[bytes], CancellationToken.None);
+        Assert.Contains("memory that is none", Assert.IsType<LinkAnswer.Closed>(await ends.Sender!.Answer).Reason);
+    }
+
+    [Fact]
+    public void Hashes_that_are_no_whole_block_are_not_believed()
+    {
+        var frame = new byte[LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax];
+        var length = MemoryLink.WriteAskUnlike(frame, 4096, new byte[3 * 4096]) - LinkFrame.HeaderBytes;
+        var payload = frame.AsSpan(LinkFrame.HeaderBytes, length);
+        Assert.True(MemoryLink.TryReadAskUnlike(payload, out var offset, out var bytes, out var hashes));
+        Assert.Equal((4096, 3 * 4096, 3 * MemoryLink.PageHashBytes), (offset, bytes, hashes.Length));
+        for (var cut = 0; cut < length; cut++) Assert.False(MemoryLink.TryReadAskUnlike(payload[..cut], out _, out _, out _));
+        BinaryPrimitives.WriteInt64BigEndian(payload[8..], 3 * 4096 - 1);
+        Assert.False(MemoryLink.TryReadAskUnlike(payload, out _, out _, out _));
+        BinaryPrimitives.WriteInt64BigEndian(payload[8..], long.MaxValue);
+        Assert.False(MemoryLink.TryReadAskUnlike(payload, out _, out _, out _));
+    }
+
+    [Fact]
+    public void Pages_that_are_unlike_with_one_wrong_bit_are_not_believed()
+    {
+        var frame = new byte[LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes + 3 * 4096];
+        new Random(1).NextBytes(frame);
+        var ask = new byte[LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax];
+        var there = frame.AsSpan(LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes).ToArray();
+        there[4096] ^= 1;
+        var asked = MemoryLink.WriteAskUnlike(ask, 8192, there);
+        MemoryLink.TryReadAskUnlike(ask.AsSpan(LinkFrame.HeaderBytes, asked - LinkFrame.HeaderBytes), out _, out _, out var hashes);
+
+        Assert.Equal(4096, MemoryLink.WriteUnlike(frame, 8192, 3 * 4096, hashes));
+
+        var payload = frame.AsMemory(LinkFrame.HeaderBytes, MemoryLink.UnlikePrefixBytes + 4096);
+        Assert.True(MemoryLink.TryReadUnlike(payload, out var offset, out var mask, out var pages));
+        Assert.Equal((8192L, (byte)0b10, 4096), (offset, mask, pages.Length));
+        for (var bit = 0; bit < payload.Length * 8; bit += bit < 8 * MemoryLink.UnlikePrefixBytes ? 1 : 13)
+        {
+            payload.Span[bit / 8] ^= (byte)(1 << (bit % 8));
+            Assert.False(MemoryLink.TryReadUnlike(payload, out _, out _, out _));
+            payload.Span[bit / 8] ^= (byte)(1 << (bit % 8));
+        }
+    }
+
     private static async Task OfferAsync(LinkTickets tickets)
     {
         var (left, right) = DuplexPipe.Create();
@@ -208,16 +307,20 @@ public sealed class MemoryLinkTests
     /// <summary>Noise, and one block of zeros.</summary>
     private sealed class Left : IMemoryFile
     {
-        public Left()
+        public Left(int bytes = Bytes)
         {
+            Content = new byte[bytes];
             new Random(7).NextBytes(Content);
-            Content.AsSpan(2 * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear();
+            if (bytes == Bytes) Content.AsSpan(2 * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear();
         }
 
-        public byte[] Content { get; } = new byte[Bytes];
+        public byte[] Content { get; }
+        public HashSet<long> Freed { get; } = [];
+        public bool IsDisposed { get; private set; }
         public long LengthBytes => Content.Length;
         public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax) => [(0, Content.Length)];
         public void Read(long offset, Span<byte> into) => Content.AsSpan((int)offset, into.Length).CopyTo(into);
-        public void Dispose() { }
+        public void Free(long offset, long bytes) => Freed.Add(offset);
+        public void Dispose() => IsDisposed = true;
     }
 }

@@ -46,13 +46,13 @@ public sealed class QuoteMoveTests
         var quote = Quote(MoveMode.Live, limits, busy);
         Assert.Equal(["max-pause 200 ms"], quote.Ways[0].Breaks);
         Assert.Equal(0, quote.Ways[0].SlowdownNotAllowedPercent);
-        var slowed = quote.Ways[3];
+        var slowed = quote.Ways[^1];
         Assert.Equal((MoveMode.Live, 50), (slowed.Mode, slowed.SlowdownNotAllowedPercent));
         Assert.Equal(["max-slowdown 0 %"], slowed.Breaks);
         Assert.Contains(quote.Relaxations, way => way.StartsWith("--max-slowdown 50", StringComparison.Ordinal));
 
         var allowed = Quote(MoveMode.Live, limits with { MaxSlowdownPercent = 50 }, busy);
-        Assert.Equal(3, allowed.Ways.Count); // It is the move itself, now.
+        Assert.Equal(quote.Ways.Count - 1, allowed.Ways.Count); // It is the move itself, now.
         Assert.Equal(slowed.PauseMs, allowed.Ways[0].PauseMs);
         Assert.Empty(allowed.Ways[0].Breaks);
     }
@@ -72,6 +72,25 @@ public sealed class QuoteMoveTests
         var live = Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50), large);
         Assert.StartsWith("--mode lazy", live.Relaxations[^1], StringComparison.Ordinal);
         Assert.Empty(Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 50) { MayLazy = true }, large).Ways[0].Breaks);
+    }
+
+    /// <summary>4 GB of which it changes 400 MB/s, over 100 MB/s: a pass brings all, and what has changed since is what follows.</summary>
+    [Fact]
+    public void A_hybrid_move_crosses_once_and_what_has_changed_since_once_more()
+    {
+        var some = PredictMoveTests.Memory(4000, 1, (100, 40), (1000, 200), (10000, 200));
+        var quote = Quote(MoveMode.Hybrid, new MoveLimits(MaxPauseMs: 50).ForHybrid(), some);
+        var (live, lazy, hybrid) = (quote.Ways[0], quote.Ways[2], quote.Ways.Single(w => w.Mode == MoveMode.Hybrid));
+        Assert.Equal(MoveMode.Hybrid, quote.Chosen);
+        Assert.Empty(hybrid.Breaks);
+        Assert.Equal(["max-pause 50 ms"], live.Breaks); // What it would come to by itself, however many passes.
+        Assert.Equal(lazy.PauseMs.Expected, hybrid.PauseMs.Expected, 1.0);
+        Assert.InRange(hybrid.WireBytes.Expected, 4350e6, 4450e6);
+        Assert.Contains("needs both hosts", quote.Why, StringComparison.Ordinal);
+
+        var idle = Quote(MoveMode.Hybrid, new MoveLimits().ForHybrid(), PredictMoveTests.Memory(1000, 1, (1000, 0.1)));
+        Assert.Equal( // It ends as a live one.
+            idle.Ways[0].DurationMs.Expected, idle.Ways.Single(w => w.Mode == MoveMode.Hybrid).DurationMs.Expected, 1.0);
     }
 
     private static MoveQuote Quote(MoveMode mode, MoveLimits limits, MemoryProfile memory) =>

@@ -184,6 +184,51 @@ public sealed class LazyMoveScenarios
         Assert.Equal(1, world.Ledger.LifeOf("web"));
     }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
 
+    /// <summary>The same guest, hybrid: a pass brings all of it, and only what it has written since follows it.</summary>
+    [Theory, InlineData(1091UL), InlineData(1092UL), InlineData(1093UL)]
+    public void A_hybrid_move_goes_live_for_a_pass_and_only_what_has_changed_follows(ulong seed) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 2048, WorkingPages: 300, DirtyBytesPerSecond: 4_000_000));
+        await world.SleepAsync(5);
+        var ended = await world.EndOfAsync(await world.MigrateAsync("web", "host2", MoveMode.Hybrid,
+            new MigrateRequest(Mode: MoveMode.Hybrid, MaxPauseMs: 100)));
+        Assert.Equal((MoveEnd.Done, MoveMode.Lazy, MoveMode.Hybrid), (ended.End, ended.Mode, ended.BeganAs));
+        Assert.Contains("after pass 1 does not fit", Assert.Single(ended.Warnings), StringComparison.Ordinal);
+        Assert.InRange(ended.Receipt!.PauseMs!.Value, 1, 300);
+        Assert.InRange(ended.BytesBefore, 1900 * 4096, 3000 * 4096); // As of its last report.
+        Assert.InRange(ended.Receipt.WireBytes - ended.BytesBefore, 250 * 4096, 700 * 4096); // And what was on the way; lazily alone all 2048.
+        Assert.True(world.Runs("web", on: "host2"));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+    }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
+
+    [Fact]
+    public void A_hybrid_move_of_a_guest_that_fits_is_a_live_one() => World.Run(seed: 1094, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        var ended = await world.EndOfAsync(await world.MigrateAsync("web", "host2", MoveMode.Hybrid,
+            new MigrateRequest(Mode: MoveMode.Hybrid)));
+        Assert.Equal((MoveEnd.Done, MoveMode.Hybrid, null), (ended.End, ended.Mode, ended.BeganAs));
+        Assert.InRange(ended.Receipt!.PauseMs!.Value, 1, 300);
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
+    /// <summary>What had come is nobody's state: with the agent that held it, it is gone, and all of it crosses.</summary>
+    [Theory, InlineData(1095UL), InlineData(1096UL), InlineData(1097UL)]
+    public void A_target_agent_that_dies_with_what_a_pass_had_brought_only_costs_bytes(ulong seed) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 2048, WorkingPages: 300, DirtyBytesPerSecond: 4_000_000));
+        await world.SleepAsync(5);
+        var move = await world.MigrateAsync("web", "host2", MoveMode.Hybrid, new MigrateRequest(Mode: MoveMode.Hybrid, MaxPauseMs: 100));
+        await world.Loop.Until(() => Arrives(world) && world.Runs("web", on: "host2"));
+        world.Agents["host2"].Kill();
+        await world.SleepAsync(1);
+        world.Agents["host2"].Start();
+        Assert.Equal((MoveEnd.Done, MoveMode.Lazy), ((await world.EndOfAsync(move)) is var ended ? (ended.End, ended.Mode) : default));
+        Assert.True(world.Runs("web", on: "host2"));
+        Assert.Null(world.Copy("web", on: "host1"));
+        Assert.Equal(1, world.Ledger.LifeOf("web"));
+    }, new WorldKnobs { LinkBytesPerSecond = 2_000_000 });
+
     private static async Task<MoveId> ArrivingAsync(World world)
     {
         await world.CreateVmAsync("web", on: "host1", new GuestLoad(UsedPages: 4000, WorkingPages: 3000));
