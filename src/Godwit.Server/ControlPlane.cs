@@ -68,7 +68,7 @@ public sealed class ControlPlane
         Live = new LiveMoves();
         Migrations = new MigrationRunner(Agents.Of, Stores, Live, time, logs.CreateLogger<MigrationRunner>(), failPoints);
         LinkTests = new LinkTests(Agents.Of, Stores, time, logs.CreateLogger<LinkTests>());
-        Quotes = new QuoteDesk(Agents.Of, Stores, time);
+        Quotes = new QuoteDesk(Agents.Of, Stores, Loads.Of, time);
         Wishes = new MoveWishes(Stores, Desk, Migrations, Vms, numbers, Quotes, time);
         var drainRunner = new DrainRunner(Stores, Agents, Migrations, Wishes, time, logs.CreateLogger<DrainRunner>());
         Drains = new DrainVerbs(Stores, Desk, drainRunner, numbers, time);

@@ -86,7 +86,8 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         bool data = type == FrameType.Data;
         if (type is < FrameType.Hello or > FrameType.Unlike) return OperationStatus.InvalidData;
         if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
-        if (length > (data || type is FrameType.Memory or FrameType.Unlike ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
+        var isLong = data || type is FrameType.Memory or FrameType.Unlike;
+        if (length > (isLong ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 
         frame = new(type, flags, hint, (int)length);
         return OperationStatus.Done;

@@ -83,11 +83,14 @@ internal static class MemoryLink
         return hashes.Length == bytes / PageBytes * PageHashBytes;
     }
 
-    /// <summary>Place (i64), XxHash64 (u64) of what follows, a bit for each page that is unlike (u8, the first is the lowest), these pages.</summary>
+    /// <summary>
+    /// Place (i64), XxHash64 (u64) of what follows, a bit for each page that is unlike (u8, the first is the lowest), these pages.
+    /// </summary>
     public const int UnlikePrefixBytes = PrefixBytes + 1;
 
     /// <summary>
-    /// The frame has the whole block behind its prefix, as it is here; what is alike is left out. Returns how many bytes of pages are in it.
+    /// The frame has the whole block behind its prefix, as it is here; what is alike is left out. Returns how many bytes of pages are
+    /// in it.
     /// </summary>
     public static int WriteUnlike(Span<byte> frame, long offset, int bytes, ReadOnlySpan<byte> hashes)
     {

@@ -184,7 +184,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await Task.WhenAll(steering, guards);
         if (ended == memory.GivenUp && await memory.GivenUp is { } gaveUp)
             return new StreamEnd.Broken($"{PromiseScore.WouldHavePaused}{gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
-                + gaveUp.Why + (order.Limits.PassesMax is null ? "; try --may-quick, --mode quick, a higher --max-pause, or a calmer hour" : ""));
+                + gaveUp.Why + (order.Limits.PassesMax is not null ? ""
+                    : "; try --may-quick, --mode quick, a higher --max-pause, or a calmer hour"));
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
     }
 

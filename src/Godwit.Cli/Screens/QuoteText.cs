@@ -10,11 +10,26 @@ internal static class QuoteText
     {
         screen.Show(SheetOf(quote));
         screen.Line($"  {Words.Of(quote.Chosen)}: {quote.Why}.");
+        if (quote.Facts is { } facts) Show(screen, facts);
         if (quote.Path is { Moves: 0, IsTested: false })
             screen.Line("  Nothing crossed between these hosts yet: 1 Gbit/s is assumed ('godwit link test' measures it).",
                 Tone.Warn);
         foreach (var way in quote.Relaxations) screen.Line($"  It would fit with {way}.", Tone.Warn);
     }
+
+    private static void Show(Screen screen, QuoteFacts facts)
+    {
+        if (facts.Devices is { } devices)
+            screen.Line($"  Its devices: {(devices.StateBytes is { } bytes ? Amounts.Bytes(bytes) + ", " : "")}loaded in "
+                + $"{Amounts.Milliseconds(devices.LoadMs)} once all is there, as {Words.Counted(devices.Moves, "move", "moves")}"
+                + $"{(devices.IsOwn ? "" : " of VMs of its shape")} told.");
+        if (facts.Headroom.Count > 0)
+            screen.Line($"  Processors free: {string.Join(", ", facts.Headroom.Select(Text))}"
+                + (facts.Headroom.Any(host => host.IsScarce) ? "; it takes longer where they are scarce." : "."),
+                facts.Headroom.Any(host => host.IsScarce) ? Tone.Warn : Tone.Plain);
+    }
+
+    private static string Text(Headroom host) => FormattableString.Invariant($"{host.FreeCores:0.0} of {host.Cores} on {host.Host}");
 
     private static Sheet SheetOf(MoveQuote quote) => new(["", "WAY", "PAUSE", "TIME", "SENT", "BREAKS"],
     [

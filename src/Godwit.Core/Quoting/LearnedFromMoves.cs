@@ -107,7 +107,8 @@ public static class LearnedFromMoves
     public static Correction Correct(
         IEnumerable<Migration.Migration> ended, HostId source, HostId target, MoveMode mode, PathProfile path, VmId? vm = null)
     {
-        var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote.Memory: not null } && m.Quote.Mode == mode).ToList();
+        var quoted = ended.Where(m => m is { End: MoveEnd.Done, Receipt: not null, Quote.Memory: not null })
+            .Where(m => m.Quote!.Mode == mode).ToList();
         var here = quoted.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
         if (here.Where(m => m.Vm == vm).ToList() is { Count: >= OwnEnough } own) here = own;
         var moves = here.Count > 0 ? here : quoted.Take(NewestMax).ToList();

@@ -1,6 +1,6 @@
 namespace Godwit.Core.Quoting;
 
-/// <summary>What moves between two hosts cost, whatever the guest.</summary>
+/// <summary>What moves between two hosts cost, whatever is in the guest's memory.</summary>
 public sealed record PathProfile
 {
     /// <summary>On the wire, packed, in bytes a second.</summary>
@@ -11,6 +11,8 @@ public sealed record PathProfile
     public required double AroundMs { get; init; }
     /// <summary>Of the memory phase, whatever crosses in it: the first look at the dirty log, the link's opening; in ms.</summary>
     public double SetupMs { get; init; }
+    /// <summary>State of the VM's devices: of a machine with some virtio devices, unless its moves have told.</summary>
+    public double DeviceBytes { get; init; } = 0.4e6;
     /// <summary>Moves these figures are from; 0: assumed, or tested.</summary>
     public required int Moves { get; init; }
     /// <summary>A link test was there.</summary>

@@ -14,8 +14,6 @@ public static class PredictMove
 {
     /// <summary>A page of zeros is nine bytes on the stream, and looked at by QEMU at this many bytes of memory a second.</summary>
     public const double ZeroBytesPerSecond = 4e9;
-    /// <summary>Of a machine with some virtio devices, measured; a display adds its video memory.</summary>
-    private const double DeviceBytes = 0.4e6;
     /// <summary>Beside what every hand-over takes: QEMU takes its memory apart, and its devices look into their rings.</summary>
     private const double LazyStartMs = 20;
     /// <summary>Two hashes a page, on either side, and the word that it is alike: bytes of memory a second, measured.</summary>
@@ -97,9 +95,9 @@ public static class PredictMove
     public static Prediction Lazy(MemoryProfile memory, PathProfile path, MoveLimits limits)
     {
         var rate = path.StreamBytesPerSecond(1, limits.BandwidthBytesPerSecond);
-        var pause = DeviceBytes * 1000.0 / rate + LazyStartMs + Convergence.DevicePartMs;
+        var pause = path.DeviceBytes * 1000.0 / rate + LazyStartMs + Convergence.DevicePartMs;
         return new Prediction(pause, path.AroundMs + path.SetupMs + pause + memory.NonZeroBytes * 1000.0 / rate,
-            DeviceBytes + memory.NonZeroBytes, 1, Fits: true);
+            path.DeviceBytes + memory.NonZeroBytes, 1, Fits: true);
     }
 
     /// <summary>
@@ -116,7 +114,7 @@ public static class PredictMove
         var lazy = Lazy(memory, path, limits);
         var followsMs = Math.Max(changed * 1000.0 / rate, memory.NonZeroBytes * 1000.0 / AlikeBytesPerSecond);
         return new Prediction(lazy.PauseMs, live.DurationMs + path.AroundMs + lazy.PauseMs + followsMs,
-            live.WireBytes + DeviceBytes + changed, live.Passes, Fits: true);
+            live.WireBytes + path.DeviceBytes + changed, live.Passes, Fits: true);
     }
 
     private static double FirstPassMs(MemoryProfile memory, double rate) =>

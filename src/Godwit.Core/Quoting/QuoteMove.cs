@@ -90,8 +90,8 @@ public static class QuoteMove
             return $"asked for: it stands still for its devices only, and its memory follows at {Mega(rate)} MB/s; until all is there "
                 + "it waits for each page it misses, and needs both hosts";
         if (chosen.Mode == MoveMode.Hybrid && chosen.Passes > 1)
-            return $"asked for: one pass at {Mega(rate)} MB/s while it runs; if what is left does not fit into {limits.MaxPauseMs} ms, it stands "
-                + "still for its devices only, and what has changed follows; until all is there it needs both hosts";
+            return $"asked for: one pass at {Mega(rate)} MB/s while it runs; if what is left does not fit into {limits.MaxPauseMs} ms, "
+                + "it stands still for its devices only, and what has changed follows; until all is there it needs both hosts";
         var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
         return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
             : $"{race}: what is left fits after pass {chosen.Passes - 1}";

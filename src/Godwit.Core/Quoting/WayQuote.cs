@@ -36,4 +36,6 @@ public sealed record MoveQuote
     public required IReadOnlyList<string> Relaxations { get; init; }
     /// <summary>Null where no memory crosses.</summary>
     public PathProfile? Path { get; init; }
+    /// <summary>Null where no memory crosses, and from a server of before.</summary>
+    public QuoteFacts? Facts { get; init; }
 }

@@ -3,6 +3,7 @@ using Godwit.Core.Migration;
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
+using Godwit.Server.Loads;
 using Godwit.Server.Store;
 
 namespace Godwit.Server.Quoting;
@@ -11,7 +12,7 @@ namespace Godwit.Server.Quoting;
 /// Brings together what a quote is made of: the guest's memory from its host, the path and the model's errors from receipts. A quote
 /// never stands in a move's way: what cannot be had in time is left out.
 /// </summary>
-public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, TimeProvider time)
+public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Func<HostId, LoadWindow?> loads, TimeProvider time)
 {
     private const int MovesLookedAt = 200;
     /// <summary>A person who asks for a quote waits for a fresh look; a move that begins does with an older one.</summary>
@@ -53,14 +54,34 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Ti
             var ended = await EndedAsync();
             var path = LearnedFromMoves.Path(ended, move.Source, move.Target, await stores.Links.FindAsync(move.Source, move.Target)
                 ?? await stores.Links.FindAsync(move.Target, move.Source)); // The way back is like it.
-            return QuoteMove.Of(move.Mode, move.Limits, memory, path,
+            var facts = new QuoteFacts(await DevicesAsync(vm.Spec, ended), await HeadroomAsync(move.Source, move.Target));
+            if (facts.Devices?.StateBytes is { } bytes) path = path with { DeviceBytes = bytes };
+            var quote = QuoteMove.Of(move.Mode, move.Limits, memory, path,
                 mode => LearnedFromMoves.Correct(ended, move.Source, move.Target, mode, path, vm.Spec.Id), time.GetUtcNow());
+            return quote with { Facts = facts };
         }
         catch (Exception silent) when (silent is AgentUnreachableException or RefusedException or OperationCanceledException)
         {
             cancel.ThrowIfCancellationRequested();
             return null;
         }
+    }
+
+    private async Task<DeviceFigures?> DevicesAsync(VmSpec vm, IReadOnlyCollection<Migration> ended)
+    {
+        var shape = DeviceFigures.ShapeOf(vm);
+        var alike = (await stores.Vms.ListAsync()).Select(one => one.Spec)
+            .Where(spec => DeviceFigures.ShapeOf(spec) == shape).Select(spec => spec.Id).ToHashSet();
+        return DeviceFigures.Of(ended, vm.Id, alike.Contains);
+    }
+
+    private async Task<IReadOnlyList<Headroom>> HeadroomAsync(params HostId[] hosts)
+    {
+        List<Headroom> known = [];
+        foreach (var host in hosts)
+            if (loads(host) is { } load && await stores.Hosts.FindAsync(host) is { Facts.Cpus: > 0 and var cores })
+                known.Add(new Headroom(host, Math.Max(0, cores - load.Now.CpuCores), cores));
+        return known;
     }
 
     private async Task<List<Migration>> EndedAsync() =>

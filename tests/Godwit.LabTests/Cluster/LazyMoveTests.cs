@@ -47,7 +47,8 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
 
         Assert.Equal((MoveEnd.Done, null), (ended.End, ended.Reason));
         output.WriteLine($"paused {ended.Receipt!.PauseMs:0} ms ({ended.Receipt.PauseParts}); all was there {clock.ElapsedMilliseconds} ms "
-            + $"after it was asked for; its stream had {ended.Receipt.StreamBytes >> 10} KiB");
+            + $"after it was asked for; its stream had {ended.Receipt.StreamBytes >> 10} KiB, "
+            + $"{ended.Receipt.WireBytes >> 20} MiB in all");
         Assert.True(ended.Receipt.PauseMs < PauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
         await guest.GoesOnAsync(boot);
         await guest.MovesAsync();

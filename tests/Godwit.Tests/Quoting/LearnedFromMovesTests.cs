@@ -170,6 +170,34 @@ public sealed class LearnedFromMovesTests
         path, mode => LearnedFromMoves.Correct(ended, H1, H2, mode, path), DateTimeOffset.UnixEpoch).Ways[0];
 
     /// <summary>128 MB on the wire, 256 MB of memory, in <paramref name="memoryMs"/>.</summary>
+    [Fact]
+    public void What_devices_cost_is_told_by_the_vms_own_moves_and_else_by_those_of_its_shape()
+    {
+        List<Migration> ended =
+            [Loaded(30, MoveMode.Lazy), Loaded(8), Loaded(4), Loaded(6), Loaded(900, vm: "other"), Loaded(2, vm: "alike")];
+        ended.Add(ended[0] with { Mode = MoveMode.Refresh, Receipt = ended[0].Receipt! with { WireBytes = 400_000 } });
+        var web = ended[1].Vm;
+        var own = DeviceFigures.Of(ended, web, IsAlike)!;
+        Assert.Equal((6.0, 3, true), (own.LoadMs, own.Moves, own.IsOwn));
+        Assert.Equal(350_000, own.StateBytes); // Between the lazy move's and the refresh's.
+
+        var alike = DeviceFigures.Of(ended, new VmId("vm-new"), IsAlike)!;
+        Assert.Equal((5.0, 4, false), (alike.LoadMs, alike.Moves, alike.IsOwn));
+        Assert.Null(DeviceFigures.Of(ended, new VmId("vm-new"), vm => vm.Value == "vm-new"));
+
+        bool IsAlike(VmId vm) => vm != ended[4].Vm;
+
+        static Migration Loaded(double loadMs, MoveMode mode = MoveMode.Live, string vm = "web")
+        {
+            var move = StoreUnderTest.MakeMove(StoreUnderTest.MakeVm(vm, H1.Value), H2.Value, $"mv-{vm}{loadMs:0}");
+            return move with
+            {
+                Mode = mode, End = MoveEnd.Done,
+                Receipt = Moved(H1, H2, 1000).Receipt! with { StreamBytes = 300_000, PauseParts = new PauseParts(5, 1, loadMs, 2) },
+            };
+        }
+    }
+
     private static Migration Moved(HostId from, HostId to, double memoryMs) =>
         StoreUnderTest.MakeMove(StoreUnderTest.MakeVm("web", from.Value), to.Value, $"mv-{memoryMs:0}") with
         {

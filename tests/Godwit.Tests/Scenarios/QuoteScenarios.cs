@@ -117,6 +117,29 @@ public sealed class QuoteScenarios
         await world.EndOfAsync(await world.MigrateAsync("web", to: "host2")); // The link is free again.
     }, new WorldKnobs { LinkBytesPerSecond = 4_000_000 });
 
+    /// <summary>A refresh has nothing but devices in its stream: what it told of one VM is told of another of the same shape.</summary>
+    [Fact]
+    public void A_quote_tells_of_devices_and_free_processors_what_is_known() => World.Run(seed: 8, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        await world.CreateVmAsync("twin", on: "host1", Busy);
+        Assert.Null((await PlanAsync(world, "twin")).Quote!.Facts!.Devices);
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+        await world.EndOfAsync(await world.RefreshAsync("web"));
+        await world.SleepAsync(15); // Loads are asked for every ten seconds.
+
+        var facts = (await PlanAsync(world, "twin")).Quote!.Facts!;
+        Assert.Equal((1, false), (facts.Devices!.Moves, facts.Devices.IsOwn));
+        Assert.InRange(facts.Devices.StateBytes!.Value, SimRamStream.DeviceBytes, 2 * SimRamStream.DeviceBytes);
+        Assert.InRange(facts.Devices.LoadMs, 0, 60);
+        Assert.Equal(["host1", "host2"], facts.Headroom.Select(host => host.Host.Value));
+        Assert.All(facts.Headroom, host => Assert.InRange(host.FreeCores, 0, host.Cores));
+        Assert.True((await PlanAsync(world, "web", to: "host1")).Quote!.Facts!.Devices!.IsOwn);
+    });
+
+    private static Task<MovePlan> PlanAsync(World world, string vm, string to = "host2") =>
+        world.Server.AskAsync(c => c.Wishes.PlanAsync(vm, new MigrateRequest(to), null, CancellationToken.None));
+
     [Fact]
     public void Links_are_tested_by_themselves_once_the_cluster_is_quiet() => World.Run(seed: 6, async world =>
     {
