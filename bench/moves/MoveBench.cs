@@ -112,7 +112,12 @@ internal sealed class MoveBench(BenchOptions options, Report report, LabCluster 
         const string allowed = "/proc/sys/vm/unprivileged_userfaultfd";
         var before = await File.ReadAllTextAsync(allowed, cancel);
         await File.WriteAllTextAsync(allowed, "1", cancel);
-        try { await AloneAsync(size, "lazy move, ", () => godwit.MoveAsync(3 - godwit.Host, ["--mode", "lazy"], cancel), cancel); }
+        try
+        {
+            await AloneAsync(size, "lazy move, ", () => godwit.MoveAsync(3 - godwit.Host, ["--mode", "lazy"], cancel), cancel);
+            await AloneAsync(size, "hybrid move, --max-pause 20, ", () => godwit.MoveAsync(3 - godwit.Host,
+                ["--mode", "hybrid", "--max-pause", "20"], cancel), cancel); // Not so long that it ends as a live one.
+        }
         finally { await File.WriteAllTextAsync(allowed, before, CancellationToken.None); }
     }
 

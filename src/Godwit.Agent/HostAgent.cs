@@ -228,7 +228,8 @@ public sealed class HostAgent : IHostAgent
     public IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, CancellationToken cancel) => moves.WatchAsync(move, cancel);
     public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) => moves.QueryAsync(move);
     public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) => moves.CancelAsync(move);
-    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => moves.AbandonAsync(move);
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, bool lazyFollows, CancellationToken cancel) =>
+        moves.AbandonAsync(move, lazyFollows);
     public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
         moves.SettleAsync(move, proof);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => moves.CleanAsync(move);

@@ -126,6 +126,22 @@ internal static class MemoryLink
             && BinaryPrimitives.ReadUInt64BigEndian(payload.Span[sizeof(long)..]) == HashOf(offset, payload.Span[PrefixBytes..]);
     }
 
+    /// <summary>
+    /// A question and its answer, to nobody: what the first ones of a process cost (code to be made ready, some ms) is no part of a pause.
+    /// </summary>
+    public static void WarmUp()
+    {
+        var (ask, answer) = (new byte[LinkFrame.HeaderBytes + LinkFrame.ControlBytesMax], new byte[DataFrameBytes]);
+        var asked = WriteAskUnlike(ask, 0, new byte[PageBytes]);
+        var payload = ask.AsSpan(LinkFrame.HeaderBytes, asked - LinkFrame.HeaderBytes);
+        if (!TryReadAskUnlike(payload, out _, out var bytes, out var hashes)) return;
+        answer[^1] = 1;
+        var unlike = WriteUnlike(answer, 0, bytes, hashes);
+        _ = TryReadUnlike(answer.AsMemory(LinkFrame.HeaderBytes, UnlikePrefixBytes + unlike), out _, out _, out _);
+    }
+
+    private const int DataFrameBytes = LinkFrame.HeaderBytes + UnlikePrefixBytes + PageBytes;
+
     private static void HashOfPage(ReadOnlySpan<byte> page, Span<byte> into)
     {
         Span<byte> whole = stackalloc byte[SHA256.HashSizeInBytes];

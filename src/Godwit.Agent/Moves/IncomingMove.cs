@@ -4,6 +4,7 @@ using Godwit.Agent.Saved;
 using Godwit.Core;
 using Godwit.Core.Migration;
 using Godwit.Core.Ports;
+using Godwit.Core.Quoting;
 using Godwit.Core.Vms;
 using Godwit.Qmp;
 
@@ -47,7 +48,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
     private Task burial = Task.CompletedTask;
     private readonly CancellationTokenSource populating = new();
     private readonly LazyArriving? lazily = order.Lazily ? new LazyArriving(order, tools, arriving) : null;
-    private bool contSent;
+    private bool contSent, lazyFollows;
     private QemuInstance? qemu;
     private Machine? vm;
     private QemuSignals signals = null!;
@@ -79,9 +80,10 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
             signals = new QemuSignals(qemu.Qmp);
             if (lazily is not null) await lazily.ExpectAsync(vm, ticket);
             else tools.Kept.Drop(order.Spec.Id);
+            var mayWait = order.KeepsMemory && await qemu.Qmp.MayWaitForMemoryAsync();
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, order.Lazily);
             await tools.FailPoints.HitAsync("incoming.prepared");
-            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily);
+            ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily || mayWait);
             tools.Tickets.Expect(order.Move, ticket, order.Source);
             // Ahead of the stream, which has a network to cross.
             if (!order.Lazily) _ = tools.Machines.Disk.PopulateAsync(qemu.RamPath, populating.Token);
@@ -111,7 +113,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
                 LinkEnd.TokenReceived token when IsWhole(token) => await RunAsync(link, WallClock.Micros(tools.Time)),
                 LinkEnd.TokenReceived token => $"the stream is not what the source sent: {token.Token.Length} bytes, "
                     + $"{token.Seen.Length} arrived, epoch {token.Token.Epoch}",
-                LinkEnd.Aborted aborted => $"the source stopped the move: {aborted.Reason}",
+                LinkEnd.Aborted aborted => StoppedBySource(aborted.Reason),
                 LinkEnd.Closed closed => $"the link closed before a token came: {closed.Reason}",
                 LinkEnd.QemuGone gone => $"the target QEMU did not take the stream: {gone.Reason}",
                 _ => $"unexpected end {end}",
@@ -129,6 +131,13 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
             await link.DisposeAsync();
             signals.Dispose();
         }
+    }
+
+    /// <summary>For its limit or deadline, or for any other reason: then nobody comes back for what has arrived.</summary>
+    private string StoppedBySource(string reason)
+    {
+        lazyFollows = order.KeepsMemory && reason.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal);
+        return $"the source stopped the move: {reason}";
     }
 
     private bool IsWhole(LinkEnd.TokenReceived token) =>
@@ -150,11 +159,12 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
     }
 
     /// <summary>Takes the candidate back for good, unless intent to run is durable. The board then says which.</summary>
-    public async Task AbandonAsync(string reason)
+    public async Task AbandonAsync(string reason, bool lazyFollows = false)
     {
         await decision.WaitAsync();
         try
         {
+            this.lazyFollows |= lazyFollows && order.KeepsMemory;
             if (record.Mark is not (MoveMark.Candidate or MoveMark.Withdrawn)) return;
             tools.Tickets.Forget(order.Move);
             if (tools.Rules.Keeps(SafetyRule.TombstoneBeforeAborted)) await AbortAsync(reason);
@@ -325,7 +335,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
         if (intentTried && !tools.Journal.WasSurelyNotTold(order.Move))
             await WriteEndAsync(record with { Mark = MoveMark.Withdrawn, Reason = reason });
         if (qemu is not null) await tools.StubbornlyAsync(qemu.KillAsync);
-        if (qemu is not null && order.KeepsMemory) tools.Kept.Keep(order.Spec.Id, qemu.RamPath);
+        if (qemu is not null && lazyFollows) tools.Kept.Keep(order.Spec.Id, qemu.RamPath);
         if (lazily is not null) await lazily.EndAsync();
         await tools.FailPoints.HitAsync("incoming.before-tombstone");
         burial = BuryAsync(record with { Mark = MoveMark.Aborted, Reason = reason });

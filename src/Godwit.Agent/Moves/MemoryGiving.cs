@@ -30,6 +30,7 @@ internal sealed class MemoryGiving : IAsyncDisposable
     {
         (this.record, this.tools) = (record, tools);
         file = tools.Machines.Disk.OpenMemory(memoryPath);
+        MemoryLink.WarmUp();
         memory = new MemoryLeft(file, mayBeGiven.Task, record.BandwidthBytesPerSecond);
         giving = GiveAsync();
     }

@@ -209,12 +209,12 @@ internal sealed class MoveDesk(
     /// <summary>
     /// Also for a move never heard of: its tombstone is written first, so that an order still on its way finds it.
     /// </summary>
-    public async Task<MoveStatus> AbandonAsync(MoveId move)
+    public async Task<MoveStatus> AbandonAsync(MoveId move, bool lazyFollows)
     {
         await opening.WaitAsync();
         try
         {
-            if (Find(move)?.Incoming is { } incoming) await incoming.AbandonAsync("the server took the move back");
+            if (Find(move)?.Incoming is { } incoming) await incoming.AbandonAsync("the server took the move back", lazyFollows);
             else if (await tools.Journal.ReadAsync(move) is null)
                 await tools.Journal.WriteAsync(new MoveRecord
                 {
@@ -262,6 +262,7 @@ internal sealed class MoveDesk(
     /// </summary>
     public async Task EndGivingBeforeAsync(VmId vm, Epoch wanted)
     {
+        tools.Kept.Drop(vm); // It is started anew.
         foreach (var ending in Giving(vm).Where(e => e.Record.NewEpoch < wanted.Value))
         {
             await ending.StopGivingAsync();

@@ -184,8 +184,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         await Task.WhenAll(steering, guards);
         if (ended == memory.GivenUp && await memory.GivenUp is { } gaveUp)
             return new StreamEnd.Broken($"{PromiseScore.WouldHavePaused}{gaveUp.WouldPauseMs:0} ms (limit {order.Limits.MaxPauseMs} ms): "
-                + gaveUp.Why + (order.Limits.PassesMax is not null ? ""
-                    : "; try --may-quick, --mode quick, a higher --max-pause, or a calmer hour"));
+                + gaveUp.Why + Try("--may-quick, --mode quick, a higher --max-pause, or a calmer hour"));
         return new StreamEnd.Broken(await WhyAsync(ended, signals, pump));
     }
 
@@ -351,7 +350,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                     await StopForAsync(string.Create(CultureInfo.InvariantCulture,
                         $"{PromiseScore.WouldHavePaused}more than {PauseAllowed.TotalMilliseconds:0} ms ")
                         + string.Create(CultureInfo.InvariantCulture, $"(limit {order.Limits.MaxPauseMs} ms): ")
-                        + "the guest stood still that long and goes on at home; try a higher --max-pause, or a calmer hour");
+                        + "the guest stood still that long and goes on at home" + Try("a higher --max-pause, or a calmer hour"));
                     return;
                 }
                 var stats = link.Stats;
@@ -365,6 +364,9 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         }
         catch (OperationCanceledException) { } // The stream ended: nothing left to guard.
     }
+
+    /// <summary>Of a hybrid move nothing need be tried: it goes on.</summary>
+    private string Try(string what) => order.Limits.PassesMax is null ? $"; try {what}" : "";
 
     /// <summary>
     /// As long as the guest may stand still before QEMU has sent all: what follows has its own few milliseconds. Who consents to a

@@ -40,9 +40,17 @@ internal static class QmpMoves
         catch (QmpException refused) when (lazily && !qmp.Closed.IsCompleted)
         {
             throw new RefusedException("lazy-memory-not-allowed", $"this host does not let a QEMU wait for its memory: {refused.Message}",
-                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or do without --lazy");
+                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or go without (--lazy, --mode lazy, --mode hybrid)");
         }
         await qmp.MigrateIncomingAsync("unix:" + socket, exitOnError: true, Deadline, CancellationToken.None);
+    }
+
+    /// <summary>Of a target that is not to wait now, but may have to in its second beginning. Before it is prepared.</summary>
+    public static async Task<bool> MayWaitForMemoryAsync(this QmpClient qmp)
+    {
+        try { await qmp.SetMoveCapabilitiesAsync(sameHost: false, mayThrottle: false, lazily: true); }
+        catch (QmpException) when (!qmp.Closed.IsCompleted) { return false; }
+        return true;
     }
 
     public static Task SetDowntimeLimitAsync(this QmpClient qmp, int downtimeLimitMs) =>

@@ -219,8 +219,8 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
         ToServer.Message(await agent.CancelMoveAsync(FromServer.Move(request.MoveId), context.CancellationToken));
 
     public override async Task<Contracts.MoveStatus> AbandonIncoming(
-        Contracts.MoveRequest request, ServerCallContext context) =>
-        ToServer.Message(await agent.AbandonIncomingAsync(FromServer.Move(request.MoveId), context.CancellationToken));
+        Contracts.AbandonRequest request, ServerCallContext context) =>
+        ToServer.Message(await agent.AbandonIncomingAsync(FromServer.Move(request.MoveId), request.LazyFollows, context.CancellationToken));
 
     public override async Task<Contracts.MoveStatus> SettleOutgoing(
         Contracts.SettleOutgoingRequest request, ServerCallContext context)

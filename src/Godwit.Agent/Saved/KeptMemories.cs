@@ -11,7 +11,7 @@ internal sealed class KeptMemories(IDisk disk, TimeProvider time)
 {
     private static readonly TimeSpan KeptMax = TimeSpan.FromMinutes(2);
     /// <summary>Runs of pages that are counted; guests have few, and what lies behind is counted as one.</summary>
-    private const int RangesMax = 1 << 16;
+    private const int RangesMax = 1 << 12;
 
     private readonly Lock gate = new();
     private readonly Dictionary<VmId, IMemoryFile> kept = [];

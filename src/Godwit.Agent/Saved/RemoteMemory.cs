@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Collections.Concurrent;
 using Godwit.Agent.Link;
 using Godwit.Core;
@@ -20,6 +21,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     private readonly Lock gate = new();
     private readonly ConcurrentDictionary<int, Asked> asked = [];
+    /// <summary>Blocks that the guest waited for: the row that is fetched in order passes over them.</summary>
+    private readonly BitArray came = new((int)((memoryBytes + MemoryLink.BlockBytes - 1) / MemoryLink.BlockBytes));
     private IMemoryFile? here;
     private long alikeBytes;
     private DetachedState? state;
@@ -42,7 +45,11 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     public bool IsZero(int block) => false;
 
     /// <summary>What of it was here before, page by page as it was once: only what is unlike is asked for. Owned by this object.</summary>
-    public void IsPartlyIn(IMemoryFile? file) => here = file;
+    public void IsPartlyIn(IMemoryFile? file)
+    {
+        here = file;
+        if (file is not null) MemoryLink.WarmUp();
+    }
 
     /// <summary>That did not have to cross.</summary>
     public long AlikeBytes => Interlocked.Read(ref alikeBytes);
@@ -71,7 +78,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         var by = await LinkAsync(cancel);
         var mine = await AskAsync(by, block, cancel);
         if (!isWaitedFor)
-            for (var next = block + 1; next <= block + ahead && next < this.CountOf(); next++) await AskAsync(by, next, cancel);
+            for (var next = block + 1; next <= block + ahead && next < this.CountOf(); next++)
+                if (!came[next]) await AskAsync(by, next, cancel);
         using var late = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var first = await Joining.AnyAsync(mine.Content.Task, Task.Delay(AnswerMax, time, late.Token));
         late.Cancel();
@@ -85,6 +93,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         asked.TryRemove(block, out _);
         if (content.Length == 0) into.AsSpan(0, this.BytesOf(block)).Clear();
         else content.CopyTo(into, 0);
+        if (isWaitedFor) came[block] = true;
         here?.Free((long)block * BlockBytes, this.BytesOf(block)); // It is in the guest's memory from now on.
         if (isWaitedFor) return;
         if (mine.Took < Soon) ahead = Math.Min(AheadMax, ahead + 1);
@@ -120,6 +129,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
 
     private async Task<Asked> AskAsync(LinkReceiver by, int block, CancellationToken cancel)
     {
+        lock (gate)
+            if (link == by && asked.TryGetValue(block, out var already)) return already; // As most of those ahead.
         var mine = new Asked(time.GetTimestamp(), by.KnowsUnlike ? ReadHere(block) : null);
         lock (gate)
         {

@@ -20,13 +20,19 @@ internal static class QuoteText
     private static void Show(Screen screen, QuoteFacts facts)
     {
         if (facts.Devices is { } devices)
-            screen.Line($"  Its devices: {(devices.StateBytes is { } bytes ? Amounts.Bytes(bytes) + ", " : "")}loaded in "
-                + $"{Amounts.Milliseconds(devices.LoadMs)} once all is there, as {Words.Counted(devices.Moves, "move", "moves")}"
-                + $"{(devices.IsOwn ? "" : " of VMs of its shape")} told.");
+            screen.Line($"  Its devices: {string.Join(", ", Parts(devices))}.");
         if (facts.Headroom.Count > 0)
             screen.Line($"  Processors free: {string.Join(", ", facts.Headroom.Select(Text))}"
                 + (facts.Headroom.Any(host => host.IsScarce) ? "; it takes longer where they are scarce." : "."),
                 facts.Headroom.Any(host => host.IsScarce) ? Tone.Warn : Tone.Plain);
+    }
+
+    private static IEnumerable<string> Parts(DeviceFigures devices)
+    {
+        if (devices.StateBytes is { } bytes) yield return Amounts.Bytes(bytes);
+        if (devices.LoadMs is { } ms)
+            yield return $"loaded in {Amounts.Milliseconds(ms)} once all is there, as "
+                + $"{Words.Counted(devices.Moves, "move", "moves")}{(devices.IsOwn ? "" : " of VMs of its shape")} told";
     }
 
     private static string Text(Headroom host) => FormattableString.Invariant($"{host.FreeCores:0.0} of {host.Cores} on {host.Host}");

@@ -61,7 +61,8 @@ public static class Convergence
         if (limits.PassesMax is { } most && last.Number > most)
         {
             var pauseMs = PauseMs(last.RemainingBytes, last.BytesPerSecond);
-            return pauseMs - DevicePartMs <= top ? new ConvergenceAdvice.SwitchBelow(top)
+            // QEMU goes by a rate of its own, and may see it otherwise: some passes more, and no more.
+            return pauseMs - DevicePartMs <= top && last.Number <= most + PatiencePasses ? new ConvergenceAdvice.SwitchBelow(top)
                 : new ConvergenceAdvice.GiveUp(pauseMs, $"what is left after pass {last.Number - 1} does not fit");
         }
         if (Limit(rung, top) >= top && stalled >= GiveUpPasses)

@@ -35,6 +35,11 @@ public sealed class MigrateVm(
         var story = new MoveStory(agents, journal, time, published, await journal.ReadAsync(id), serverStopping)
             { FailPoints = failPoints };
         if (story.Move.End is not null) return story.Move;
+        return await RunAsync(story, cancelRequested, serverStopping);
+    }
+
+    private async Task<Migration> RunAsync(MoveStory story, CancellationToken cancelRequested, CancellationToken serverStopping)
+    {
         if (story.Move.Mode == MoveMode.Cold) return await new MoveCold(agents, journal, story).RunAsync(cancelRequested, serverStopping);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancelRequested, serverStopping);
 
@@ -43,6 +48,7 @@ public sealed class MigrateVm(
             try
             {
                 await story.EnterAsync(Phase.Checking);
+                await story.CleanFirstAsync();
                 var reasons = await story.CheckAsync(stop.Token);
                 if (reasons.Count > 0) return await story.RefuseAsync(reasons);
 
@@ -68,7 +74,7 @@ public sealed class MigrateVm(
 
         // Memory and switching belong to the agents. The story watches, relays proof between them, and never guesses.
         var settled = await story.FollowAsync(cancelRequested);
-        if (await story.TurnLazyAsync(settled)) return await RunAsync(id, cancelRequested, serverStopping);
+        if (await story.TurnLazyAsync(settled)) return await RunAsync(story, cancelRequested, serverStopping);
         if (settled is not Settlement.AtTarget home) return await story.EndAsync(settled);
 
         await story.EnterAsync(Phase.Verifying);

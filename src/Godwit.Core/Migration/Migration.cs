@@ -26,7 +26,10 @@ public sealed record Migration
     public IReadOnlyList<string> Warnings { get; init; } = [];
     public MoveProgress? Progress { get; init; }
     public Receipt? Receipt { get; init; }
-    /// <summary>What was expected of it as it began; null where its memory was not known, and of other ways than live and quick.</summary>
+    /// <summary>
+    /// What was expected of it as it began; null where its memory was not known. A hybrid move's is of all of it, also once it goes on
+    /// lazily; of a live one that does so there is none.
+    /// </summary>
     public WayQuote? Quote { get; init; }
     /// <summary>A person asked for it to stop; durable. Saving the record never clears it (the journal keeps it once set).</summary>
     public bool CancelRequested { get; init; }
@@ -91,7 +94,7 @@ public sealed record MoveLimits(int MaxPauseMs = MoveLimits.DefaultMaxPauseMs, l
         if (MaxPauseMs != usual.MaxPauseMs) words.Add($"max-pause {MaxPauseMs} ms");
         if (DeadlineSeconds is { } deadline) words.Add($"deadline {deadline} s");
         if (MayQuick) words.Add("may-quick");
-        if (MayLazy) words.Add("may-lazy");
+        if (MayLazy && PassesMax is null) words.Add("may-lazy"); // A hybrid move is that by its name.
         if (MaxSlowdownPercent > 0) words.Add($"max-slowdown {MaxSlowdownPercent} %");
         if (BandwidthBytesPerSecond > 0)
             words.Add(string.Create(CultureInfo.InvariantCulture, $"bwlimit {BandwidthBytesPerSecond / 1048576.0:0.##} MiB/s"));

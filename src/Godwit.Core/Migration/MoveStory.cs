@@ -53,7 +53,15 @@ internal sealed class MoveStory(
         var source = await Source.CheckSourceAsync(Move.Vm, cancel);
         var target = await Target.CheckTargetAsync(vm.Spec, cancel);
         var asking = time.GetElapsedTime(asked);
-        if (target.AlreadyHere && await IsCandidateAsync(cancel)) target = target with { AlreadyHere = false };
+        if (target.AlreadyHere && await IsCandidateAsync(cancel)) target = target with
+        {
+            AlreadyHere = false,
+            Host = target.Host with // Its room is taken, and by nobody else.
+            {
+                MemoryAvailableBytes = target.Host.MemoryAvailableBytes + vm.Spec.MemoryBytes,
+                RamFileSpaceBytes = target.Host.RamFileSpaceBytes + vm.Spec.MemoryBytes,
+            },
+        };
         return Compatibility.Check(vm, Move, source, target, asking);
     }
 
@@ -85,6 +93,10 @@ internal sealed class MoveStory(
             { Lazily = IsLazy, KeepsMemory = Move.MayTurnLazy }, cancel);
         if (IsLazy && !ready.Lazily)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
+        if (Move.Mode == MoveMode.Hybrid && !ready.Lazily)
+            throw new RefusedException("lazy-memory-not-allowed",
+                $"{Move.Target} does not let a QEMU wait for its memory, or its agent knows no hybrid moves",
+                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or upgrade the agent; or go live");
         if (Move.Rehearses && !ready.Isolated)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no rehearsals", "upgrade it, then try again");
         if (Compatibility.CheckDevices(source.Devices, ready.Devices) is { } different)
@@ -141,7 +153,8 @@ internal sealed class MoveStory(
                     await AskAsync(a => a.SettleOutgoingAsync(Move.AtAgents, tell.Proof, serverStopping), Source);
                     break;
                 case RecoveryStep.AbandonTarget:
-                    await AskAsync(a => a.AbandonIncomingAsync(Move.AtAgents, serverStopping), Target);
+                    var lazyFollows = TurnsLazyFor(source?.Reason) && !cancelRequested.IsCancellationRequested;
+                    await AskAsync(a => a.AbandonIncomingAsync(Move.AtAgents, lazyFollows, serverStopping), Target);
                     break;
             }
             // From the proof on: a source that was cut off until this moment is asked for its figures, and told, like any other.
@@ -220,21 +233,30 @@ internal sealed class MoveStory(
 
     /// <summary>
     /// The last step of the ladder: a live move that stayed at home for its limit or deadline begins once more, lazily, by consent. The
-    /// record says so before anything is asked for; what the first beginning left is cleaned, but for the memory that the target has.
+    /// record says so before anything is asked for or cleaned.
     /// </summary>
     public async Task<bool> TurnLazyAsync(Settlement where)
     {
-        if (where is not Settlement.AtSource { Reason: var reason } || !Move.MayTurnLazy
-            || !reason.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal)
+        if (where is not Settlement.AtSource { Reason: var reason } || !TurnsLazyFor(reason)
             || (await journal.ReadAsync(Move.Id)).CancelRequested) return false;
-        foreach (var side in new[] { Source, Target }) await TellAsync(a => a.CleanMoveAsync(Move.AtAgents, serverStopping), side);
         CountPhase();
         await SaveAsync(Warned($"live: {reason}") with
         {
             Mode = MoveMode.Lazy, BeganAs = Move.Mode, BytesBefore = Move.Progress?.SentBytes ?? 0, Phase = Phase.Checking,
             Progress = null, Quote = Move.Mode == MoveMode.Hybrid ? Move.Quote : null, // Of all of it.
         });
+        noted = null;
         return true;
+    }
+
+    private bool TurnsLazyFor(string? reason) =>
+        Move.MayTurnLazy && reason?.StartsWith(PromiseScore.WouldHavePaused, StringComparison.Ordinal) == true;
+
+    /// <summary>What the first beginning of a move left at both hosts, if this is its second. Safe to repeat.</summary>
+    public async Task CleanFirstAsync()
+    {
+        if (Move.BeganAs is null) return;
+        foreach (var side in new[] { Source, Target }) await TellAsync(a => a.CleanMoveAsync(Move.Id, serverStopping), side);
     }
 
     /// <summary>After the guest has moved nothing can fail the move: what cannot be cleaned is a warning.</summary>
@@ -272,7 +294,7 @@ internal sealed class MoveStory(
     {
         for (var since = time.GetTimestamp(); ; await Task.Delay(AskEvery, time, serverStopping))
         {
-            if (await TellAsync(a => a.AbandonIncomingAsync(Move.AtAgents, serverStopping), Target)) return true;
+            if (await TellAsync(a => a.AbandonIncomingAsync(Move.AtAgents, lazyFollows: false, serverStopping), Target)) return true;
             if (time.GetElapsedTime(since) > LeftoversMax) return false;
         }
     }

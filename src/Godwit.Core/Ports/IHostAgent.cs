@@ -105,7 +105,8 @@ public interface IHostAgent
     /// <summary>Source only: stop it if no token has left. The answer is the truth after the call.</summary>
     Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel);
     /// <summary>Target only: kill the candidate and journal a tombstone, unless intent to run was journaled.</summary>
-    Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel);
+    /// <param name="lazyFollows">A lazy move of the VM to here follows: what memory has come is kept for it a little while.</param>
+    Task<MoveStatus> AbandonIncomingAsync(MoveId move, bool lazyFollows, CancellationToken cancel);
     /// <summary>Source only: what the target proved. Runs: the source copy is ended. Aborted: the source goes on.</summary>
     Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel);
     /// <summary>Both sides: drop what is left of an ended move but its journal line.</summary>
@@ -169,14 +170,17 @@ public sealed record IncomingOrder(
 {
     /// <summary>Its devices come first, and it runs before its memory is there.</summary>
     public bool Lazily { get; init; }
-    /// <summary>If it ends at home, a lazy move follows: what memory has come is kept for that a little while.</summary>
+    /// <summary>If it ends at home for its limit, a lazy move follows: what memory has come is kept for that a little while.</summary>
     public bool KeepsMemory { get; init; }
 }
 
 /// <param name="Endpoint"><c>address:port</c> of the target's link.</param>
 /// <param name="Ticket">One-use secret for this move, hex; presented inside TLS.</param>
 /// <param name="Isolated">It will not run, whatever comes: as a rehearsal was ordered.</param>
-/// <param name="Lazily">As it was ordered: an agent of before would not know that memory comes later.</param>
+/// <param name="Lazily">
+/// As it was ordered: an agent of before would not know that memory comes later. Where memory is to be kept
+/// (<see cref="IncomingOrder.KeepsMemory"/>): the host would let a QEMU wait for the rest.
+/// </param>
 public sealed record IncomingReady(
     string Endpoint, string Ticket, IReadOnlyList<string> Devices, bool Isolated = false, bool Lazily = false);
 

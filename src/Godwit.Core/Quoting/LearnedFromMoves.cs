@@ -51,7 +51,8 @@ public static class LearnedFromMoves
     /// <param name="tested">What a link test found; counts until a move has told more.</param>
     public static PathProfile Path(IEnumerable<Migration.Migration> ended, HostId source, HostId target, LinkFigures? tested = null)
     {
-        var moves = ended.Where(m => m is { End: MoveEnd.Done, Receipt: { MemoryMs: > 0 } } && m.Mode is MoveMode.Live or MoveMode.Quick)
+        var moves = ended.Where(m => m is { End: MoveEnd.Done, Receipt: { MemoryMs: > 0 } }
+                && m.Mode is MoveMode.Live or MoveMode.Quick or MoveMode.Hybrid)
             .Where(m => m.Source != m.Target).ToList();
         var here = moves.Where(m => m.Source == source && m.Target == target).Take(NewestMax).ToList();
         // The way back is like it.

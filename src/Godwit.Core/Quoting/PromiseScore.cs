@@ -10,7 +10,7 @@ namespace Godwit.Core.Quoting;
 /// <param name="PauseWithinSpan">Whose pause lay in the quoted span.</param>
 /// <param name="PauseErrorMsMedian">Of |pause − expected pause|.</param>
 /// <param name="PauseErrorMs90">Nine of ten are no further off.</param>
-/// <param name="LimitsBroken">Live moves that paused for longer than was allowed.</param>
+/// <param name="LimitsBroken">Live moves, and hybrid ones that ended live, that paused for longer than was allowed.</param>
 /// <param name="LimitsKeptByStaying">Live moves that ended at home rather than break the limit.</param>
 public sealed record PromiseScore(
     MoveMode? Mode, int Moves, double? DurationWithinTenth, double? BytesWithinTenth, double? PauseWithinSpan,

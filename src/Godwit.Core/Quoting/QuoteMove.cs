@@ -17,12 +17,13 @@ public static class QuoteMove
     {
         if (asked == MoveMode.Hybrid) limits = limits with { PassesMax = null, MayLazy = false }; // What it is for the other ways.
         var (live, quick, lazy, hybrid) = (Way(MoveMode.Live), Way(MoveMode.Quick), Way(MoveMode.Lazy), Way(MoveMode.Hybrid));
+        var endsLive = PredictMove.Live(memory, path, limits.ForHybrid()).Fits;
         var slowed = live.Breaks.Count > 0 && limits.MaxSlowdownPercent == 0 ? Slowed() : null;
         var chosen = asked switch { MoveMode.Quick => quick, MoveMode.Lazy => lazy, MoveMode.Hybrid => hybrid, _ => live };
         return new MoveQuote
         {
             Ways = slowed is null ? [live, quick, lazy, hybrid] : [live, quick, lazy, hybrid, slowed],
-            Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path),
+            Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path, endsLive),
             Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, limits), Path = path,
         };
 
@@ -81,7 +82,7 @@ public static class QuoteMove
 
     private static Estimate Times(double value, Estimate factor) => new(value * factor.Low, value * factor.Expected, value * factor.High);
 
-    private static string Why(WayQuote chosen, MoveLimits limits, MemoryProfile memory, PathProfile path)
+    private static string Why(WayQuote chosen, MoveLimits limits, MemoryProfile memory, PathProfile path, bool endsLive)
     {
         var rate = path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond);
         if (chosen.Mode == MoveMode.Quick)
@@ -89,9 +90,11 @@ public static class QuoteMove
         if (chosen.Mode == MoveMode.Lazy)
             return $"asked for: it stands still for its devices only, and its memory follows at {Mega(rate)} MB/s; until all is there "
                 + "it waits for each page it misses, and needs both hosts";
-        if (chosen.Mode == MoveMode.Hybrid && chosen.Passes > 1)
-            return $"asked for: one pass at {Mega(rate)} MB/s while it runs; if what is left does not fit into {limits.MaxPauseMs} ms, "
-                + "it stands still for its devices only, and what has changed follows; until all is there it needs both hosts";
+        if (chosen.Mode == MoveMode.Hybrid)
+            return $"asked for: one pass at {Mega(rate)} MB/s while it runs; " + (endsLive
+                ? $"what is left then fits into {limits.MaxPauseMs} ms"
+                : $"what is left then does not fit into {limits.MaxPauseMs} ms, so it stands still for its devices only, and what has "
+                    + "changed follows; until all is there it needs both hosts");
         var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
         return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
             : $"{race}: what is left fits after pass {chosen.Passes - 1}";

@@ -245,9 +245,10 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync(deadlines.Step, async options =>
             FromAgent.Record(await client.CancelMoveAsync(ToAgent.Message(move), options)), cancel);
 
-    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) =>
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, bool lazyFollows, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options =>
-            FromAgent.Record(await client.AbandonIncomingAsync(ToAgent.Message(move), options)), cancel);
+            FromAgent.Record(await client.AbandonIncomingAsync(
+                new Contracts.AbandonRequest { MoveId = move.Value, LazyFollows = lazyFollows }, options)), cancel);
 
     public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options =>

@@ -76,7 +76,8 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
     public IAsyncEnumerable<MoveStatus> WatchMoveAsync(MoveId move, CancellationToken cancel) => agent.WatchMoveAsync(move, cancel);
     public Task<MoveStatus> QueryMoveAsync(MoveId move, CancellationToken cancel) => agent.QueryMoveAsync(move, cancel);
     public Task<MoveStatus> CancelMoveAsync(MoveId move, CancellationToken cancel) => agent.CancelMoveAsync(move, cancel);
-    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => agent.AbandonIncomingAsync(move, cancel);
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, bool lazyFollows, CancellationToken cancel) =>
+        agent.AbandonIncomingAsync(move, lazyFollows, cancel);
     public Task<MoveStatus> SettleOutgoingAsync(MoveId move, TargetProof proof, CancellationToken cancel) =>
         agent.SettleOutgoingAsync(move, proof, cancel);
     public Task CleanMoveAsync(MoveId move, CancellationToken cancel) => agent.CleanMoveAsync(move, cancel);

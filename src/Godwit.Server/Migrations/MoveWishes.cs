@@ -156,6 +156,9 @@ public sealed class MoveWishes(
         if (wish.Rehearse && (refresh is not null || wish.Mode != MoveMode.Live))
             reasons.Add(new("bad-rehearsal", "only a live move can be rehearsed: of any other the guest would stand still for long",
                 "rehearse it live; --dry-run tells what the others would cost"));
+        if (refresh is null && wish is { Mode: MoveMode.Hybrid } and ({ MayLazy: false } or { MayQuick: true }))
+            reasons.Add(new("bad-hybrid", "a hybrid move goes on lazily where it does not fit, and is stopped for nothing else",
+                "leave may-lazy and may-quick away, or go live with them"));
         reasons.AddRange(wish.SaidOfLimits().Broken());
         if (refresh?.Cpus is { } cpus && !VmRules.IsCpuList(cpus))
             reasons.Add(new("bad-cpus", $"'{cpus}' is no list of processors", "write it as 0-3 or 0,2,4-7"));

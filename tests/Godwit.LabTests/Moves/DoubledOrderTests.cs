@@ -28,7 +28,7 @@ public sealed class DoubledOrderTests
 
         await two.Source.StartOutgoingAsync(outgoing, default);
         await two.Source.CancelMoveAsync(id, default);
-        await two.Target.AbandonIncomingAsync(id, default);
+        await two.Target.AbandonIncomingAsync(id, false, default);
         await two.Source.SettleOutgoingAsync(id, TargetProof.Aborted, default);
         await two.Source.CleanMoveAsync(id, default);
         await two.Source.CleanMoveAsync(id, default);

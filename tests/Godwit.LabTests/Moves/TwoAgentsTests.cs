@@ -65,7 +65,7 @@ public sealed class TwoAgentsTests(ITestOutputHelper output)
         var vm = await two.StartVmAsync();
         var move = await two.BeginAsync(vm, MoveMode.Live, new MoveLimits(BandwidthBytesPerSecond: 50_000));
 
-        var target = await two.Target.AbandonIncomingAsync(move, default);
+        var target = await two.Target.AbandonIncomingAsync(move, false, default);
 
         Assert.Equal(MoveStanding.TargetAborted, target.Standing);
         await two.RestAsync(move);

@@ -44,7 +44,7 @@ public sealed class GrpcHostAgentTests
         var incoming = new IncomingOrder(move, vm, epoch, new HostId("h2"), false);
         Assert.Equal("127.0.0.1:1", (await far.PrepareIncomingAsync(incoming, Never)).Endpoint);
         Assert.Equal(MoveStanding.TargetCandidate, (await far.QueryMoveAsync(move, Never)).Standing);
-        Assert.Equal(MoveStanding.TargetAborted, (await far.AbandonIncomingAsync(move, Never)).Standing);
+        Assert.Equal(MoveStanding.TargetAborted, (await far.AbandonIncomingAsync(move, lazyFollows: true, Never)).Standing);
         Assert.Equal(MoveStanding.TargetAborted, (await far.CancelMoveAsync(move, Never)).Standing);
         await far.SettleOutgoingAsync(move, TargetProof.Lost, Never);
         var wish = new RefreshWish(null, "0-1");

@@ -158,6 +158,19 @@ public sealed class MemoryLinkTests
         Assert.True(here.IsDisposed);
     }
 
+    /// <summary>The row that is fetched ahead passes over what the guest has waited for: it would cross again, and for nobody.</summary>
+    [Fact]
+    public async Task A_block_that_was_waited_for_is_not_fetched_ahead_once_more()
+    {
+        await using var ends = new Ends();
+        ends.Memory.IsPartlyIn(new Left());
+        await ends.LinkAsync();
+        Assert.Equal(ends.Left(4), await ends.ReadAsync(4, isWaitedFor: true));
+        for (var block = 0; block < 4; block++) Assert.Equal(ends.Left(block), await ends.ReadAsync(block, isWaitedFor: false));
+        Assert.Equal(ends.Left(5), await ends.ReadAsync(5, isWaitedFor: false)); // Behind whatever was asked for ahead.
+        Assert.Equal(0, ends.Given.GivenBytes);
+    }
+
     /// <summary>What is here may be shorter, or be let go of at any moment: then all crosses.</summary>
     [Fact]
     public async Task What_is_not_to_be_read_here_crosses_as_ever()
@@ -290,10 +303,10 @@ public sealed class MemoryLinkTests
             await Assert.ThrowsAsync<LinkException>(() => accepting);
         }
 
-        public async Task<byte[]> ReadAsync(int block)
+        public async Task<byte[]> ReadAsync(int block, bool? isWaitedFor = null)
         {
             var into = new byte[MemoryLink.BlockBytes];
-            await Memory.ReadBlockAsync(block, into, isWaitedFor: block % 2 == 0, CancellationToken.None);
+            await Memory.ReadBlockAsync(block, into, isWaitedFor ?? block % 2 == 0, CancellationToken.None);
             return into[..Memory.BytesOf(block)];
         }
 

@@ -184,6 +184,7 @@ public sealed class LearnedFromMovesTests
         var alike = DeviceFigures.Of(ended, new VmId("vm-new"), IsAlike)!;
         Assert.Equal((5.0, 4, false), (alike.LoadMs, alike.Moves, alike.IsOwn));
         Assert.Null(DeviceFigures.Of(ended, new VmId("vm-new"), vm => vm.Value == "vm-new"));
+        Assert.Equal(new DeviceFigures(300_000, null, 0, IsOwn: false), DeviceFigures.Of([ended[0]], web, IsAlike));
 
         bool IsAlike(VmId vm) => vm != ended[4].Vm;
 

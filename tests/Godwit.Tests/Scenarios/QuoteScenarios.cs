@@ -131,7 +131,7 @@ public sealed class QuoteScenarios
         var facts = (await PlanAsync(world, "twin")).Quote!.Facts!;
         Assert.Equal((1, false), (facts.Devices!.Moves, facts.Devices.IsOwn));
         Assert.InRange(facts.Devices.StateBytes!.Value, SimRamStream.DeviceBytes, 2 * SimRamStream.DeviceBytes);
-        Assert.InRange(facts.Devices.LoadMs, 0, 60);
+        Assert.InRange(facts.Devices.LoadMs!.Value, 0, 60);
         Assert.Equal(["host1", "host2"], facts.Headroom.Select(host => host.Host.Value));
         Assert.All(facts.Headroom, host => Assert.InRange(host.FreeCores, 0, host.Cores));
         Assert.True((await PlanAsync(world, "web", to: "host1")).Quote!.Facts!.Devices!.IsOwn);

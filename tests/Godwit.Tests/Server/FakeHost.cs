@@ -245,7 +245,8 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
         return Now(move);
     }, cancel);
 
-    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, CancellationToken cancel) => DoAsync("AbandonIncoming", () =>
+    public Task<MoveStatus> AbandonIncomingAsync(MoveId move, bool lazyFollows, CancellationToken cancel) =>
+        DoAsync("AbandonIncoming", () =>
     {
         if (Now(move).Standing is MoveStanding.TargetCandidate or MoveStanding.Nothing)
             Moves[move] = Now(move) with { Standing = MoveStanding.TargetAborted };
