@@ -181,6 +181,7 @@ public sealed class HostAgent : IHostAgent
     }
 
     public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) => life.StopAsync(vm, epoch, force, cancel);
+    public Task EndLostVmAsync(VmId vm, Epoch epoch, string why, CancellationToken cancel) => life.EndLostAsync(vm, epoch, why);
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.PauseAsync(vm, epoch, cancel);
     public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.UnpauseAsync(vm, epoch, cancel);
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => life.ForgetAsync(vm, epoch);

@@ -110,8 +110,8 @@ public sealed class ControlPlane
             new RecoverVm(Stores, Desk, Agents, Migrations, numbers, time) { MakeRoom = Power.MakeRoomAsync }, Audit, numbers, time, rules),
             logs.CreateLogger<RecoveryRunner>());
         Fencing = new FenceVerbs(Stores, Watcher, Recoveries, fence, numbers, time);
-        _ha = new HaWatch(Stores, Watcher, Recoveries, numbers, fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time,
-            logs.CreateLogger<HaWatch>());
+        _ha = new HaWatch(Stores, Watcher, Recoveries, new LateMemories(Stores, Agents), numbers,
+            fencing?.SilenceMin ?? Core.Fencing.HaRules.SilenceDefault, time, logs.CreateLogger<HaWatch>());
         Watcher.Knocks += new NewHome(Stores.Fences, Agents, logs.CreateLogger<NewHome>()).WelcomeAsync;
         Access = new AccessVerbs(Stores.Access, randomness, time);
         if (identity is null) return;

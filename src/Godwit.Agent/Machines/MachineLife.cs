@@ -14,6 +14,11 @@ public sealed partial class MachineLife(HostMachines machines)
 {
     /// <summary>QEMU's monitor shares its main loop: a shorter wait would prove nothing.</summary>
     private static readonly TimeSpan QmpDeadline = TimeSpan.FromSeconds(15);
+    /// <summary>
+    /// Of a QEMU that may wait for its guest's memory in its main loop: who asks for all VMs of this host must have an answer about the
+    /// others, and not take the host to be silent.
+    /// </summary>
+    private static readonly TimeSpan ArrivingDeadline = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan PowerdownWaitMax = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan RepeatedIoWait = TimeSpan.FromMilliseconds(500);
 
@@ -75,7 +80,13 @@ public sealed partial class MachineLife(HostMachines machines)
         using (await machine.EnterAsync())
         {
             await SettleAsync(machines, machine);
-            if (!IsHere(machine, epoch)) return;
+            if (!IsHere(machine, epoch))
+            {
+                // Nobody is to start it because it crashed: it is stopped, by a person's wish.
+                if (machine.Record.Wanted == VmState.Crashed)
+                    await machines.ChangeAsync(machine, r => r with { Wanted = VmState.Stopped, Note = null });
+                return;
+            }
             if (force)
             {
                 await EndAsync(machine);
@@ -97,6 +108,23 @@ public sealed partial class MachineLife(HostMachines machines)
             $"{machine.Spec.Name} did not power off within {PowerdownWaitMax.TotalSeconds} s of its power button",
             "look at its console, wait and try again, or stop it with --force (as pulling the plug)");
         using (await machine.EnterAsync()) await SettleAsync(machines, machine);
+    }
+
+    /// <summary>
+    /// The rest of its memory is lost with the host it came from. Nothing where all is here by now; where it was to be stopped before,
+    /// that is carried out.
+    /// </summary>
+    public async Task EndLostAsync(VmId vm, Epoch epoch, string why)
+    {
+        var machine = machines.Get(vm);
+        using (await machine.EnterAsync())
+        {
+            await SettleAsync(machines, machine);
+            if (!IsHere(machine, epoch) || machine.Record.MemoryFrom is null) return;
+            if (machine.Record.Wanted == VmState.Stopped) await EndAsync(machine);
+            else await machines.EndAsCrashedAsync(machine, machine.Current, why);
+            if (machine.Record.Wanted == VmState.Crashed) Crashed(machines.Log, machine.Id.Value, machine.Spec.Name, why);
+        }
     }
 
     public async Task PauseAsync(VmId vm, Epoch epoch, CancellationToken cancel)
@@ -230,7 +258,7 @@ public sealed partial class MachineLife(HostMachines machines)
         var record = machine.Record;
         var shown = record.CurrentInstance ?? (record.Instances.Count > 0 ? record.Instances[^1] : null);
         var instance = machine.Instances.FirstOrDefault(i => i.Incarnation == shown?.Incarnation);
-        if (instance is null && shown is not null && machines.Processes.IsAlive(shown.Process))
+        if (instance is null && shown is not null && record.MemoryElsewhere is null && machines.Processes.IsAlive(shown.Process))
             instance = await MachineAdoption.ReconnectAsync(machines, machine, shown);
         var (state, note, storageFailed) = await StateAsync(record, shown, instance, machine.HeldBy is not null, cancel);
         return new VmReport
@@ -328,10 +356,14 @@ public sealed partial class MachineLife(HostMachines machines)
         OwnerRecord record, InstanceRecord? shown, QemuInstance? instance, bool inMove, CancellationToken cancel)
     {
         if (shown is null) return (record.IsOwner ? record.Wanted : VmState.Stopped, record.Note, false);
-        if (instance is null) return (VmState.Unknown, $"QEMU process {shown.Process.Pid} does not answer on its monitor", false);
+        var waits = record is { IsOwner: true, MemoryElsewhere: { } where } ? $"waits for memory that is still {where}" : null;
+        if (instance is null)
+            return waits is not null ? (record.Wanted, waits, false)
+                : (VmState.Unknown, $"QEMU process {shown.Process.Pid} does not answer on its monitor", false);
         try
         {
-            var status = (await instance.Qmp.QueryStatusAsync(QmpDeadline, cancel)).Status;
+            var deadline = record.MemoryElsewhere is null ? QmpDeadline : ArrivingDeadline;
+            var status = (await instance.Qmp.QueryStatusAsync(deadline, cancel)).Status;
             var (state, note) = status switch
             {
                 QmpRunStatus.Running or QmpRunStatus.Suspended => (VmState.Running, record.Note),
@@ -345,6 +377,7 @@ public sealed partial class MachineLife(HostMachines machines)
             };
             return (state, note, status == QmpRunStatus.IoError);
         }
+        catch (QmpException) when (waits is not null) { return (record.Wanted, waits, false); } // As long as its process is there.
         catch (QmpException silent) { return (VmState.Unknown, silent.Message, false); }
     }
 

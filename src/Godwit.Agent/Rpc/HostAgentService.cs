@@ -77,7 +77,8 @@ public sealed class HostAgentService(IHostAgent agent) : Contracts.HostAgentRpc.
     public override async Task<Nothing> StopVm(Contracts.StopVmRequest request, ServerCallContext context)
     {
         var vm = FromServer.Vm(request.VmId);
-        await agent.StopVmAsync(vm, new Epoch(request.Epoch), request.Force, context.CancellationToken);
+        if (request.HasLost) await agent.EndLostVmAsync(vm, new Epoch(request.Epoch), request.Lost, context.CancellationToken);
+        else await agent.StopVmAsync(vm, new Epoch(request.Epoch), request.Force, context.CancellationToken);
         return new Nothing();
     }
 

@@ -49,14 +49,31 @@ public sealed record Migration
     /// <summary>What both hosts know this move by: the second beginning of one has a name of its own there.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public MoveId AtAgents => BeganAs is null ? Id : new MoveId($"{Id}-lazy");
+    /// <summary>Why its guest crashed, where <see cref="LateMemory.Lost"/>.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public string LostWords => $"part of its memory was on {Source}, which is off";
     /// <summary>How often it was taken up again after it had ended as <see cref="MoveEnd.NeedsOperator"/>.</summary>
     public int Repairs { get; init; }
     /// <summary>Source or target that is proved to be off, by a fence or a person's word: what it held is gone.</summary>
     public HostId? Fenced { get; init; }
+    /// <summary>Lazy: what became of the memory that was to follow. Null: it is all there, or is waited for.</summary>
+    public LateMemory? Late { get; init; }
     /// <summary>What asked for it where that was no person: a drain's id. Null: a person.</summary>
     public string? Because { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
+}
+
+/// <summary>What is known of the memory of a lazy move that did not simply come.</summary>
+public enum LateMemory
+{
+    /// <summary>A person had the move end before all was there: it follows unwatched, and both hosts are needed.</summary>
+    Unwatched,
+    /// <summary>
+    /// The source is proved to be off, so the guest, which was to run, is ended as crashed. For as long as it is, under the epoch the move
+    /// gave it, whoever recovers that host starts it again as one that was lost with it.
+    /// </summary>
+    Lost,
 }
 
 public sealed record RefreshWish(string? QemuPath, string? Cpus);

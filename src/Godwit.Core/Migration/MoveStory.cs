@@ -1,3 +1,4 @@
+using Godwit.Core.Fencing;
 using Godwit.Core.Hosts;
 using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
@@ -191,18 +192,15 @@ internal sealed class MoveStory(
         {
             if (await journal.IsFencedAsync(Move.Target)) break;
             var target = await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Target);
-            if (target is { MemoryArriving: false }) break;
+            if (target is { MemoryArriving: false } && await TellIfCrashedAsync()) break;
             if (cancelRequested.IsCancellationRequested || ask >= MemoryAsksMax)
             {
                 stillFollows = true;
-                await SaveAsync(Warned("its memory still follows: until all is there it needs both hosts"));
+                await SaveAsync(Warned("its memory still follows: until all is there it needs both hosts")
+                    with { Late = Move.Late ?? LateMemory.Unwatched });
                 return home;
             }
-            if (target is not null && await journal.IsFencedAsync(Move.Source) && await EndAtTargetAsync())
-            {
-                await SaveAsync(Warned($"part of its memory was on {Move.Source}, which is off: it was ended"));
-                break;
-            }
+            if (target is { MemoryArriving: true } && await journal.IsFencedAsync(Move.Source)) await EndAtTargetAsync();
             if (ask % ProgressEvery == ProgressEvery - 1
                 && await AskAsync(a => a.QueryMoveAsync(Move.AtAgents, serverStopping), Source) is { } source) TellFollowed(source);
             await Task.Delay(AskEvery, time, serverStopping);
@@ -212,10 +210,40 @@ internal sealed class MoveStory(
         return home with { Receipt = receipt with { WireBytes = receipt.WireBytes + given } };
     }
 
-    private async Task<bool> EndAtTargetAsync()
+    private async Task EndAtTargetAsync()
     {
-        try { return await TellAsync(a => a.StopVmAsync(Move.Vm, Move.Epoch.Next(), force: true, serverStopping), Target); }
-        catch (RefusedException) { return false; } // The move has it there for a moment yet.
+        await MarkLostAsync();
+        try { await TellAsync(a => a.EndLostVmAsync(Move.Vm, Move.Epoch.Next(), Move.LostWords, serverStopping), Target); }
+        catch (RefusedException) { } // The move has it there for a moment yet.
+    }
+
+    /// <summary>
+    /// No memory is waited for: all is there, or the guest crashed, ended as above or by its agent, which heard from the source that it
+    /// has none. Recorded before the VM is anybody else's: its recovery goes by that. False: the target is silent, nobody knows.
+    /// </summary>
+    private async Task<bool> TellIfCrashedAsync()
+    {
+        if (await AskAsync(a => a.ListVmsAsync(serverStopping), Target) is not { } there) return false;
+        if (there.FirstOrDefault(v => v.Spec.Id == Move.Vm) is not { State: VmState.Crashed } report)
+        {
+            if (Move.Late is not null) await SaveAsync(Move with { Late = null }); // The last of it had just come.
+            return true;
+        }
+        await MarkLostAsync();
+        var vm = await journal.ReadVmAsync(Move.Vm);
+        await journal.RecordOwnerAsync(Move.Vm, Move.Target, Move.Epoch.Next(), VmState.Crashed);
+        await SaveAsync(Warned($"it crashed before all of its memory was there: {report.Note}; "
+            + (Move.Late != LateMemory.Lost ? $"'godwit vm start {Move.VmName}' boots it from its disk"
+                : vm.Ha ? $"the recovery of {Move.Source} starts it again"
+                : $"it has no HA and stays so: 'godwit vm start {Move.VmName}' boots it from its disk")));
+        return true;
+    }
+
+    /// <summary>Before it is ended: whoever recovers the source's host starts what ran again, as what ran on that host itself.</summary>
+    private async Task MarkLostAsync()
+    {
+        if (Move.Late is null && HaRules.IsToRun(await journal.ReadVmAsync(Move.Vm)) && await journal.IsFencedAsync(Move.Source))
+            await SaveAsync(Move with { Late = LateMemory.Lost });
     }
 
     private void TellFollowed(MoveStatus source)

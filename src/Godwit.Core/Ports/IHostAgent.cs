@@ -48,6 +48,11 @@ public interface IHostAgent
     Task<VmReport> StartVmAsync(StartVm order, CancellationToken cancel);
     /// <summary>ACPI power button and a wait (<paramref name="force"/> false), or QEMU ended at once.</summary>
     Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel);
+    /// <summary>
+    /// The memory that a lazy move left at its source is lost: its QEMU is ended at once, and the VM is crashed for this reason. Nothing
+    /// where all of it is here, or it has ended before: who stopped it then meant that. Refused while the move has it yet.
+    /// </summary>
+    Task EndLostVmAsync(VmId vm, Epoch epoch, string why, CancellationToken cancel);
     Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel);
     /// <summary>Forgets a stopped VM: run directory, taps, owner record. Disks are deleted by their own call.</summary>

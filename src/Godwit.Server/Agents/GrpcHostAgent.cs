@@ -121,6 +121,10 @@ public sealed class GrpcHostAgent(HostId host, Client client, TimeProvider time,
         AskAsync(deadlines.GuestStop, async options => await client.StopVmAsync(
             new Contracts.StopVmRequest { VmId = vm.Value, Epoch = epoch.Value, Force = force }, options), cancel);
 
+    public Task EndLostVmAsync(VmId vm, Epoch epoch, string why, CancellationToken cancel) =>
+        AskAsync(deadlines.Step, async options => await client.StopVmAsync(
+            new Contracts.StopVmRequest { VmId = vm.Value, Epoch = epoch.Value, Force = true, Lost = why }, options), cancel);
+
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         AskAsync(deadlines.Step, async options => await client.PauseVmAsync(ToAgent.Message(vm, epoch), options), cancel);
 

@@ -55,6 +55,7 @@ internal sealed class GuardedAgent(HostId host, IHostAgent agent, KnownEpochs kn
         agent.CreateDiskAsync(disk, ownerUid, cancel);
     public Task DeleteDiskAsync(DiskSpec disk, CancellationToken cancel) => agent.DeleteDiskAsync(disk, cancel);
     public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) => agent.StopVmAsync(vm, epoch, force, cancel);
+    public Task EndLostVmAsync(VmId vm, Epoch epoch, string why, CancellationToken cancel) => agent.EndLostVmAsync(vm, epoch, why, cancel);
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.PauseVmAsync(vm, epoch, cancel);
     public Task UnpauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.UnpauseVmAsync(vm, epoch, cancel);
     public Task ForgetVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) => agent.ForgetVmAsync(vm, epoch, cancel);

@@ -14,8 +14,8 @@ namespace Godwit.Server.Fencing;
 /// </summary>
 /// <param name="silenceMin">How long a host must be silent before a fence is tried.</param>
 public sealed class HaWatch(
-    Stores stores, HostWatcher watcher, RecoveryRunner runner, VmNumbers numbers, TimeSpan silenceMin, TimeProvider time,
-    ILogger<HaWatch> log)
+    Stores stores, HostWatcher watcher, RecoveryRunner runner, LateMemories late, VmNumbers numbers, TimeSpan silenceMin,
+    TimeProvider time, ILogger<HaWatch> log)
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(5), StoodStill = TimeSpan.FromSeconds(30);
     private string? _held;
@@ -28,7 +28,7 @@ public sealed class HaWatch(
             try
             {
                 await Task.Delay(Every, time, stopping);
-                await RoundAsync();
+                await RoundAsync(stopping);
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested) { } // The loop ends above.
             catch (Exception error) when (error is StoreFailedException or RefusedException)
@@ -38,9 +38,10 @@ public sealed class HaWatch(
         }
     }
 
-    public async Task RoundAsync()
+    public async Task RoundAsync(CancellationToken stopping)
     {
-        var (host, held) = HaRules.Choose(await StandingsAsync(), silenceMin, runner.IsAnyUnderWay);
+        var standings = await StandingsAsync(stopping);
+        var (host, held) = HaRules.Choose(standings, silenceMin, runner.IsAnyUnderWay);
         if (held is not null && held != _held) await stores.Events.AppendAsync(new Happening("ha-held", held));
         _held = held;
         if (host is not { } silent) return;
@@ -51,7 +52,7 @@ public sealed class HaWatch(
         });
     }
 
-    private async Task<List<HostStanding>> StandingsAsync()
+    private async Task<List<HostStanding>> StandingsAsync(CancellationToken stopping)
     {
         // Who stood still has asked nobody meanwhile: silence counts from the waking on.
         if (time.GetElapsedTime(_looked) > StoodStill) _awakeSince = time.GetTimestamp();
@@ -59,6 +60,7 @@ public sealed class HaWatch(
         // One that was turned off on purpose holds no VM, and its silence says nothing about this server.
         var hosts = (await stores.Hosts.ListAsync()).Where(host => host.State != HostState.Standby).ToList();
         if (hosts.All(host => host.Answers)) return []; // Nearly always: nothing more is read.
+        await late.RoundAsync(hosts.Where(host => host.State == HostState.Fenced).Select(host => host.Id).ToHashSet(), stopping);
         var ha = await stores.Fences.HaVmsAsync();
         List<HostStanding> standings = [];
         foreach (var host in hosts)

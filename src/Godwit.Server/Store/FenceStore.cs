@@ -108,15 +108,26 @@ public sealed class FenceStore(Database database, TimeProvider time)
             return after;
         });
 
-    /// <summary>VMs marked <c>ha</c> that run, or may, by each host they may run on: their owner, and the sides of an open move.</summary>
-    public Task<ILookup<HostId, VmId>> HaVmsAsync() => database.RunAsync(work => VmStore.List(work)
-        .Where(vm => vm.Ha && HaRules.IsToRun(vm))
-        .SelectMany(vm => MoveStore.OpenSidesOf(work, vm.Spec.Id).Append(vm.Owner).Distinct().Select(host => (Host: host, Vm: vm.Spec.Id)))
+    /// <summary>VMs marked <c>ha</c> by each host whose loss takes them along, or has: see <see cref="NeededBy"/>.</summary>
+    public Task<ILookup<HostId, VmId>> HaVmsAsync() => database.RunAsync(work => VmStore.List(work).Where(vm => vm.Ha)
+        .SelectMany(vm => NeededBy(work, vm).Distinct().Select(host => (Host: host, Vm: vm.Spec.Id)))
         .ToLookup(pair => pair.Host, pair => pair.Vm));
 
     /// <summary>
-    /// Chooses which VMs this recovery is about, once: those of the host, and those whose move has it as a side. Throws
-    /// <see cref="InvariantBrokenException"/> without a proof.
+    /// Where it runs, or may: its owner, and the sides of an open move; and the host it still has memory on. Of one that crashed because
+    /// such a host was lost, that one.
+    /// </summary>
+    private static IEnumerable<HostId> NeededBy(Work work, Vm vm)
+    {
+        if (!HaRules.IsToRun(vm)) return MoveStore.LostWith(work, vm) is { } lost ? [lost] : [];
+        var hosts = MoveStore.OpenSidesOf(work, vm.Spec.Id).Append(vm.Owner);
+        // Once that is off, the VM is ended first, and is then one that was lost with it.
+        return MoveStore.FollowsFrom(work, vm) is { } from && InForce(work, from) is null ? hosts.Append(from) : hosts;
+    }
+
+    /// <summary>
+    /// Chooses which VMs this recovery is about, once: those of the host, those whose move has it as a side, and those that lost part of
+    /// their memory with it. Throws <see cref="InvariantBrokenException"/> without a proof.
     /// </summary>
     public Task<HostRecovery> PlanAsync(string id) => database.RunAsync(work =>
     {
@@ -124,11 +135,13 @@ public sealed class FenceStore(Database database, TimeProvider time)
         if (recovery.Vms is not null) return recovery;
         Invariant.Holds(InForce(work, recovery.Host) is not null);
         var touched = VmStore.List(work).Where(vm =>
-            vm.Owner == recovery.Host || MoveStore.OpenSidesOf(work, vm.Spec.Id).Contains(recovery.Host));
+            vm.Owner == recovery.Host || MoveStore.OpenSidesOf(work, vm.Spec.Id).Contains(recovery.Host)
+            || MoveStore.LostWith(work, vm) == recovery.Host);
         var planned = recovery with
         {
             Vms = [.. HaRules.Order(touched.Where(vm => HaRules.IsWanted(vm, recovery.Scope)))
-                .Select(vm => new RecoveredVm(vm.Spec.Id, vm.Spec.Name, HaRules.IsToRun(vm) || MoveStore.IsBetweenStopAndStart(work, vm)))],
+                .Select(vm => new RecoveredVm(vm.Spec.Id, vm.Spec.Name, HaRules.IsToRun(vm)
+                    || MoveStore.IsBetweenStopAndStart(work, vm) || MoveStore.LostWith(work, vm) is not null))],
         };
         Save(work, planned);
         return planned;

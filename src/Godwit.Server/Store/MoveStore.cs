@@ -80,6 +80,26 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
 
     internal static bool LeavesUntold(Migration move) => move is { End: MoveEnd.Done, Receipt: null, Mode: not MoveMode.Cold };
 
+    /// <summary>The newest moves of their VMs, where they ended before all memory had followed: see <see cref="Migration.Late"/>.</summary>
+    public Task<List<Migration>> LateAsync() => database.RunAsync(work => work.Query(
+        $"""
+        SELECT doc, cancel_requested FROM migrations AS m
+        WHERE ended = 1 AND doc LIKE '%"late":"%' AND seq = (SELECT MAX(seq) FROM migrations WHERE vm = m.vm) ORDER BY seq LIMIT {ListMax}
+        """, Read).Where(move => move.Late is not null).ToList());
+
+    /// <summary>
+    /// The host whose loss took part of the memory of this VM, which was to run and is crashed since; null: there is none, or it has
+    /// begun anew, or was stopped.
+    /// </summary>
+    internal static HostId? LostWith(Work work, Vm vm) => vm.State == VmState.Crashed
+        ? SourceOfLate(work, vm, LateMemory.Lost) : null;
+
+    /// <summary>The host that part of a VM's memory may still be on, although its move there has ended, by a person's wish.</summary>
+    internal static HostId? FollowsFrom(Work work, Vm vm) => SourceOfLate(work, vm, LateMemory.Unwatched);
+
+    private static HostId? SourceOfLate(Work work, Vm vm, LateMemory late) =>
+        NewestOf(work, vm.Spec.Id) is { End: MoveEnd.Done } move && move.Late == late && move.Epoch.Next() == vm.Epoch ? move.Source : null;
+
     /// <summary>An ended move goes on: its record is as before its end. For <see cref="OperationStore.ReopenMoveAsync"/>.</summary>
     internal static Migration? Reopen(Work work, MoveId id, HostId? fenced)
     {
@@ -171,6 +191,7 @@ public sealed class MoveStore(Database database, TimeProvider time) : IMigration
     private static Happening Ended(Migration move) => new("move-ended",
         move.End switch
         {
+            MoveEnd.Done when move.Late == LateMemory.Lost => $"{move.VmName} crashed on {move.Target}: {move.LostWords}",
             MoveEnd.Done => $"{move.VmName} is on {move.Target} now{Pause(move)}",
             MoveEnd.Rehearsed => $"{move.VmName} stays on {move.Source}: its move to {move.Target} was rehearsed{Pause(move)}",
             MoveEnd.NeedsOperator => $"{move.VmName}: needs a person: {move.Reason}",

@@ -58,6 +58,8 @@ public sealed class GrpcHostAgentTests
         await far.DropSnapshotAsync(order, Never);
         Assert.Empty(Host.Snapshots);
         await far.StopVmAsync(vm.Id, epoch, true, Never);
+        await far.EndLostVmAsync(vm.Id, epoch, "h2 is off", Never);
+        Assert.Equal((VmState.Crashed, "h2 is off"), (Host.Vms[vm.Id].State, Host.Vms[vm.Id].Note));
         Assert.Equal(3, await far.KeepNotesAsync(new KeptNotes(3, "{}"), Never));
         Assert.Equal(new KeptNotes(3, "{}"), Host.Notes);
         await far.RenewEpochAsync(vm.Id, epoch.Next(), Never);
@@ -73,8 +75,8 @@ public sealed class GrpcHostAgentTests
             ["Describe", "WritePoolNonce", "SeesPoolNonce", "CreateDisk", "StartVm", "ListVms", "PauseVm", "UnpauseVm",
                 "CheckSource", "CheckTarget", "PrepareLinkTest", "RunLinkTest", "PrepareIncoming", "QueryMove",
                 "AbandonIncoming", "CancelMove", "SettleOutgoing",
-                "StartRefresh", "CleanMove", "SaveVm", "MakeSnapshot", "RevertToSnapshot", "DropSnapshot", "StopVmByForce", "KeepNotes",
-                "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"],
+                "StartRefresh", "CleanMove", "SaveVm", "MakeSnapshot", "RevertToSnapshot", "DropSnapshot", "StopVmByForce", "EndLostVm",
+                "KeepNotes", "RenewEpoch", "LeaveVm", "ForgetVm", "DeleteDisk"],
             Host.Calls);
     }
 

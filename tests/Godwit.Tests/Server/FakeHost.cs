@@ -121,6 +121,9 @@ internal sealed class FakeHost(HostId id, FakeCluster cluster) : IHostAgent
     public Task StopVmAsync(VmId vm, Epoch epoch, bool force, CancellationToken cancel) =>
         DoAsync(force ? "StopVmByForce" : "StopVm", () => Become(vm, VmState.Stopped), cancel);
 
+    public Task EndLostVmAsync(VmId vm, Epoch epoch, string why, CancellationToken cancel) =>
+        DoAsync("EndLostVm", () => Vms[vm] = Vms[vm] with { State = VmState.Crashed, Note = why }, cancel);
+
     public Task PauseVmAsync(VmId vm, Epoch epoch, CancellationToken cancel) =>
         DoAsync("PauseVm", () => Become(vm, VmState.Paused), cancel);
 
