@@ -123,6 +123,17 @@ internal sealed class Cell
         }
     }
 
+    /// <summary>The price has changed since the units were laid out.</summary>
+    public void TakePrice()
+    {
+        for (var t = 0; t < Hosts; t++)
+            for (var at = FirstPlace[t]; at < FirstPlace[t] + Count[t]; at++)
+            {
+                Price[at] = (float)(model.Price[UnitAt[at]] * State.Price);
+                Saved[at] = IsHome(at) ? 0 : Price[at];
+            }
+    }
+
     private void Put(int u, int at, int t)
     {
         UnitAt[at] = u;

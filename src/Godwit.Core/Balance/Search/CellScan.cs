@@ -20,7 +20,8 @@ internal static class CellScan
 
     /// <summary>The best host for the unit at <paramref name="place"/> of host <paramref name="s"/>.</summary>
     /// <param name="extra">True where <see cref="Cell.Extra"/> holds the rules' costs of this unit.</param>
-    public static Candidate BestMove(Cell cell, int place, int s, bool extra)
+    /// <param name="shake">What is added to each change, the one told included.</param>
+    public static Candidate BestMove(Cell cell, int place, int s, bool extra, Shake shake)
     {
         var (row, places, resources) = (cell.Row, cell.Places, cell.Resources);
         Span<float> demand = stackalloc float[BalanceModel.ResourcesMax];
@@ -64,6 +65,7 @@ internal static class CellScan
                 }
             }
             if (contended) sum += Contention(cell, demand, t);
+            if (shake.Heat > 0) sum += shake.Of(t);
             var better = Vector256.LessThan(sum, best);
             if (better == Vector256<float>.Zero) { at += eight; continue; }
             better &= Room(cell, demand, t);
@@ -125,8 +127,9 @@ internal static class CellScan
     /// <summary>
     /// The best unit of host <paramref name="t"/> to change places with the one at <paramref name="place"/> of host <paramref name="s"/>.
     /// </summary>
+    /// <param name="shake">What is added to each change, the one told included.</param>
     /// <returns>Partner is a place.</returns>
-    public static Candidate BestExchange(Cell cell, int place, int s, int t)
+    public static Candidate BestExchange(Cell cell, int place, int s, int t, Shake shake)
     {
         var (row, places, resources) = (cell.Row, cell.Places, cell.Resources);
         ref var demand = ref MemoryMarshal.GetArrayDataReference(cell.Demand);
@@ -160,6 +163,7 @@ internal static class CellScan
                 sum += more * (more * Vector256.Create(squares[k]) + Vector256.Create(slopes[k]));
             }
             foreach (var k in cell.Contended) sum += ContentionExchanged(cell, own[k], k, from, s, t);
+            if (shake.Heat > 0) sum += shake.Of(from);
             var better = Vector256.LessThan(sum, best);
             foreach (var k in cell.Limited) better &= RoomExchanged(cell, own[k], k, from, s, t);
             best = Vector256.ConditionalSelect(better, sum, best);

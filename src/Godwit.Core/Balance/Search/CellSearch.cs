@@ -5,7 +5,7 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
 {
     /// <summary>Less is no gain: floats do not know it from nothing.</summary>
     private const float Nothing = 1e-5f;
-    private const int SweepsMax = 20, CoolingSteps = 64, MovesBetweenRefreshes = 8;
+    private const int SweepsMax = 20, CoolingSteps = 64;
 
     private int[] order = [];
     private float[] pain = [];
@@ -13,6 +13,8 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
     private int sinceRefresh;
 
     public long Judged { get; private set; }
+    /// <summary>Weights and slopes are taken anew after so many: they change little by one.</summary>
+    public int MovesBetweenRefreshes { get; set; } = 8;
     /// <summary>Units that may still leave their homes in sweeps.</summary>
     public int LeavesLeft { get; set; } = int.MaxValue;
 
@@ -158,25 +160,25 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
         }
     }
 
-    private Candidate BestMove(int at, int s)
+    public Candidate BestMove(int at, int s, Shake shake = default)
     {
         Judged += cell.Hosts;
         var u = cell.UnitAt[at];
         var ruled = model.Rules.Has(u);
         if (ruled) cell.TakeRules(u);
-        var best = CellScan.BestMove(cell, at, s, ruled);
+        var best = CellScan.BestMove(cell, at, s, ruled, shake);
         if (ruled) cell.ForgetRules();
         return best;
     }
 
     /// <summary>Rules are asked when it is made: most units have none.</summary>
-    private Candidate BestExchange(int at, int s, int t)
+    public Candidate BestExchange(int at, int s, int t, Shake shake = default)
     {
         Judged += cell.Count[t];
-        return CellScan.BestExchange(cell, at, s, t);
+        return CellScan.BestExchange(cell, at, s, t, shake);
     }
 
-    private bool TryMove(int at, int s, int t)
+    public bool TryMove(int at, int s, int t)
     {
         if (!cell.Fits(cell.UnitAt[at], t)) return false;
         cell.Move(at, s, t);
@@ -184,7 +186,7 @@ internal sealed class CellSearch(BalanceModel model, Cell cell)
         return true;
     }
 
-    private bool TryExchange(int at, int s, Candidate with, float worst)
+    public bool TryExchange(int at, int s, Candidate with, float worst)
     {
         if (!MayExchange(at, s, with, worst)) return false;
         var (v, t) = (cell.UnitAt[with.Partner], with.Target);

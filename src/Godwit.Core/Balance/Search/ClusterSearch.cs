@@ -12,10 +12,12 @@ public sealed class ClusterSearch
     /// <summary>Small clusters are searched several times over, from other seeds, where the trials allow.</summary>
     private const int TrialsPerUnitMax = 2_500, TrialsPerUnitOfSmall = 1_000, SearchesMax = 8;
     private const int SmallUnitsMax = 100;
-    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4, CoolerBy = 2;
+    private const float Hot = 0.3f, Cold = 0.03f, HotterBy = 4;
     private const int HottestAfter = 4;
-    /// <summary>Held to a number of moves, the outcome varies with the seed: the best of six, where that takes no long time.</summary>
-    private const int SearchesHeld = 6, UnitsOfHeldMax = 500;
+    /// <summary>Held to a number of moves, the outcome varies with the seed: the best of four.</summary>
+    private const int SearchesHeld = 4, MovesBetweenRefreshesHeld = 32;
+    /// <summary>Held: between which heats, as shares of what a move gains on average; and the price to begin with.</summary>
+    private const float HotHeld = 0.6f, ColdHeld = 0.0005f, PriceHeld = 2;
     /// <summary>Moves grow about with the square root of what they may cost less: how the price follows the wanted number.</summary>
     private const double Elasticity = 1.8;
 
@@ -71,6 +73,10 @@ public sealed class ClusterSearch
     /// <summary>One cell is the whole cluster: small enough for trials and for every exchange.</summary>
     private bool IsAlone => cells.Length == 1 && !settings.SinglesOnly;
 
+    /// <summary>One cell, and a number of moves that it may not pass.</summary>
+    private bool IsHeld => IsAlone && settings.MovesMax != int.MaxValue && !IsThorough(model, settings);
+
+    /// <param name="told">After each round; never where <see cref="HeldAnnealing"/> searches, which knows no rounds.</param>
     public SearchResult Search(Action<SearchProgress>? told = null, CancellationToken stop = default)
     {
         if (model.Hosts < 2 || model.Units == 0) return new(state.HostOf, true, 0);
@@ -82,10 +88,11 @@ public sealed class ClusterSearch
         var small = IsThorough(model, settings);
         var perUnit = small ? TrialsPerUnitOfSmall : TrialsPerUnitMax;
         var searches = small ? (int)Math.Clamp(settings.Trials / 2 / ((long)perUnit * model.Units), 1, SearchesMax)
-            : IsAlone && settings.MovesMax != int.MaxValue && model.Units <= UnitsOfHeldMax ? SearchesHeld : 1;
+            : IsHeld ? SearchesHeld : 1;
         var trials = (int)Math.Min(settings.Trials, (long)perUnit * model.Units);
         SearchFrom(searches, largest, trials, small, told, stop);
         var settled = SettleAll(awayOnly: heldBack, stop);
+        heldBack |= !KeepToMovesMax();
         return new(state.HostOf, settled && !heldBack, Judged());
     }
 
@@ -109,31 +116,51 @@ public sealed class ClusterSearch
 
         void Run(int n)
         {
+            var seed = settings.Seed + (ulong)n;
             beside[n].hot = Heat(n, small);
-            beside[n].SearchOnce(largest, trials, settings.Seed + (ulong)n, n == 0 ? told : null, stop);
+            if (IsHeld) beside[n].SearchHeld(largest, trials, seed, stop);
+            else beside[n].SearchOnce(largest, trials, seed, n == 0 ? told : null, stop);
             beside[n].HoldToMovesMax();
         }
     }
 
-    /// <summary>
-    /// Among few units each begins hotter than the one before: what lies between two good placements can be a steep ridge. Among many
-    /// every other one begins cooler: which of the two does better differs from cluster to cluster.
-    /// </summary>
-    private static float Heat(int n, bool small) =>
-        small ? Hot * MathF.Pow(HotterBy, n % HottestAfter) : n % 2 == 0 ? Hot : Hot / CoolerBy;
+    /// <summary>Among few units each begins hotter than the one before: a steep ridge can lie between two good placements.</summary>
+    private static float Heat(int n, bool small) => small ? Hot * MathF.Pow(HotterBy, n % HottestAfter) : Hot;
 
     private void HoldToMovesMax()
     {
         // A price that was raised held moves back that would pay: no unit more may leave its home.
-        heldBack = !KeepToMovesMax() || state.Price > settings.Price;
+        heldBack |= !KeepToMovesMax() || state.Price > settings.Price;
         if (heldBack) FillUpToMovesMax(state.Price);
+    }
+
+    /// <summary>Annealing finds which units to move; the few too many go home, and the last steps keep to the number.</summary>
+    private void SearchHeld(float largest, int trials, ulong seed, CancellationToken stop)
+    {
+        var numbers = new SeededNumbers(seed);
+        DealFirst();
+        state.Price = FirstPrice(largest);
+        cells[0].Load(0, Dealt(0), mean);
+        var before = objective.Score(model, state.Loads);
+        searches[0].Descend(largest, 0.05f * (float)state.Price);
+        // Loads only: what mends a broken rule is not what heats.
+        var gain = (before - objective.Score(model, state.Loads)) / Math.Clamp(state.Moved(), 1, settings.MovesMax);
+        var scale = (float)Math.Max(gain, settings.Price);
+        state.Price = PriceHeld * scale;
+        searches[0].MovesBetweenRefreshes = MovesBetweenRefreshesHeld;
+        var annealing = new HeldAnnealing(model, cells[0], searches[0], settings);
+        var cooling = new Cooling(HotHeld * scale, ColdHeld * scale, trials);
+        annealing.Run(ref numbers, cooling, stop);
+        heldBack = !KeepToMovesMax() || state.Price > settings.Price;
+        state.Price = settings.Price;
+        cells[0].Load(0, Dealt(0), mean);
+        annealing.Finish(ref numbers, cooling, stop);
     }
 
     private void SearchOnce(float largest, int trials, ulong seed, Action<SearchProgress>? told, CancellationToken stop)
     {
         var numbers = new SeededNumbers(seed);
-        // A tenth of the largest gain is where many moves begin to pay; from there the price falls, or rises, to the wanted one.
-        state.Price = Math.Max(settings.Price, settings.MovesMax == int.MaxValue ? 0 : Math.Min(largest, UnitRules.Broken / 1000) / 10);
+        state.Price = FirstPrice(largest);
         for (var round = 0; round < settings.Rounds && !stop.IsCancellationRequested; round++)
         {
             Deal(ref numbers);
@@ -143,6 +170,10 @@ public sealed class ClusterSearch
             if (round < settings.Rounds - 1) Reprice();
         }
     }
+
+    /// <summary>A tenth of the largest gain is where many moves begin to pay; from there the price falls, or rises, as wanted.</summary>
+    private double FirstPrice(float largest) =>
+        Math.Max(settings.Price, settings.MovesMax == int.MaxValue ? 0 : Math.Min(largest, UnitRules.Broken / 1000) / 10);
 
     private void Solve(int c, int round, float largest, int trials, ulong seed)
     {
