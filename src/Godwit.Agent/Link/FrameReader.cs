@@ -37,7 +37,8 @@ internal sealed class FrameReader(Stream stream, int bufferBytes)
     /// <summary>A control payload, taken; valid until the next read.</summary>
     public async ValueTask<ReadOnlyMemory<byte>> ReadPayloadAsync(LinkFrame frame, CancellationToken cancel)
     {
-        if (frame.Type is FrameType.Data or FrameType.Memory) throw new InvalidDataException("the peer sent data where none belongs");
+        if (frame.Type is FrameType.Data or FrameType.Memory or FrameType.Unlike)
+            throw new InvalidDataException("the peer sent data where none belongs");
         return await ReadWholeAsync(frame, cancel);
     }
 

@@ -46,6 +46,10 @@ public enum FrameType : byte
     AskUnlike = 19,
     /// <summary>Source: the answer to that, those pages that are not alike.</summary>
     Unlike = 20,
+    /// <summary>Target, from version 3 on: blocks in a row that no guest waits for, <see cref="MemoryRow"/>.</summary>
+    AskRow = 21,
+    /// <summary>Source: which of those asked for are zeros, or alike. The last word about them; all others came before it.</summary>
+    Same = 22,
 }
 
 /// <summary>
@@ -84,9 +88,9 @@ public readonly record struct LinkFrame(FrameType Type, byte Flags, ushort Hint,
         ushort hint = BinaryPrimitives.ReadUInt16BigEndian(source[2..]);
         uint length = BinaryPrimitives.ReadUInt32BigEndian(source[4..]);
         bool data = type == FrameType.Data;
-        if (type is < FrameType.Hello or > FrameType.Unlike) return OperationStatus.InvalidData;
+        if (type is < FrameType.Hello or > FrameType.Same) return OperationStatus.InvalidData;
         if ((flags & ~(data ? Push | Packed : 0)) != 0 || (!data && hint != 0)) return OperationStatus.InvalidData;
-        var isLong = data || type is FrameType.Memory or FrameType.Unlike;
+        var isLong = data || type is FrameType.Memory or FrameType.Unlike or FrameType.AskRow;
         if (length > (isLong ? DataBytesMax : ControlBytesMax)) return OperationStatus.InvalidData;
 
         frame = new(type, flags, hint, (int)length);

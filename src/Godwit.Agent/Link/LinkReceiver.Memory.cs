@@ -13,13 +13,26 @@ public sealed partial class LinkReceiver
         }
     }
 
-    /// <summary>The source can tell which pages are alike. False of one of before.</summary>
+    /// <summary>The source can tell which pages are alike, and answers rows. False of one of before.</summary>
     internal bool KnowsUnlike => _version >= MemoryLink.UnlikeSince;
 
     /// <summary>As <see cref="AskMemoryAsync"/>, where something is there already: only what is unlike is wanted.</summary>
     internal async Task AskUnlikeAsync(long offset, ReadOnlyMemory<byte> there, CancellationToken cancel)
     {
         try { await _writer.ControlAsync(frame => MemoryLink.WriteAskUnlike(frame, offset, there.Span), cancel); }
+        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
+        {
+            throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
+        }
+    }
+
+    /// <summary>
+    /// As <see cref="AskMemoryAsync"/>, many blocks at once: see <see cref="MemoryRow.WriteAsk"/>. Of a source that knows rows.
+    /// </summary>
+    internal async Task AskRowAsync(long offset, ulong wanted, IReadOnlyList<byte[]>? there, CancellationToken cancel)
+    {
+        var frame = new byte[MemoryRow.AskFrameBytesMax];
+        try { await _writer.FrameAsync(frame.AsMemory(0, MemoryRow.WriteAsk(frame, offset, wanted, there)), cancel); }
         catch (Exception reason) when (reason is IOException or ObjectDisposedException)
         {
             throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
@@ -38,8 +51,9 @@ public sealed partial class LinkReceiver
     /// </summary>
     /// <param name="arrived">Place and content, valid during the call; nothing for zeros.</param>
     /// <param name="unlike">Place, a bit for each page that is unlike, and these pages; valid during the call.</param>
-    internal Task<(string Why, bool IsLost)> HearMemoryAsync(
-        Action<long, ReadOnlyMemory<byte>> arrived, Action<long, byte, ReadOnlyMemory<byte>> unlike, CancellationToken cancel) =>
+    /// <param name="same">Place, and a bit for each block from there on that is zeros or alike.</param>
+    internal Task<(string Why, bool IsLost)> HearMemoryAsync(Action<long, ReadOnlyMemory<byte>> arrived,
+        Action<long, byte, ReadOnlyMemory<byte>> unlike, Action<long, ulong> same, CancellationToken cancel) =>
         OnPumpThreadAsync("link-memory", async () =>
         {
             try
@@ -52,6 +66,11 @@ public sealed partial class LinkReceiver
                     if (frame.Type == FrameType.Unlike && MemoryLink.TryReadUnlike(payload, out var at, out var pages, out var changed))
                     {
                         unlike(at, pages, changed);
+                        continue;
+                    }
+                    if (frame.Type == FrameType.Same && MemoryRow.TryReadSame(payload.Span, out var first, out var blocks))
+                    {
+                        same(first, blocks);
                         continue;
                     }
                     if (frame.Type != FrameType.Memory || !MemoryLink.TryReadMemory(payload, out var offset, out var content))

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Godwit.Core;
 using Godwit.Core.Ports;
 
@@ -19,7 +20,7 @@ public sealed partial class LinkSender
     internal static Task<LinkSender> OpenForMemoryAsync(
         PeerConnection connection, MoveId move, string ticket, MemoryLeft memory, TimeProvider time, CancellationToken cancel)
     {
-        var sender = new LinkSender(connection, time)
+        var sender = new LinkSender(connection, time, heardBytesMax: 4 * MemoryRow.AskFrameBytesMax)
         {
             _memory = memory, _heard = time.GetTimestamp(),
             _block = new byte[LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes + MemoryLink.BlockBytes],
@@ -41,7 +42,56 @@ public sealed partial class LinkSender
     private Task GiveAsync(MemoryLeft memory, FrameType how, ReadOnlyMemory<byte> asked)
     {
         Volatile.Write(ref _heard, _time.GetTimestamp());
-        return how == FrameType.AskUnlike ? GiveUnlikeAsync(memory, asked) : GiveAsync(memory, asked);
+        return how switch
+        {
+            FrameType.AskRow => GiveRowAsync(memory, asked),
+            FrameType.AskUnlike => GiveUnlikeAsync(memory, asked),
+            _ => GiveAsync(memory, asked),
+        };
+    }
+
+    private async Task GiveRowAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)
+    {
+        if (!MemoryRow.TryReadAsk(asked, out var offset, out var wanted, out var hashes)
+            || offset > memory.File.LengthBytes - MemoryRow.BytesOf(wanted))
+            throw new InvalidDataException("the target asked for memory that is none");
+        await memory.MayBeGiven.Joinable().WaitAsync(_ended.Token);
+        var same = 0ul;
+        for (var left = wanted; left != 0; left &= left - 1)
+        {
+            var at = offset + BitOperations.TrailingZeroCount(left) * (long)MemoryLink.BlockBytes;
+            var (frame, given) = hashes.IsEmpty ? Whole(memory, at) : Unlike(memory, at, hashes.Span[..MemoryRow.HashBytesOfBlock]);
+            if (!hashes.IsEmpty) hashes = hashes[MemoryRow.HashBytesOfBlock..];
+            if (frame == 0)
+            {
+                same |= left & (~left + 1);
+                continue;
+            }
+            await PaceAsync(memory, given);
+            await SendFrameAsync(_block.AsMemory(0, frame), _ended.Token);
+            memory.CountGiven(given);
+        }
+        if (same != 0) await SendAsync(frame => MemoryRow.WriteSame(frame, offset, same), _ended.Token);
+    }
+
+    /// <summary>No frame: zeros.</summary>
+    private (int FrameBytes, int GivenBytes) Whole(MemoryLeft memory, long at)
+    {
+        var content = _block.AsSpan(LinkFrame.HeaderBytes + MemoryLink.PrefixBytes, MemoryLink.BlockBytes);
+        memory.File.Read(at, content);
+        return content.ContainsAnyExcept((byte)0) ? (MemoryLink.WriteMemory(_block, at, content.Length), content.Length) : (0, 0);
+    }
+
+    /// <summary>No frame: alike.</summary>
+    private (int FrameBytes, int GivenBytes) Unlike(MemoryLeft memory, long at, ReadOnlySpan<byte> hashes)
+    {
+        var content = _block.AsSpan(LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes, MemoryLink.BlockBytes);
+        memory.File.Read(at, content);
+        var given = MemoryLink.WriteUnlike(_block, at, content.Length, hashes);
+        if (given == 0) return (0, 0);
+        if (given == content.Length && !content.ContainsAnyExcept((byte)0)) // Zeros by now.
+            return (MemoryLink.WriteMemory(_block, at, 0), 0);
+        return (LinkFrame.HeaderBytes + MemoryLink.UnlikePrefixBytes + given, given);
     }
 
     private async Task GiveUnlikeAsync(MemoryLeft memory, ReadOnlyMemory<byte> asked)

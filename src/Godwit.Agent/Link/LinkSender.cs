@@ -37,10 +37,10 @@ public sealed partial class LinkSender : IAsyncDisposable
     private long _lastPush;
     private Task _listening = Task.CompletedTask;
 
-    private LinkSender(PeerConnection connection, TimeProvider time)
+    private LinkSender(PeerConnection connection, TimeProvider time, int heardBytesMax = 4096)
     {
         (_connection, _time, _epoch) = (connection, time, time.GetTimestamp());
-        (_reader, _writer) = (new(connection.Stream, 4096), new(connection.Stream));
+        (_reader, _writer) = (new(connection.Stream, heardBytesMax), new(connection.Stream));
         _lastProgress = _epoch;
     }
 
@@ -302,7 +302,7 @@ public sealed partial class LinkSender : IAsyncDisposable
             while (heard is null)
             {
                 var (frame, payload) = await ReadAnswerAsync(_ended.Token);
-                if (_memory is { } memory && frame.Type is FrameType.Ask or FrameType.AskUnlike)
+                if (_memory is { } memory && frame.Type is FrameType.Ask or FrameType.AskUnlike or FrameType.AskRow)
                     await GiveAsync(memory, frame.Type, payload);
                 else heard = Take(frame.Type, payload.Span);
             }

@@ -62,12 +62,16 @@ internal static class MemoryLink
     public static int WriteAskUnlike(Span<byte> frame, long offset, ReadOnlySpan<byte> there)
     {
         ControlPayload.WriteNumbers(frame, FrameType.AskUnlike, offset, there.Length);
-        var hashes = frame[(LinkFrame.HeaderBytes + AskBytes)..];
+        WriteHashes(there, frame[(LinkFrame.HeaderBytes + AskBytes)..]);
         var pages = there.Length / PageBytes;
-        for (var page = 0; page < pages; page++)
-            HashOfPage(there.Slice(page * PageBytes, PageBytes), hashes.Slice(page * PageHashBytes, PageHashBytes));
         new LinkFrame(FrameType.AskUnlike, 0, 0, AskBytes + pages * PageHashBytes).Write(frame);
         return LinkFrame.HeaderBytes + AskBytes + pages * PageHashBytes;
+    }
+
+    public static void WriteHashes(ReadOnlySpan<byte> pages, Span<byte> hashes)
+    {
+        for (var page = 0; page < pages.Length / PageBytes; page++)
+            HashOfPage(pages.Slice(page * PageBytes, PageBytes), hashes.Slice(page * PageHashBytes, PageHashBytes));
     }
 
     /// <summary>False for what no target of ours asks.</summary>
@@ -142,8 +146,15 @@ internal static class MemoryLink
 
     private const int DataFrameBytes = LinkFrame.HeaderBytes + UnlikePrefixBytes + PageBytes;
 
+    private static readonly byte[] zeroHash = SHA256.HashData(new byte[PageBytes])[..PageHashBytes];
+
     private static void HashOfPage(ReadOnlySpan<byte> page, Span<byte> into)
     {
+        if (!page.ContainsAnyExcept((byte)0)) // Most are, and it is seen in a tenth of the time.
+        {
+            zeroHash.CopyTo(into);
+            return;
+        }
         Span<byte> whole = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(page, whole);
         whole[..PageHashBytes].CopyTo(into);

@@ -105,11 +105,16 @@ internal sealed class LazyMemory(IGuestMemory memory, Stream qemu, string block,
             Add(first, wanted.Span);
             await EndAsync(cancel);
         }
-        Begin();
+        var hasBegun = false;
         for (var i = 0; i < memory.BytesOf(number) / PageBytes; i++)
-            if (!given[from + i] && Page(i) is { IsEmpty: false } page) Add(from + i, page.Span);
+        {
+            if (given[from + i] || Page(i) is not { IsEmpty: false } page) continue;
+            if (!hasBegun) Begin();
+            hasBegun = true;
+            Add(from + i, page.Span);
+        }
         blocksGiven[number] = true;
-        await EndAsync(cancel);
+        if (hasBegun) await EndAsync(cancel); // Nothing is said of a block of zeros.
 
         ReadOnlyMemory<byte> Page(int i)
         {

@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Collections.Concurrent;
+using System.Numerics;
 using Godwit.Agent.Link;
 using Godwit.Core;
 using Godwit.Core.Ports;
@@ -29,6 +30,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     private LinkReceiver? link;
     private TaskCompletionSource linked = NewBell();
     private string? lost;
+    /// <summary>The first block, in order, that was not asked for ahead.</summary>
+    private int askedTo;
     private int ahead = AheadFirst;
     private bool isAllHere;
 
@@ -68,7 +71,7 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
         foreach (var waiting in open) waiting.Break("another link took its place");
         if (old is not null) await old.DisposeAsync();
         if (Volatile.Read(ref isAllHere)) await fresh.SayAllHereAsync(CancellationToken.None);
-        var (why, isLost) = await fresh.HearMemoryAsync(Arrived, ArrivedUnlike, CancellationToken.None);
+        var (why, isLost) = await fresh.HearMemoryAsync(Arrived, ArrivedUnlike, ArrivedSame, CancellationToken.None);
         if (isLost) lost = why;
         await DropAsync(fresh, why);
     }
@@ -76,10 +79,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     public async Task ReadBlockAsync(int block, byte[] into, bool isWaitedFor, CancellationToken cancel)
     {
         var by = await LinkAsync(cancel);
+        if (!isWaitedFor) await AskAheadAsync(by, block, cancel);
         var mine = await AskAsync(by, block, cancel);
-        if (!isWaitedFor)
-            for (var next = block + 1; next <= block + ahead && next < this.CountOf(); next++)
-                if (!came[next]) await AskAsync(by, next, cancel);
         using var late = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var first = await Joining.AnyAsync(mine.Content.Task, Task.Delay(AnswerMax, time, late.Token));
         late.Cancel();
@@ -127,11 +128,44 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
                 : throw new IOException($"{source}, where part of the memory is, cannot be reached");
     }
 
+    /// <summary>
+    /// Fetches in order, so many blocks ahead as come in time: in rows, or one by one where the source knows no rows.
+    /// </summary>
+    private async Task AskAheadAsync(LinkReceiver by, int block, CancellationToken cancel)
+    {
+        if (!asked.ContainsKey(block)) askedTo = block; // Another link, or the first of all.
+        if (askedTo - block > ahead / 2) return;
+        var end = Math.Min(Math.Min(block + 1 + ahead, askedTo + MemoryRow.BlocksMax), (int)(memoryBytes / BlockBytes));
+        if (!by.KnowsUnlike)
+            for (; askedTo < end; askedTo++)
+                if (!came[askedTo] || askedTo == block) await AskAsync(by, askedTo, cancel);
+        if (askedTo >= end) return;
+        var first = askedTo;
+        var row = Enumerable.Range(first, end - first).Where(b => (!came[b] || b == block) && !asked.ContainsKey(b))
+            .Select(b => (Block: b, Here: ReadHere(b))).ToList();
+        var compares = row.Exists(one => one.Here is not null);
+        var wanted = 0ul;
+        List<byte[]> there = [];
+        lock (gate)
+        {
+            if (link != by) throw new IOException($"the link to {source} broke");
+            askedTo = end;
+            foreach (var (b, here) in row)
+            {
+                var content = compares ? here ?? new byte[BlockBytes] : null;
+                asked[b] = new Asked(time.GetTimestamp(), content) { IsHere = here is not null };
+                wanted |= 1ul << (b - first);
+                if (content is not null) there.Add(content);
+            }
+        }
+        if (wanted != 0) await by.AskRowAsync((long)first * BlockBytes, wanted, compares ? there : null, cancel);
+    }
+
     private async Task<Asked> AskAsync(LinkReceiver by, int block, CancellationToken cancel)
     {
         lock (gate)
             if (link == by && asked.TryGetValue(block, out var already)) return already; // As most of those ahead.
-        var mine = new Asked(time.GetTimestamp(), by.KnowsUnlike ? ReadHere(block) : null);
+        var mine = new Asked(time.GetTimestamp(), by.KnowsUnlike ? ReadHere(block) : null) { IsHere = true };
         lock (gate)
         {
             if (link != by) throw new IOException($"the link to {source} broke");
@@ -176,9 +210,22 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
             pages.Slice(from, MemoryLink.PageBytes).CopyTo(whole.AsMemory(page * MemoryLink.PageBytes));
             from += MemoryLink.PageBytes;
         }
-        Interlocked.Add(ref alikeBytes, whole.Length - pages.Length);
+        if (waiting.IsHere) Interlocked.Add(ref alikeBytes, whole.Length - pages.Length);
         waiting.Took = time.GetElapsedTime(waiting.Since);
         waiting.Content.TrySetResult(whole);
+    }
+
+    /// <summary>As <see cref="Arrived"/>, of a row: blocks of zeros, and those that are here as they were.</summary>
+    private void ArrivedSame(long offset, ulong same)
+    {
+        if (offset >= memoryBytes || offset % BlockBytes != 0) throw new InvalidDataException("there is no such memory");
+        for (; same != 0; same &= same - 1)
+        {
+            if (!asked.TryGetValue((int)(offset / BlockBytes) + BitOperations.TrailingZeroCount(same), out var waiting)) continue;
+            if (waiting is { Here: { } all, IsHere: true }) Interlocked.Add(ref alikeBytes, all.Length);
+            waiting.Took = time.GetElapsedTime(waiting.Since);
+            waiting.Content.TrySetResult(waiting.Here ?? []);
+        }
     }
 
     private async Task DropAsync(LinkReceiver gone, string why)
@@ -204,6 +251,8 @@ internal sealed class RemoteMemory(MoveId move, HostId source, long memoryBytes,
     {
         public TaskCompletionSource<byte[]> Content { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         public TimeSpan Took { get; set; }
+        /// <summary>False where it is zeros here, and told so only because others of its row are not.</summary>
+        public bool IsHere { get; init; }
 
         public void Break(string why)
         {

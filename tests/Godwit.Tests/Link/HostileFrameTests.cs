@@ -16,7 +16,8 @@ public sealed class HostileFrameTests
     public void No_header_allows_a_payload_over_its_limit() => Gen.Byte.Array[8].Sample(bytes =>
     {
         var status = LinkFrame.TryRead(bytes, out var frame);
-        int max = frame.Type is FrameType.Data or FrameType.Memory or FrameType.Unlike ? LinkFrame.DataBytesMax : LinkFrame.ControlBytesMax;
+        var isLong = frame.Type is FrameType.Data or FrameType.Memory or FrameType.Unlike or FrameType.AskRow;
+        int max = isLong ? LinkFrame.DataBytesMax : LinkFrame.ControlBytesMax;
         return status == OperationStatus.InvalidData || (frame.Length >= 0 && frame.Length <= max);
     });
 
@@ -26,7 +27,7 @@ public sealed class HostileFrameTests
     [InlineData(new byte[] { 8, 0, 0, 0, 0, 0, 4, 1 })] // One byte over a control frame.
     [InlineData(new byte[] { 8, 1, 0, 0, 0, 0, 0, 8 })] // A flag that is not for it.
     [InlineData(new byte[] { 0, 0, 0, 0, 0, 0, 0, 0 })]
-    [InlineData(new byte[] { 21, 0, 0, 0, 0, 0, 0, 0 })]
+    [InlineData(new byte[] { 23, 0, 0, 0, 0, 0, 0, 0 })]
     public void A_header_that_no_peer_of_ours_sends_is_invalid(byte[] header) =>
         Assert.Equal(OperationStatus.InvalidData, LinkFrame.TryRead(header, out _));
 

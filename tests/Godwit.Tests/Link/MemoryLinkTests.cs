@@ -246,6 +246,56 @@ public sealed class MemoryLinkTests
         }
     }
 
+    /// <summary>More than one row, at both ends of it and in between: zeros, what is here, what has changed, what never came.</summary>
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task Many_blocks_come_in_rows_each_as_it_was(bool hasSome)
+    {
+        const int blocks = 3 * MemoryRow.BlocksMax + 5, bytes = (blocks * MemoryLink.BlockBytes) + 4096;
+        var (left, here) = (new Left(bytes), new Left(bytes));
+        for (var block = 0; block < blocks; block++)
+        {
+            if (block % 3 == 0) left.Content.AsSpan(block * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear();
+            if (block % 5 == 0) here.Content.AsSpan(block * MemoryLink.BlockBytes, MemoryLink.BlockBytes).Clear();
+            if (block % 7 == 0) here.Content[block * MemoryLink.BlockBytes + 5000] ^= 1;
+        }
+        await using var ends = new Ends(left: left);
+        if (hasSome) ends.Memory.IsPartlyIn(here);
+        await ends.LinkAsync();
+        foreach (var waited in (int[])[70, 71, 150]) Assert.Equal(ends.Left(waited), await ends.ReadAsync(waited, isWaitedFor: true));
+        for (var block = 0; block < ends.Memory.CountOf(); block++)
+        {
+            if (block == 100) await ends.LinkAsync(); // In the middle of a row.
+            Assert.Equal(ends.Left(block), await ends.ReadAsync(block, isWaitedFor: false));
+        }
+        var all = Enumerable.Range(0, blocks).Count(block => block % 3 != 0) * MemoryLink.BlockBytes;
+        Assert.InRange(ends.Given.GivenBytes, hasSome ? all / 6 : all, hasSome ? all / 2 : all + 80 * MemoryLink.BlockBytes);
+    }
+
+    [Theory, InlineData(Bytes - MemoryLink.BlockBytes + 1, 1UL), InlineData(0, 1UL << 5), InlineData(0, 1UL << 63)]
+    [InlineData(long.MaxValue, 1UL)]
+    public async Task A_row_of_what_is_none_breaks_the_link(long offset, ulong wanted)
+    {
+        await using var ends = new Ends();
+        await ends.LinkAsync();
+        await ends.Receiver!.AskRowAsync(offset, wanted, null, CancellationToken.None);
+        Assert.Contains("memory that is none", Assert.IsType<LinkAnswer.Closed>(await ends.Sender!.Answer).Reason);
+    }
+
+    [Fact]
+    public void A_row_that_is_none_is_not_believed()
+    {
+        var frame = new byte[MemoryRow.AskFrameBytesMax];
+        var block = new byte[MemoryLink.BlockBytes];
+        var payload = frame.AsMemory(LinkFrame.HeaderBytes, MemoryRow.WriteAsk(frame, 4096, 0b101, [block, block]) - LinkFrame.HeaderBytes);
+        Assert.True(MemoryRow.TryReadAsk(payload, out var offset, out var wanted, out var hashes));
+        Assert.Equal((4096L, 0b101UL, 2 * MemoryRow.HashBytesOfBlock), (offset, wanted, hashes.Length));
+        for (var cut = 0; cut < payload.Length; cut++)
+            Assert.Equal(cut == 16, MemoryRow.TryReadAsk(payload[..cut], out _, out _, out _)); // Without hashes it is one, too.
+        BinaryPrimitives.WriteUInt64BigEndian(payload.Span[8..], 0);
+        Assert.False(MemoryRow.TryReadAsk(payload, out _, out _, out _));
+        Assert.Equal(frame.Length, MemoryRow.WriteAsk(frame, 0, ulong.MaxValue, [.. Enumerable.Repeat(block, MemoryRow.BlocksMax)]));
+    }
+
     private static async Task OfferAsync(LinkTickets tickets)
     {
         var (left, right) = DuplexPipe.Create();
@@ -263,14 +313,15 @@ public sealed class MemoryLinkTests
     {
         private readonly LinkTickets tickets = new() { KnowsMemory = true };
         private readonly TaskCompletionSource allowed = new();
-        private readonly Left left = new();
+        private readonly Left left;
 
-        public Ends(bool allowed = true)
+        public Ends(bool allowed = true, Left? left = null)
         {
             if (allowed) Allow();
+            this.left = left ?? new Left();
             Expected = new RemoteMemories(tickets, TimeProvider.System);
-            Memory = Expected.Expect(Move, Source, Ticket, Bytes);
-            Given = new MemoryLeft(left, this.allowed.Task, 0);
+            Memory = Expected.Expect(Move, Source, Ticket, this.left.LengthBytes);
+            Given = new MemoryLeft(this.left, this.allowed.Task, 0);
         }
 
         public RemoteMemories Expected { get; }
@@ -318,7 +369,7 @@ public sealed class MemoryLinkTests
     }
 
     /// <summary>Noise, and one block of zeros.</summary>
-    private sealed class Left : IMemoryFile
+    internal sealed class Left : IMemoryFile
     {
         public Left(int bytes = Bytes)
         {
