@@ -80,7 +80,7 @@ public sealed class IntentTests(LabFixture lab, ITestOutputHelper output) : IAsy
         Assert.Empty(plan.Reasons);
         var memory = plan.Quote!.Ways[0].Memory!;
         Assert.InRange(memory.NonZeroBytes, 80L << 20, 200L << 20); // Kernel, initramfs, and the working set, which is not zero.
-        Assert.Equal([MoveMode.Live, MoveMode.Quick, MoveMode.Lazy],
+        Assert.Equal([MoveMode.Live, MoveMode.Quick, MoveMode.Lazy, MoveMode.Hybrid],
             plan.Quote.Ways.Where(way => way.SlowdownNotAllowedPercent == 0).Select(way => way.Mode));
 
         var move = await lab.MoveAsync(MoveMode.Live);
