@@ -18,6 +18,8 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
     private const double PauseMaxMs = 225;
     /// <summary>The 24 MiB that it writes all the while, and what was on the way or is its kernel's; it has 105.</summary>
     private const long FollowsMaxBytes = 72L << 20;
+    /// <summary>Agents that have just started, of code that is compiled as it runs; how long it is otherwise is a bench's to say.</summary>
+    private const double BusyPauseMaxMs = 1000;
     private readonly LazyGuest guest = new(lab);
 
     private string FailPointFile => Path.Combine(lab.Cluster.Plan.DataDirectory, "lazy-move-fail-points");
@@ -68,7 +70,7 @@ public sealed class LazyMoveTests(LabFixture lab, ITestOutputHelper output) : IA
         var followed = ended.Receipt!.WireBytes - ended.BytesBefore;
         output.WriteLine($"paused {ended.Receipt.PauseMs:0} ms ({ended.Receipt.PauseParts}); {ended.BytesBefore >> 20} MiB before it went, "
             + $"{followed >> 20} MiB after it, {ended.Receipt.TotalMs / 1000:0.0} s");
-        Assert.True(ended.Receipt.PauseMs < 2 * PauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
+        Assert.True(ended.Receipt.PauseMs < BusyPauseMaxMs, $"paused {ended.Receipt.PauseMs} ms");
         Assert.True(followed < FollowsMaxBytes, $"{followed >> 20} MiB followed");
         await guest.GoesOnAsync(boot);
         await guest.MovesAsync();
