@@ -4,35 +4,28 @@ namespace Godwit.Agent.Link;
 public sealed partial class LinkReceiver
 {
     /// <summary>Any time, from any thread. Throws <see cref="LinkException"/> where the link is gone.</summary>
-    internal async Task AskMemoryAsync(long offset, int bytes, CancellationToken cancel)
-    {
-        try { await _writer.ControlAsync(frame => ControlPayload.WriteNumbers(frame, FrameType.Ask, offset, bytes), cancel); }
-        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
-        {
-            throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
-        }
-    }
+    internal Task AskMemoryAsync(long offset, int bytes, CancellationToken cancel) =>
+        AskAsync(_writer.ControlAsync(frame => ControlPayload.WriteNumbers(frame, FrameType.Ask, offset, bytes), cancel));
 
     /// <summary>The source can tell which pages are alike, and answers rows. False of one of before.</summary>
     internal bool KnowsUnlike => _version >= MemoryLink.UnlikeSince;
 
     /// <summary>As <see cref="AskMemoryAsync"/>, where something is there already: only what is unlike is wanted.</summary>
-    internal async Task AskUnlikeAsync(long offset, ReadOnlyMemory<byte> there, CancellationToken cancel)
-    {
-        try { await _writer.ControlAsync(frame => MemoryLink.WriteAskUnlike(frame, offset, there.Span), cancel); }
-        catch (Exception reason) when (reason is IOException or ObjectDisposedException)
-        {
-            throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);
-        }
-    }
+    internal Task AskUnlikeAsync(long offset, ReadOnlyMemory<byte> there, CancellationToken cancel) =>
+        AskAsync(_writer.ControlAsync(frame => MemoryLink.WriteAskUnlike(frame, offset, there.Span), cancel));
 
     /// <summary>
     /// As <see cref="AskMemoryAsync"/>, many blocks at once: see <see cref="MemoryRow.WriteAsk"/>. Of a source that knows rows.
     /// </summary>
-    internal async Task AskRowAsync(long offset, ulong wanted, IReadOnlyList<byte[]>? there, CancellationToken cancel)
+    internal Task AskRowAsync(long offset, ulong wanted, IReadOnlyList<byte[]>? there, CancellationToken cancel)
     {
         var frame = new byte[MemoryRow.AskFrameBytesMax];
-        try { await _writer.FrameAsync(frame.AsMemory(0, MemoryRow.WriteAsk(frame, offset, wanted, there)), cancel); }
+        return AskAsync(_writer.FrameAsync(frame.AsMemory(0, MemoryRow.WriteAsk(frame, offset, wanted, there)), cancel));
+    }
+
+    private async Task AskAsync(ValueTask writing)
+    {
+        try { await writing; }
         catch (Exception reason) when (reason is IOException or ObjectDisposedException)
         {
             throw new LinkException($"{Peer} cannot be asked for memory: {reason.Message}", reason);

@@ -9,7 +9,8 @@ namespace Godwit.Core.Migration;
 ///   checking    ask both hosts; say no with every reason at once, before anything is touched
 ///   preparing   RAM set aside in the store; target QEMU started, paused, waiting; its link open for this one move
 ///   disks       they lie on a pool both hosts see: the target's QEMU has opened them already
-///   memory      source agent ──pages──► target agent, while the guest runs (live) or waits (quick)
+///   memory      source agent ──pages──► target agent, while the guest runs (live) or waits (quick). A live move that gives
+///               up for its limit (hybrid: after a pass) begins once more at checking, lazily, where it may: TurnLazyAsync
 ///   switching   the agents hand over by token, alone: no server, no store, no third machine in the pause
 ///   verifying   the target's own QEMU says that the guest runs; only now is the new owner recorded. Of a lazy move memory follows now
 ///   cleaning    reservation, sockets and the source's leftovers go

@@ -16,8 +16,10 @@ public static class PredictMove
     public const double ZeroBytesPerSecond = 4e9;
     /// <summary>Beside what every hand-over takes: QEMU takes its memory apart, and its devices look into their rings.</summary>
     private const double LazyStartMs = 20;
-    /// <summary>Two hashes a page, on either side, and the word that it is alike: bytes of memory a second, measured.</summary>
-    private const double AlikeBytesPerSecond = 0.5e9;
+    /// <summary>
+    /// What is alike is compared, and handed to QEMU: 143 MiB took 1.76 s under TCG on two cores (bench/README.md, "Lazy moves").
+    /// </summary>
+    private const double AlikeBytesPerSecond = 85e6;
     private const int PassesMax = 500, Beginnings = 10;
 
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>

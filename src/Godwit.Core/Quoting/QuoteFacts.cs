@@ -13,8 +13,8 @@ public sealed record QuoteFacts(DeviceFigures? Devices, IReadOnlyList<Headroom> 
 public sealed record Headroom(HostId Host, double FreeCores, int Cores)
 {
     /// <summary>
-    /// A move takes a good half of a processor on either side for each Gbit/s (QEMU's copying, packing, TLS; measured), and crosses
-    /// slower where it does not get that.
+    /// A move takes about half of a processor on either side for each Gbit/s (QEMU's copying, packing, TLS; reckoned, not measured), and
+    /// crosses slower where it does not get that.
     /// </summary>
     public bool IsScarce => FreeCores < 0.6;
 }
