@@ -5,8 +5,14 @@ namespace Godwit.Moves;
 /// <summary>A move's quote and receipt, from the last document of <c>vm migrate --json</c>. Times in ms; null: was not told.</summary>
 internal sealed record QuotedMove(
     string End, string Reason, double? QuotedPauseMs, double? QuotedMs, double? QuotedBytes, bool QuotedToFit,
-    double? PauseMs, double TotalMs, double WireBytes, int Passes)
+    double? PauseMs, double TotalMs, double WireBytes, int Passes, QuotedMove.Between DurationMs, QuotedMove.Between Bytes)
 {
+    /// <summary>What a quote's figure lies between in four of five moves, by its own word.</summary>
+    internal sealed record Between(double? Low, double? High)
+    {
+        public bool Holds(double actual) => actual >= Low && actual <= High;
+    }
+
     public bool IsDone => End == "done";
 
     /// <summary>Stayed at home to keep its limit.</summary>
@@ -22,8 +28,11 @@ internal sealed record QuotedMove(
             Expected(quote, "pauseMs"), Expected(quote, "durationMs"), Expected(quote, "wireBytes"),
             Part(quote, "breaks") is { } breaks && breaks.GetArrayLength() == 0,
             Number(receipt, "pauseMs"), (Number(receipt, "totalMs") ?? 0) - queued, Number(receipt, "wireBytes") ?? 0,
-            (int)(Number(receipt, "passes") ?? 0));
+            (int)(Number(receipt, "passes") ?? 0), Lies(quote, "durationMs"), Lies(quote, "wireBytes"));
     }
+
+    private static Between Lies(JsonElement? quote, string name) =>
+        new(Number(Part(quote, name), "low"), Number(Part(quote, name), "high"));
 
     private static double? Expected(JsonElement? quote, string name) => Number(Part(quote, name), "expected");
 

@@ -9,7 +9,7 @@ namespace Godwit.Agent.Facts;
 
 /// <summary>
 /// Looks into a running guest's memory to say what a move of it would cost. Pages drawn at random from those that are there: how many
-/// are not zero, how well neighbours pack, and, of a quarter of them looked at four times more within 3 s, how many differ from the
+/// are not zero, how well neighbours pack, and, of a quarter of them looked at eight times more within 3 s, how many differ from the
 /// first look; some of those ten times a second, to see whether the guest works steadily or in bursts. The guest and its QEMU do not
 /// notice: nobody is asked, nothing is stopped, no dirty log is switched on.
 /// </summary>
@@ -25,7 +25,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     private const int Runs = 320, ChangedRuns = 80, RunBytes = 32 << 10;
     /// <summary>Each slice one watched page in four is looked at, and all of them at the end of a window.</summary>
     private const int Slices = 30, SliceStep = 4;
-    private static readonly int[] windowsInSlices = [1, 3, 10, Slices];
+    private static readonly int[] windowsInSlices = [1, 3, 5, 7, 10, 15, 20, Slices];
 
     private long looks, busyTicks;
 

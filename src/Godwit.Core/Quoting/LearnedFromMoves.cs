@@ -35,8 +35,8 @@ public static class LearnedFromMoves
     private const double TellingDifference = 0.1;
     /// <summary>A path is at most so much faster than bytes over time say.</summary>
     private const double SetupFactorMax = 4;
-    /// <summary>A test is short, and may have met a busy moment: half as fast as moves were was seen.</summary>
-    private const double TestedFactorMax = 2;
+    /// <summary>A path is at most so much faster than it was tested, or than moves were that have shown the test to be wrong.</summary>
+    private const double TestedFactorMax = 1.1;
     private const double PageBytes = 4096;
     /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
     private const int OwnEnough = 5;
@@ -88,7 +88,7 @@ public static class LearnedFromMoves
                 if (Math.Abs(moves[a].WireBytes - moves[b].WireBytes) >= usual * TellingDifference)
                     slopes.Add((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes));
         // Never slower than all is together; nor much faster than was tested, nor so fast that nearly all were setup.
-        var most = Math.Max(through, Math.Min(through * SetupFactorMax, (tested ?? double.MaxValue) * TestedFactorMax));
+        var most = Math.Min(through * SetupFactorMax, Math.Max(through, tested ?? double.MaxValue) * TestedFactorMax);
         var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / most) : tested ?? through;
         rate = Math.Clamp(rate, through, most);
         return (rate, Math.Max(0, Quantile(moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate), 0.5)));

@@ -20,6 +20,8 @@ public static class PredictMove
     /// What is alike is compared, and handed to QEMU: 143 MiB took 1.76 s under TCG on two cores (bench/README.md, "Lazy moves").
     /// </summary>
     private const double AlikeBytesPerSecond = 85e6;
+    /// <summary>QEMU sends for so long before it looks at what is left (migration/ram.c, MAX_WAIT).</summary>
+    private const double PieceMs = 50;
     private const int PassesMax = 500, Beginnings = 10;
 
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
@@ -60,18 +62,18 @@ public static class PredictMove
         var first = path.SetupMs + FirstPassMs(memory, path.StreamBytesPerSecond(memory.PackRatio, limits.BandwidthBytesPerSecond));
         var packs = memory.ChangedPackRatio > 0 ? memory.ChangedPackRatio : memory.PackRatio;
         var rate = path.StreamBytesPerSecond(packs, limits.BandwidthBytesPerSecond);
-        var (spent, wire, last) = (first, memory.NonZeroBytes / memory.PackRatio, first);
+        var (spent, wire, last, rest) = (first, memory.NonZeroBytes / memory.PackRatio, first, 0.0);
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
         while (true)
         {
             var now = beganMs + spent;
-            var left = clock.DirtyBytesBetween(now - last, now) * (1 - slowdown);
+            var left = rest + clock.DirtyBytesBetween(now - last, now) * (1 - slowdown) * (1 - clock.PartOf(rest));
             passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
             var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
                 : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
+            var aimMs = (advice as ConvergenceAdvice.SwitchBelow)?.DowntimeLimitMs ?? 0;
             last = left * 1000 / rate;
-            var switches = advice is ConvergenceAdvice.StopNow
-                || (advice is ConvergenceAdvice.SwitchBelow aim && last <= aim.DowntimeLimitMs);
+            var switches = advice is ConvergenceAdvice.StopNow || (aimMs > 0 && last <= aimMs);
             if (switches || advice is ConvergenceAdvice.GiveUp)
             {
                 var pause = last + Convergence.DevicePartMs;
@@ -79,9 +81,18 @@ public static class PredictMove
                 return new Prediction(pause, path.AroundMs + spent + (switches ? pause : 0),
                     wire + (switches ? left / packs : 0), passes.Count, switches);
             }
-            (spent, wire) = (spent + last, wire + left / packs);
+            var restMs = RestMs(aimMs);
+            rest = restMs * rate / 1000;
+            last -= restMs;
+            (spent, wire) = (spent + last, wire + (left - rest) / packs);
         }
     }
+
+    /// <summary>
+    /// QEMU looks for what is dirty anew as soon as the rest would fit the aim, not when all is sent; it finds that out after each piece it
+    /// sends, so the rest is less by half a piece.
+    /// </summary>
+    private static double RestMs(double aimMs) => aimMs <= PieceMs ? 0 : aimMs - PieceMs / 2;
 
     public static Prediction Quick(MemoryProfile memory, PathProfile path, MoveLimits limits)
     {

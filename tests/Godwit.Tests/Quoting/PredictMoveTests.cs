@@ -51,6 +51,18 @@ public sealed class PredictMoveTests
     }
 
     [Fact]
+    public void A_pass_ends_as_soon_as_the_rest_would_fit_the_aim()
+    {
+        // All of 200 MiB is written anew within each pass over 100 MiB/s: 2 s, less up to 0.7 s of them where 0.8 s are allowed.
+        var memory = Memory(200, 1, (100, 200), (3000, 200));
+        var (near, far) = (PredictMove.Live(memory, Path(100), new MoveLimits(MaxPauseMs: 60)),
+            PredictMove.Live(memory, Path(100), new MoveLimits(MaxPauseMs: 800)));
+        Assert.True(!near.Fits && !far.Fits);
+        Assert.InRange(near.WireBytes / near.Passes, 188 << 20, 200 << 20);
+        Assert.InRange(far.WireBytes / far.Passes, 130 << 20, 180 << 20);
+    }
+
+    [Fact]
     public void A_working_set_that_is_written_over_and_over_bounds_what_is_left()
     {
         // 400 MiB/s, but of the same 4 MiB: a rate alone would say that it never ends.

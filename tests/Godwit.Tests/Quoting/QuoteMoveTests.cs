@@ -22,7 +22,7 @@ public sealed class QuoteMoveTests
     [Fact]
     public void A_move_that_cannot_fit_names_the_limit_and_the_cheapest_way_out_first()
     {
-        var busy = PredictMoveTests.Memory(900, 1, (100, 20), (1000, 200), (3000, 210));
+        var busy = PredictMoveTests.Memory(900, 1, (100, 60), (350, 210), (3000, 210));
         var quote = Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 150), busy);
         Assert.Equal(["max-pause 150 ms"], quote.Ways[0].Breaks);
         Assert.Empty(quote.Ways[1].Breaks); // A quick move's pause is what was asked for.
