@@ -37,6 +37,9 @@ public static class LearnedFromMoves
     private const double SetupFactorMax = 4;
     /// <summary>A path is at most so much faster than it was tested, or than moves were that have shown the test to be wrong.</summary>
     private const double TestedFactorMax = 1.1;
+    /// <summary>So many moves must not have come near the wire's rate, or processors are not what holds them up.</summary>
+    private const int TellingMoves = 3;
+    private const double NearlyFilled = 0.85;
     private const double PageBytes = 4096;
     /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
     private const int OwnEnough = 5;
@@ -66,11 +69,23 @@ public static class LearnedFromMoves
             WireBytesPerSecond = wire.BytesPerSecond,
             SetupMs = wire.SetupMs,
             IsTested = tested is { BytesPerSecond: > 0 },
-            StreamBytesPerSecondMax = rates.Count > 0 ? rates.Max(r => r.StreamBytes * 1000.0 / Math.Max(1, BytesMs(r) - wire.SetupMs))
-                : PathProfile.Assumed.StreamBytesPerSecondMax,
-            AroundMs = around.Count > 0 ? Quantile(around.Select(Around), 0.5) : PathProfile.Assumed.AroundMs,
+            StreamBytesPerSecondMax = StreamMax(rates, wire, tested is { BytesPerSecond: > 0 }),
+            AroundMs = Usual(around.Select(Around), PathProfile.Assumed.AroundMs),
             Moves = rates.Count,
         };
+    }
+
+    /// <summary>
+    /// The most that was taken, where not the wire was what moves waited for: those that filled it, or nearly, tell nothing of processors.
+    /// </summary>
+    private static double StreamMax(List<Receipt> moves, (double BytesPerSecond, double SetupMs) wire, bool isTested)
+    {
+        // Of a wire that was not tested nobody knows whether they filled it.
+        var isToldBy = moves.Count >= (isTested ? TellingMoves : 1)
+            && !(isTested && moves.Exists(r => PerSecond(r, r.WireBytes) >= wire.BytesPerSecond * NearlyFilled));
+        return isToldBy ? moves.Max(r => PerSecond(r, r.StreamBytes)) : PathProfile.Assumed.StreamBytesPerSecondMax;
+
+        double PerSecond(Receipt move, long bytes) => bytes * 1000.0 / Math.Max(1, BytesMs(move) - wire.SetupMs);
     }
 
     /// <summary>
@@ -80,7 +95,7 @@ public static class LearnedFromMoves
     /// </summary>
     private static (double BytesPerSecond, double SetupMs) Wire(List<Receipt> moves, double? tested)
     {
-        if (moves.Count == 0) return (tested ?? PathProfile.Assumed.WireBytesPerSecond, 0);
+        if (moves.Count == 0) return (tested ?? PathProfile.Assumed.WireBytesPerSecond, PathProfile.Assumed.SetupMs);
         var (usual, through) = (Quantile(moves.Select(r => (double)r.WireBytes), 0.5), Quantile(moves.Select(Rate), 0.5));
         List<double> slopes = [];
         for (var a = 0; a < moves.Count; a++)
@@ -91,7 +106,9 @@ public static class LearnedFromMoves
         var most = Math.Min(through * SetupFactorMax, Math.Max(through, tested ?? double.MaxValue) * TestedFactorMax);
         var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / most) : tested ?? through;
         rate = Math.Clamp(rate, through, most);
-        return (rate, Math.Max(0, Quantile(moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate), 0.5)));
+        var setup = moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate);
+        // Untested, what every move costs is in the rate.
+        return (rate, Math.Max(0, tested is null ? Quantile(setup, 0.5) : Usual(setup, PathProfile.Assumed.SetupMs)));
 
         static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
     }
@@ -146,6 +163,13 @@ public static class LearnedFromMoves
 
     /// <summary>A move that waited its turn was no slower for it.</summary>
     public static double Queued(Migration.Migration move) => move.Receipt!.PhaseMs.GetValueOrDefault(Phase.Queued);
+
+    /// <summary>
+    /// Their middle, as if <see cref="Doubt"/> moves had cost what is assumed: the first moves of agents that have just started take up
+    /// to twice as long as any after.
+    /// </summary>
+    private static double Usual(IEnumerable<double> seen, double assumed) =>
+        Quantile(seen.Concat(Enumerable.Repeat(assumed, (int)Doubt)), 0.5);
 
     private static double Around(Migration.Migration move) => Math.Max(0, move.Receipt!.TotalMs - Queued(move) - move.Receipt.MemoryMs);
 

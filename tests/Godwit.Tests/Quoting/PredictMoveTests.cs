@@ -16,7 +16,7 @@ public sealed class PredictMoveTests
 
     internal static PathProfile Path(double wireMiBPerSecond) => PathProfile.Assumed with
     {
-        WireBytesPerSecond = wireMiBPerSecond * (1 << 20), StreamBytesPerSecondMax = 10_000e6, AroundMs = 500,
+        WireBytesPerSecond = wireMiBPerSecond * (1 << 20), StreamBytesPerSecondMax = 10_000e6, AroundMs = 500, SetupMs = 0,
     };
 
     [Fact]
