@@ -138,7 +138,8 @@ public sealed class SimServer
     private void Failed(SimProcess process, Exception why)
     {
         if (process.HasExited) return;
-        Host.Loop.Trace("server", $"its store failed: {why.Message}");
+        // Without the number of the disk: that tells worlds of one process apart, and the story told again has another.
+        Host.Loop.Trace("server", $"its store failed: {why.Message.Replace(_disk.Root, "/store", StringComparison.Ordinal)}");
         process.Exit(ProcessEnd.Exited);
         Host.Loop.After(RestartAfter, () => _ = StartAsync());
     }

@@ -59,7 +59,8 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
     [Fact]
     public void On_a_quiet_machine_two_in_three_that_their_link_outruns_take_as_long_as_quoted()
     {
-        var calm = Replay(learns: true, Quiet, tested).Where(h => h.IsCalm).Skip(4).ToList(); // Once some were seen. Those that miss work in turns.
+        // Once some were seen. Those that miss work in turns.
+        var calm = Replay(learns: true, Quiet, tested).Where(h => h.IsCalm).Skip(4).ToList();
         Tell("calm, quiet", calm);
         Assert.True(calm.Count >= 12, $"{calm.Count}");
         Assert.True(calm.Count(h => h.DurationOff < Math.Log(1.1)) >= 0.66 * calm.Count);
