@@ -15,8 +15,8 @@ namespace Godwit.Agent.Facts;
 /// </summary>
 /// <remarks>
 /// Some 300 MiB are read for a measurement, and 10 MiB of them packed: 80 ms of one processor (when it was 250). Of p, the
-/// share of pages that are not zero, ±sqrt(p(1−p)/16384) is known: less than half a hundredth. A page that is written with what it held before is not seen to
-/// change; QEMU would send it.
+/// share of pages that are not zero, ±sqrt(p(1−p)/16384) is known: less than half a hundredth. A page that is written with what it
+/// held before is not seen to change; QEMU would send it.
 /// </remarks>
 internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness randomness)
 {
