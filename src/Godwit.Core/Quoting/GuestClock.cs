@@ -39,9 +39,6 @@ public sealed class GuestClock
         return Math.Min(beforeBytes + (ms - before) * (nextBytes - beforeBytes) / (next - before), totalBytes);
     }
 
-    /// <summary>How much of what the guest was seen to write that many bytes of it are, 0 to 1.</summary>
-    public double PartOf(double bytes) => Math.Min(1, bytes / Math.Max(1, curve[^1].Bytes));
-
     private double At(double ms)
     {
         if (atSliceEnd.Length == 0) return ms;

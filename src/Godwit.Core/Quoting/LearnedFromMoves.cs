@@ -40,6 +40,8 @@ public static class LearnedFromMoves
     /// <summary>So many moves must not have come near the wire's rate, or processors are not what holds them up.</summary>
     private const int TellingMoves = 3;
     private const double NearlyFilled = 0.85;
+    /// <summary>More than was seen in the lab; what moves as large as each other take beyond it is not taken for setup.</summary>
+    private const double UntoldSetupMaxMs = 1000;
     private const double PageBytes = 4096;
     /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
     private const int OwnEnough = 5;
@@ -69,23 +71,26 @@ public static class LearnedFromMoves
             WireBytesPerSecond = wire.BytesPerSecond,
             SetupMs = wire.SetupMs,
             IsTested = tested is { BytesPerSecond: > 0 },
-            StreamBytesPerSecondMax = StreamMax(rates, wire, tested is { BytesPerSecond: > 0 }),
+            StreamBytesPerSecondMax = StreamMax(rates, wire.SetupMs, tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null),
             AroundMs = Usual(around.Select(Around), PathProfile.Assumed.AroundMs),
             Moves = rates.Count,
         };
     }
 
     /// <summary>
-    /// The most that was taken, where not the wire was what moves waited for: those that filled it, or nearly, tell nothing of processors.
+    /// The most that was taken, where processors held moves up. Those that came near the rate their wire was tested to have tell only that
+    /// at least so much is taken.
     /// </summary>
-    private static double StreamMax(List<Receipt> moves, (double BytesPerSecond, double SetupMs) wire, bool isTested)
+    private static double StreamMax(List<Receipt> moves, double setupMs, double? tested)
     {
-        // Of a wire that was not tested nobody knows whether they filled it.
-        var isToldBy = moves.Count >= (isTested ? TellingMoves : 1)
-            && !(isTested && moves.Exists(r => PerSecond(r, r.WireBytes) >= wire.BytesPerSecond * NearlyFilled));
-        return isToldBy ? moves.Max(r => PerSecond(r, r.StreamBytes)) : PathProfile.Assumed.StreamBytesPerSecondMax;
+        var assumed = PathProfile.Assumed.StreamBytesPerSecondMax;
+        if (moves.Count == 0) return assumed;
+        var most = moves.Max(r => PerSecond(r, r.StreamBytes));
+        if (tested is null) return most; // Nobody knows what the wire would have let through.
+        return moves.Count < TellingMoves || moves.Exists(r => PerSecond(r, r.WireBytes) >= tested * NearlyFilled)
+            ? Math.Max(assumed, most) : most;
 
-        double PerSecond(Receipt move, long bytes) => bytes * 1000.0 / Math.Max(1, BytesMs(move) - wire.SetupMs);
+        double PerSecond(Receipt move, long bytes) => bytes * 1000.0 / Math.Max(1, BytesMs(move) - setupMs);
     }
 
     /// <summary>
@@ -107,8 +112,13 @@ public static class LearnedFromMoves
         var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / most) : tested ?? through;
         rate = Math.Clamp(rate, through, most);
         var setup = moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate);
-        // Untested, what every move costs is in the rate.
-        return (rate, Math.Max(0, tested is null ? Quantile(setup, 0.5) : Usual(setup, PathProfile.Assumed.SetupMs)));
+        // Neither tested nor told by moves of unlike size, it is in the rate.
+        var isInRate = tested is null && slopes.Count < TellingPairs;
+        var setupMs = Math.Max(0, isInRate ? Quantile(setup, 0.5) : Usual(setup, PathProfile.Assumed.SetupMs));
+        if (slopes.Count >= TellingPairs || setupMs <= UntoldSetupMaxMs) return (rate, setupMs);
+        // So much before the first byte nobody has shown: they do not come to what was tested.
+        return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, BytesMs(r) - PathProfile.Assumed.SetupMs)), 0.5),
+            PathProfile.Assumed.SetupMs);
 
         static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
     }

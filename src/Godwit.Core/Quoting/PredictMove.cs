@@ -67,7 +67,9 @@ public static class PredictMove
         while (true)
         {
             var now = beganMs + spent;
-            var left = rest + clock.DirtyBytesBetween(now - last, now) * (1 - slowdown) * (1 - clock.PartOf(rest));
+            // Of the rest some was written anew; no more is dirty than was written since the move began.
+            var left = Math.Max(rest, Math.Min((1 - slowdown) * clock.DirtyBytesBetween(beganMs, now),
+                rest + (1 - slowdown) * clock.DirtyBytesBetween(now - last, now)));
             passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
             var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
                 : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
@@ -90,9 +92,9 @@ public static class PredictMove
 
     /// <summary>
     /// QEMU looks for what is dirty anew as soon as the rest would fit the aim, not when all is sent; it finds that out after each piece it
-    /// sends, so the rest is less by half a piece.
+    /// sends. So the rest is less than the aim by half a piece, in the mean; of a shorter aim pieces mostly leave nothing.
     /// </summary>
-    private static double RestMs(double aimMs) => aimMs <= PieceMs ? 0 : aimMs - PieceMs / 2;
+    private static double RestMs(double aimMs) => aimMs < PieceMs ? aimMs * aimMs / (2 * PieceMs) : aimMs - PieceMs / 2;
 
     public static Prediction Quick(MemoryProfile memory, PathProfile path, MoveLimits limits)
     {
@@ -126,7 +128,7 @@ public static class PredictMove
         var changed = Math.Min(clock.DirtyBytesBetween(0, live.DurationMs), memory.NonZeroBytes);
         var lazy = Lazy(memory, path, limits);
         var followsMs = Math.Max(changed * 1000.0 / rate, memory.NonZeroBytes * 1000.0 / AlikeBytesPerSecond);
-        return new Prediction(lazy.PauseMs, live.DurationMs + path.AroundMs + lazy.PauseMs + followsMs,
+        return new Prediction(lazy.PauseMs, live.DurationMs + path.AroundMs + path.SetupMs + lazy.PauseMs + followsMs,
             live.WireBytes + path.DeviceBytes + changed, live.Passes, Fits: true);
     }
 

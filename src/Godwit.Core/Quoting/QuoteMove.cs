@@ -9,6 +9,8 @@ namespace Godwit.Core.Quoting;
 /// </summary>
 public static class QuoteMove
 {
+    private const string MaxPauseWord = "max-pause";
+    private const double WiderStep = 1.1;
     /// <summary>By how much a guest is slowed in the line for whoever did not allow it: as must-finish does.</summary>
     private static readonly int slowdownOffered = MovePreset.All["must-finish"].MaxSlowdownPercent;
 
@@ -24,10 +26,24 @@ public static class QuoteMove
         {
             Ways = slowed is null ? [live, quick, lazy, hybrid] : [live, quick, lazy, hybrid, slowed],
             Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path, endsLive),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, limits), Path = path,
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, Wider(), limits), Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
+
+        // The more is allowed, the sooner a pass ends and the more it leaves: so each is tried on paper before it is offered.
+        (int MaxPauseMs, WayQuote Live)? Wider()
+        {
+            var (wider, byMoves) = (Math.Ceiling(Convergence.LimitForMs(live.PauseMs.High) / 10) * 10, learned(MoveMode.Live));
+            for (; wider <= Vms.VmRules.MaxPauseMsMax; wider = Math.Ceiling(wider * WiderStep / 10) * 10)
+            {
+                if (wider <= limits.MaxPauseMs) continue;
+                var allowed = limits with { MaxPauseMs = (int)wider };
+                var way = Of(MoveMode.Live, memory, PredictMove.Of(MoveMode.Live, memory, path, allowed), byMoves, allowed, at);
+                if (way.Breaks.All(broken => !broken.StartsWith(MaxPauseWord, StringComparison.Ordinal))) return (allowed.MaxPauseMs, way);
+            }
+            return null;
+        }
 
         WayQuote Slowed()
         {
@@ -70,7 +86,7 @@ public static class QuoteMove
         var duration = Times(model.DurationMs, learned.Duration);
         List<string> breaks = [];
         if (mode == MoveMode.Live && !limits.MayQuick && !limits.MayLazy && !(model.Fits && pause.Expected <= limits.MaxPauseMs))
-            breaks.Add($"max-pause {limits.MaxPauseMs} ms");
+            breaks.Add($"{MaxPauseWord} {limits.MaxPauseMs} ms");
         if (limits.DeadlineSeconds is { } deadline && duration.Expected > deadline * 1000.0) breaks.Add($"deadline {deadline} s");
         return new WayQuote
         {
@@ -101,12 +117,12 @@ public static class QuoteMove
     }
 
     private static IReadOnlyList<string> Relaxations(
-        WayQuote live, WayQuote quick, WayQuote lazy, WayQuote hybrid, WayQuote? slowed, MoveLimits limits)
+        WayQuote live, WayQuote quick, WayQuote lazy, WayQuote hybrid, WayQuote? slowed, (int MaxPauseMs, WayQuote Live)? wider,
+        MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
-        var needed = Math.Ceiling(Convergence.LimitForMs(live.PauseMs.High) / 10) * 10;
-        if (needed > limits.MaxPauseMs && needed <= Vms.VmRules.MaxPauseMsMax)
-            ways.Add((live.PauseMs.Expected, $"--max-pause {Whole(needed)} (live, expected {Whole(live.PauseMs.Expected)} ms)"));
+        if (wider is (var needed, var allowed))
+            ways.Add((allowed.PauseMs.Expected, $"--max-pause {needed} (live, expected {Whole(allowed.PauseMs.Expected)} ms)"));
         if (slowed is { Breaks.Count: 1 })
             ways.Add((slowed.PauseMs.Expected,
                 $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));

@@ -32,6 +32,22 @@ public sealed class LearnedFromMovesTests
     }
 
     [Fact]
+    public void What_processors_take_is_told_by_moves_that_did_not_fill_the_wire()
+    {
+        var tested = new LinkFigures
+        {
+            At = DateTimeOffset.UnixEpoch, BytesPerSecond = 1_100_000_000, Bytes = 1, RoundTripMs = 1, Security = "",
+        };
+        // 256 MB of stream each, 128 MB of it on the wire.
+        Assert.InRange(Max(1.2e9, 2000), 140e6, 145e6); // The wire would have let through nearly twenty times as much.
+        Assert.InRange(Max(330e6, 600), 600e6, 700e6); // They filled it: so much is taken at least.
+        Assert.Equal(PathProfile.Assumed.StreamBytesPerSecondMax, Max(70e6, 2200)); // They filled a slow one: that says nothing.
+
+        double Max(double wire, double memoryMs) => LearnedFromMoves.Path(Enumerable.Repeat(Moved(H1, H2, memoryMs), 9), H1, H2,
+            tested with { BytesPerSecond = (long)wire }).StreamBytesPerSecondMax;
+    }
+
+    [Fact]
     public void What_every_move_costs_is_told_apart_from_what_bytes_cost()
     {
         // Half a second before the first byte, then 100 MB/s; one move in five came upon a busy network.
@@ -56,7 +72,7 @@ public sealed class LearnedFromMovesTests
 
         // A test that met a busy moment: moves were twice as fast, and count.
         path = LearnedFromMoves.Path(moves, H1, H2, tested with { BytesPerSecond = 40_000_000 });
-        Assert.InRange(path.WireBytesPerSecond, 75e6, 105e6);
+        Assert.InRange(path.WireBytesPerSecond, 81e6, 84e6);
 
         static Migration Sized(long wireBytes, double memoryMs) => Moved(H1, H2, memoryMs) is var move
             ? move with { Receipt = move.Receipt! with { WireBytes = wireBytes, StreamBytes = wireBytes, ZeroPages = 0 } } : move;

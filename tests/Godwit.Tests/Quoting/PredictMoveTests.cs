@@ -62,6 +62,16 @@ public sealed class PredictMoveTests
         Assert.InRange(far.WireBytes / far.Passes, 130 << 20, 180 << 20);
     }
 
+    /// <summary>Different pages all the time: what was seen within 3 s is not all that it writes to.</summary>
+    [Theory]
+    [InlineData(40, 6000)]
+    [InlineData(60, 3000)]
+    public void A_guest_that_writes_on_and_on_never_fits_however_long_a_pass_may_leave_a_rest(double wire, int maxPauseMs)
+    {
+        var memory = Memory(700, 1, (100, 10), (3000, 300)) with { TotalBytes = 4L << 30 };
+        Assert.False(PredictMove.Live(memory, Path(wire), new MoveLimits(MaxPauseMs: maxPauseMs)).Fits);
+    }
+
     [Fact]
     public void A_working_set_that_is_written_over_and_over_bounds_what_is_left()
     {

@@ -39,6 +39,25 @@ public sealed class QuoteMoveTests
     }
 
     [Fact]
+    public void A_longer_pause_that_is_offered_would_do()
+    {
+        foreach (var (a, b, c, wire, limit) in
+            from a in (double[])[10, 26, 60] from b in (double[])[60, 150] from c in (double[])[50, 300]
+            from wire in (double[])[40, 100, 160] from limit in (int[])[100, 300, 600] select (a, b, c, wire, limit))
+        {
+            var memory = PredictMoveTests.Memory(700, 1, (100, a), (1000, a + b), (3000, a + b + c));
+            var offer = Of(new MoveLimits(MaxPauseMs: limit)).Relaxations
+                .FirstOrDefault(way => way.StartsWith("--max-pause", StringComparison.Ordinal));
+            if (offer is null) continue;
+            var wider = int.Parse(offer.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+            Assert.Empty(Of(new MoveLimits(MaxPauseMs: wider)).Ways[0].Breaks);
+
+            MoveQuote Of(MoveLimits limits) => QuoteMove.Of(
+                MoveMode.Live, limits, memory, PredictMoveTests.Path(wire), _ => Correction.None, DateTimeOffset.UnixEpoch);
+        }
+    }
+
+    [Fact]
     public void Where_slowing_the_guest_would_help_and_is_not_allowed_it_is_a_line_and_a_way_out()
     {
         var busy = PredictMoveTests.Memory(900, 1, (100, 10), (1000, 105), (3000, 315));
