@@ -39,6 +39,7 @@ public static class LearnedFromMoves
     private const double TestedFactorMax = 1.1;
     /// <summary>So many moves must not have come near the wire's rate, or processors are not what holds them up.</summary>
     private const int TellingMoves = 3;
+    /// <summary>Of the rate a wire was tested to have: a move that came so near filled it.</summary>
     private const double NearlyFilled = 0.85;
     /// <summary>More than was seen in the lab; what moves as large as each other take beyond it is not taken for setup.</summary>
     private const double UntoldSetupMaxMs = 1000;
@@ -65,13 +66,14 @@ public static class LearnedFromMoves
         var rates = here.Where(m => m.Limits.BandwidthBytesPerSecond == 0 && m.Receipt!.WireBytes >= TellingBytes)
             .Select(m => m.Receipt!).ToList();
         var around = here.Count > 0 ? here : moves.Take(NewestMax).ToList();
-        var wire = Wire(rates, tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null);
+        double? testedRate = tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null;
+        var wire = Wire(rates, testedRate);
         return PathProfile.Assumed with
         {
             WireBytesPerSecond = wire.BytesPerSecond,
             SetupMs = wire.SetupMs,
-            IsTested = tested is { BytesPerSecond: > 0 },
-            StreamBytesPerSecondMax = StreamMax(rates, wire.SetupMs, tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null),
+            IsTested = testedRate is not null,
+            StreamBytesPerSecondMax = StreamMax(rates, wire.SetupMs, testedRate),
             AroundMs = Usual(around.Select(Around), PathProfile.Assumed.AroundMs),
             Moves = rates.Count,
         };

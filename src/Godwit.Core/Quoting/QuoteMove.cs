@@ -65,7 +65,7 @@ public static class QuoteMove
                 new WayQuote
                 {
                     Mode = MoveMode.Refresh, PauseMs = before.PauseMs, DurationMs = before.DurationMs, WireBytes = before.Bytes, Passes = 1,
-                    Breaks = fits ? [] : [$"max-pause {limits.MaxPauseMs} ms"], Memory = null, At = at,
+                    Breaks = fits ? [] : [$"{MaxPauseWord} {limits.MaxPauseMs} ms"], Memory = null, At = at,
                 },
             ],
             Chosen = MoveMode.Refresh,
