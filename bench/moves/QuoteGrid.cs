@@ -16,6 +16,9 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
     /// <summary>Longer than a look into memory is good for: the quote is of this load, not of the one before.</summary>
     private static readonly TimeSpan settle = TimeSpan.FromSeconds(10.5);
 
+    /// <summary>The same for a guest that works for ten seconds and rests for ten: two such turns, and a look at its work.</summary>
+    private static readonly TimeSpan settleTurns = TimeSpan.FromSeconds(55);
+
     /// <summary>A guest that has just booted is no idle one.</summary>
     private static readonly TimeSpan bootRest = TimeSpan.FromSeconds(10);
 
@@ -64,7 +67,7 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
             foreach (var shape in Shapes)
             {
                 await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, shape.Pattern, cancel);
-                await Task.Delay(settle, cancel);
+                await Task.Delay(shape.Pattern == "periodic" ? settleTurns : settle, cancel);
                 // One in three may be stopped for the rest: both ends of a guest that is faster than its link are wanted.
                 string[] wish = round % 3 == 1 ? ["--may-quick", "--deadline", "30"] : ["--max-pause", Text(MaxPauseMs)];
                 var move = await MoveAsync(commands, host, wish, cancel);

@@ -68,6 +68,7 @@ public static class AgentApp
         await agent.StartAsync(notes, stopping);
         _ = KeepConsoleLogsShortAsync(agent, app.Logger, stopping);
         _ = KeepMemoryKnownAsync(agent, stopping);
+        _ = KeepMemoryFeltAsync(agent, stopping);
         _ = KeepAskingDiskAsync(agent, stopping);
         if (options.Serving is { } serving) app.Lifetime.ApplicationStarted.Register(serving);
         await app.RunAsync(stopping);
@@ -92,10 +93,20 @@ public static class AgentApp
 
     private static async Task KeepMemoryKnownAsync(HostAgent agent, CancellationToken stopping)
     {
-        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(6));
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
         try
         {
             while (await timer.WaitForNextTickAsync(stopping)) await agent.LookAtNextMemoryAsync(stopping);
+        }
+        catch (OperationCanceledException) { } // The agent stops.
+    }
+
+    private static async Task KeepMemoryFeltAsync(HostAgent agent, CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(MemoryPulse.Tick);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping)) agent.FeelMemory();
         }
         catch (OperationCanceledException) { } // The agent stops.
     }

@@ -40,6 +40,7 @@ public sealed class HostAgent : IHostAgent
     private readonly LoadMeter load;
     private readonly MoveChecks checks;
     private readonly MemoryLook look;
+    private readonly MemoryPulse pulse;
     private readonly MemoryKnown memory;
     private readonly MoveJournal journal;
     private readonly MoveDesk moves;
@@ -83,7 +84,8 @@ public sealed class HostAgent : IHostAgent
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         look = new MemoryLook(disk, time, randomness);
-        memory = new MemoryKnown(machines, look, time);
+        pulse = new MemoryPulse(disk, machines, time, randomness);
+        memory = new MemoryKnown(machines, look, pulse, time);
         load = new LoadMeter(disk, machines, memory, time);
         journal = new MoveJournal(
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory, time);
@@ -125,8 +127,10 @@ public sealed class HostAgent : IHostAgent
     /// <summary>Housekeeping, to be called now and then: what guests print must not fill the host's memory.</summary>
     public Task TrimConsoleLogsAsync(CancellationToken cancel) => consoleLogs.TrimAsync(cancel);
 
-    /// <summary>Housekeeping, to be called every few seconds: quotes want to know the guests' memory before somebody asks.</summary>
+    /// <summary>Housekeeping, to be called each second: quotes want to know the guests' memory before somebody asks.</summary>
     public Task LookAtNextMemoryAsync(CancellationToken cancel) => memory.LookAtNextAsync(cancel);
+    /// <summary>Housekeeping, to be called each <see cref="MemoryPulse.Tick"/>: which guests work in turns.</summary>
+    public void FeelMemory() => memory.Feel();
 
     /// <summary>Housekeeping, to be called now and then: a disk that hangs is to be known before a guest waits for it.</summary>
     public async Task AskDiskAsync()
@@ -150,7 +154,7 @@ public sealed class HostAgent : IHostAgent
         Agent = new AgentCounts
         {
             Qemus = machines.All.Count(vm => vm.Current is not null), MovesOpen = moves.OpenCount,
-            MemoryLooks = look.Spent.Looks, MemoryLookSeconds = look.Spent.Busy.TotalSeconds, JournalWrites = journal.Written,
+            MemoryLooks = look.Spent.Looks, MemoryLookSeconds = (look.Spent.Busy + pulse.Busy).TotalSeconds, JournalWrites = journal.Written,
         },
     };
 

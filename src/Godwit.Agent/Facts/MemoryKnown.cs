@@ -7,53 +7,113 @@ namespace Godwit.Agent.Facts;
 
 /// <summary>
 /// What is known of the guests' memory on this host. One guest after another is looked at, so that a quote has its figures at hand
-/// when a move begins; whoever wants them fresher waits for a look of 3 s.
+/// when a move begins; whoever wants them fresher waits for a look of 3 s. A guest that works in turns is looked at while it works, too.
 /// </summary>
-internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, TimeProvider time)
+internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, MemoryPulse pulse, TimeProvider time)
 {
     /// <summary>A guest's habits change more slowly than this.</summary>
     private static readonly TimeSpan AgainAfter = TimeSpan.FromMinutes(1);
-    /// <summary>With a hundred guests, one is looked at every ten minutes.</summary>
-    private static readonly TimeSpan ToldFor = TimeSpan.FromMinutes(10);
-    private readonly ConcurrentDictionary<VmId, MemoryProfile> known = new();
+    /// <summary>With a hundred guests, one is looked at every half an hour.</summary>
+    private static readonly TimeSpan ToldFor = TimeSpan.FromMinutes(30);
+    /// <summary>Between two looks that nobody asked for: less than a hundredth of a processor.</summary>
+    private static readonly TimeSpan RestsFor = TimeSpan.FromSeconds(18);
+    /// <summary>A look at work is kept beside later ones at rest; the guest's rhythm reaches not much further back.</summary>
+    private static readonly TimeSpan WorkKeptFor = TimeSpan.FromMinutes(3);
+    /// <summary>It changes so much more of its memory than when it was looked at that it is worth another look.</summary>
+    private const double BusierBy = 2, BusierByShare = 0.02;
+
+    private readonly ConcurrentDictionary<VmId, Known> known = new();
     private readonly SemaphoreSlim one = new(1, 1);
+    private long? lookedAt;
+
+    /// <param name="Newest">Of memory as it is.</param>
+    /// <param name="AtWork">The newest or one before, in which more was written.</param>
+    private sealed record Known(Seen Newest, Seen AtWork);
+
+    private sealed record Seen(MemoryProfile Profile, long NotedAt);
 
     /// <param name="ageMax">What is known and no older will do.</param>
     /// <param name="mayLook">False: what is known, or null, at once.</param>
     public async Task<MemoryProfile?> OfAsync(Machine vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
     {
-        if (Young(vm, ageMax) is { } enough || !mayLook) return Young(vm, ageMax);
-        await one.WaitAsync(); // Two looks at once would measure each other.
-        try { return Young(vm, ageMax) ?? await LookAsync(vm, cancel); }
-        finally { one.Release(); }
+        var seen = Young(vm, ageMax);
+        if (seen is null && mayLook)
+        {
+            await one.WaitAsync(); // Two looks at once would measure each other.
+            try { seen = Young(vm, ageMax) ?? await LookAsync(vm, cancel); }
+            finally { one.Release(); }
+        }
+        return seen is null ? null : Whole(vm.Id, seen);
     }
 
+    /// <summary>Feels every guest's pulse. To be called twice a second.</summary>
+    public void Feel() => pulse.Feel();
+
     /// <summary>
-    /// Looks at the guest that was longest not looked at, if that is a minute ago. To be called every few seconds: at 6 s that is at
-    /// most a hundredth of a processor, however many guests there are, and a thousandth for one.
+    /// Looks at the guest that works as no look has seen it, or that was longest not looked at, if that is a minute ago. To be called each
+    /// second: it does so every eighteen, however many guests there are.
     /// </summary>
     public async Task LookAtNextAsync(CancellationToken cancel)
     {
         var here = machines.All.Where(vm => vm is { Current: not null, HeldBy: null }).ToList();
         foreach (var gone in known.Keys.Except(here.Select(vm => vm.Id))) known.TryRemove(gone, out _);
-        if (here.MinBy(vm => known.TryGetValue(vm.Id, out var profile) ? profile.At : DateTimeOffset.MinValue) is not { } next) return;
-        await OfAsync(next, AgainAfter, mayLook: true, cancel);
+        if (here.Count == 0 || (lookedAt is { } before && time.GetElapsedTime(before) < RestsFor)) return;
+        var next = here.Find(vm => IsBusierThanSeen(vm.Id)) ?? here.MinBy(vm => known.GetValueOrDefault(vm.Id)?.Newest.NotedAt ?? long.MinValue)!;
+        var ageMax = IsBusierThanSeen(next.Id) ? TimeSpan.Zero : AgainAfter;
+        if (Young(next, ageMax) is not null) return;
+        lookedAt = time.GetTimestamp();
+        await OfAsync(next, ageMax, mayLook: true, cancel);
     }
 
     /// <summary>Bytes a second written anew, as of the newest look; 0 where that is long ago.</summary>
     public long DirtyBytesPerSecond(VmId vm) =>
-        known.TryGetValue(vm, out var profile) && time.GetUtcNow() - profile.At < ToldFor ? (long)profile.DirtyBytesPerSecond : 0;
+        known.TryGetValue(vm, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ToldFor ? (long)of.Newest.Profile.DirtyBytesPerSecond : 0;
 
-    private MemoryProfile? Young(Machine vm, TimeSpan ageMax) =>
-        known.TryGetValue(vm.Id, out var profile) && time.GetUtcNow() - profile.At is var age && age >= TimeSpan.Zero && age < ageMax
-            ? profile : null;
+    private bool IsBusierThanSeen(VmId vm)
+    {
+        if (!known.TryGetValue(vm, out var of) || pulse.Newest(vm) is not { } now) return false;
+        var seen = IsKept(of.AtWork) ? of.AtWork.Profile : of.Newest.Profile;
+        return now > BusierByShare && now > BusierBy * Share(seen);
+    }
 
-    private async Task<MemoryProfile?> LookAsync(Machine vm, CancellationToken cancel)
+    /// <summary>The part of what is there that changes within a slice of the rhythm.</summary>
+    private static double Share(MemoryProfile seen) =>
+        seen.DirtyBytesWithin(GuestRhythm.SliceMs) / Math.Max(1, seen.NonZeroBytes);
+
+    private bool IsKept(Seen seen) => time.GetElapsedTime(seen.NotedAt) < WorkKeptFor;
+
+    private Known? Young(Machine vm, TimeSpan ageMax) =>
+        known.TryGetValue(vm.Id, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ageMax ? of : null;
+
+    /// <summary>
+    /// As old as it is now. Of a guest that works in turns, what it writes is as the look at its work saw it; any other goes on as it did
+    /// when it was looked at last.
+    /// </summary>
+    private MemoryProfile Whole(VmId vm, Known of)
+    {
+        var rhythm = pulse.Of(vm);
+        var work = Aged(of.AtWork);
+        var atWork = Aged(of.Newest) with
+        {
+            Dirty = work.Dirty, Slices = work.Slices, ChangedPackRatio = work.ChangedPackRatio, LookAgeMs = work.LookAgeMs,
+        };
+        return GuestTurn.Of(atWork) is not null ? atWork : Aged(of.Newest);
+
+        MemoryProfile Aged(Seen seen) => seen.Profile with
+        {
+            LookAgeMs = seen.Profile.LookAgeMs + time.GetElapsedTime(seen.NotedAt).TotalMilliseconds, Rhythm = rhythm,
+        };
+    }
+
+    private async Task<Known?> LookAsync(Machine vm, CancellationToken cancel)
     {
         try
         {
             if (await look.MeasureAsync(vm, cancel) is not { } profile) return null;
-            return known[vm.Id] = profile;
+            var seen = new Seen(profile, time.GetTimestamp());
+            var before = known.GetValueOrDefault(vm.Id)?.AtWork;
+            var isRest = before is not null && IsKept(before) && Share(profile) * BusierBy < Share(before.Profile);
+            return known[vm.Id] = new Known(seen, isRest ? before! : seen);
         }
         catch (IOException) { return null; } // Its memory went with its QEMU.
     }

@@ -20,7 +20,7 @@ namespace Godwit.Agent.Facts;
 /// </remarks>
 internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness randomness)
 {
-    private const int PageBytes = 4096, Samples = 16_384, Watched = 4096, RangesMax = 1 << 16;
+    private const int PageBytes = PageSamples.PageBytes, Samples = 16_384, Watched = 4096;
     /// <summary>Neighbouring pages packed together, as the link does.</summary>
     private const int Runs = 320, ChangedRuns = 80, RunBytes = 32 << 10;
     /// <summary>Each slice one watched page in four is looked at, and all of them at the end of a window.</summary>
@@ -50,10 +50,10 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     private async Task<MemoryProfile?> MeasureAsync(Machine vm, QemuInstance qemu, Waits waited, CancellationToken cancel)
     {
         using var memory = disk.OpenMemory(qemu.RamPath);
-        var present = memory.PresentRanges(RangesMax);
+        var present = memory.PresentRanges(PageSamples.RangesMax);
         var presentPages = present.Sum(r => r.Bytes / PageBytes);
         var numbers = new SeededNumbers(Convert.ToUInt64(randomness.NextHex(8), 16));
-        var drawn = Draw(present, presentPages, (int)Math.Min(Samples, presentPages), ref numbers);
+        var drawn = PageSamples.Draw(present, presentPages, (int)Math.Min(Samples, presentPages), ref numbers);
         var nonZero = NonZero(memory, drawn);
         var packRatio = PackRatio(memory, nonZero, Runs, ref numbers, withNeighbours: true);
         var watched = EachOf(drawn, Watched);
@@ -61,7 +61,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         var (first, newest, slices) = (new ulong[watched.Length], new ulong[watched.Length], new List<long>());
         List<DirtyPoint> dirty = [];
         var begun = time.GetTimestamp();
-        Look(memory, watched, step: 1, (i, hash) => first[i] = newest[i] = hash);
+        PageSamples.Look(memory, watched, step: 1, (i, hash) => first[i] = newest[i] = hash);
         for (var slice = 1; slice <= Slices; slice++)
         {
             // In the same order, so that it is each page's own window.
@@ -76,7 +76,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             var isWindow = windowsInSlices.Contains(slice);
             var (late, step) = (time.GetElapsedTime(begun).TotalMilliseconds, isWindow ? 1 : SliceStep);
             var (changed, since) = (0, 0);
-            Look(memory, watched, step, (i, hash) =>
+            PageSamples.Look(memory, watched, step, (i, hash) =>
             {
                 changed += hash != first[i] ? 1 : 0;
                 if (i % SliceStep == 0) since += hash != newest[i] ? 1 : 0;
@@ -91,7 +91,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             At = time.GetUtcNow(), TotalBytes = memory.LengthBytes, NonZeroBytes = Share(nonZero.Count, drawn.Length), Dirty = dirty,
             Slices = slices, PackRatio = packRatio,
             ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers, withNeighbours: false),
-            SampledPages = drawn.Length,
+            SampledPages = drawn.Length, LookAgeMs = time.GetElapsedTime(begun).TotalMilliseconds,
         };
 
         long Share(int count, int of) => of == 0 ? 0 : (long)((double)count / of * presentPages * PageBytes);
@@ -107,16 +107,6 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             if (page.ContainsAnyExcept((byte)0)) found.Add(at);
         }
         return found;
-    }
-
-    private static void Look(IMemoryFile memory, long[] pages, int step, Action<int, ulong> take)
-    {
-        Span<byte> page = stackalloc byte[PageBytes];
-        for (var i = 0; i < pages.Length; i += step)
-        {
-            memory.Read(pages[i], page);
-            take(i, XxHash3.HashToUInt64(page));
-        }
     }
 
     /// <param name="withNeighbours">
@@ -160,21 +150,6 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     {
         var step = Math.Max(1, pages.Length / most);
         return [.. pages.Where((_, i) => i % step == 0).Take(most)];
-    }
-
-    /// <summary>Offsets of <paramref name="count"/> pages, each as likely, ascending: read in order they cost less.</summary>
-    private static long[] Draw(IReadOnlyList<(long Offset, long Bytes)> present, long presentPages, int count, ref SeededNumbers numbers)
-    {
-        var drawn = new long[count];
-        for (var i = 0; i < count; i++) drawn[i] = (long)(numbers.Next() % (ulong)presentPages);
-        Array.Sort(drawn);
-        var (range, before) = (0, 0L);
-        for (var i = 0; i < count; i++)
-        {
-            while (drawn[i] - before >= present[range].Bytes / PageBytes) before += present[range++].Bytes / PageBytes;
-            drawn[i] = present[range].Offset + (drawn[i] - before) * PageBytes;
-        }
-        return drawn;
     }
 
     private sealed class Waits

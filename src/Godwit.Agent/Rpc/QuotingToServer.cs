@@ -29,11 +29,14 @@ public static class QuotingToServer
         RoundTripMs = figures.RoundTripMs, Security = figures.Security,
     };
 
+    private static Contracts.DirtyPoint Message(DirtyPoint point) => new() { WindowMs = point.WindowMs, Bytes = point.Bytes };
+
     private static Contracts.MemoryProfile Message(MemoryProfile profile) => new()
     {
         At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,
         PackRatio = profile.PackRatio, SampledPages = profile.SampledPages,
-        Dirty = { profile.Dirty.Select(point => new Contracts.DirtyPoint { WindowMs = point.WindowMs, Bytes = point.Bytes }) },
-        Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio,
+        Dirty = { profile.Dirty.Select(Message) }, Longer = { profile.Rhythm?.Longer.Select(Message) ?? [] },
+        Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio, LookAgeMs = profile.LookAgeMs,
+        Rhythm = { profile.Rhythm?.Written ?? [] }, RhythmAgeMs = profile.Rhythm?.AgeMs ?? 0,
     };
 }

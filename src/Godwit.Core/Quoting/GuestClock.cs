@@ -5,28 +5,52 @@ namespace Godwit.Core.Quoting;
 /// while the guest writes and stands still while it rests, a second of it to each second on average. By that clock every guest works
 /// steadily, and one curve of changed bytes holds for bursts and rests alike: a move that comes upon a rest has little to send.
 /// </summary>
+/// <remarks>
+/// Bursts within a look come from its slices, and nobody knows which of them a move will meet. Turns longer than a look come from the
+/// guest's rhythm; where in its turn it is when a move begins is known to half a second.
+/// </remarks>
 public sealed class GuestClock
 {
+    /// <summary>Of a guest whose turn is not known, a move is tried from so many moments of it.</summary>
+    private const int Beginnings = 10;
     private readonly long totalBytes;
-    /// <summary>The guest's ms at the end of each slice; straight between.</summary>
+    /// <summary>The guest's ms at the end of each slice of what repeats; straight between.</summary>
     private readonly double[] atSliceEnd;
+    private readonly double sliceMs = MemoryProfile.SliceMs;
+    /// <summary>So many ms before the clock's zero its first slice began.</summary>
+    private readonly double begunMs;
     /// <summary>Ascending in both.</summary>
     private readonly List<(double Ms, double Bytes)> curve = [(0, 0)];
 
     public GuestClock(MemoryProfile memory)
     {
         totalBytes = memory.TotalBytes;
-        var (sum, all) = (0.0, memory.Slices.Sum(bytes => (double)bytes));
-        atSliceEnd = all <= 0 ? [] : [.. memory.Slices.Select(bytes => (sum += bytes) / all * memory.PeriodMs)];
-        foreach (var point in memory.Dirty)
+        if (GuestTurn.Of(memory) is { } turn)
         {
-            var at = At(point.WindowMs);
-            if (at <= curve[^1].Ms) continue; // It rested: the next point tells.
-            curve.Add((at, Math.Max(point.Bytes, curve[^1].Bytes))); // Samples are noisy: a later one may be below.
+            (atSliceEnd, sliceMs, begunMs) = (turn.AtSliceEnd, GuestRhythm.SliceMs, memory.Rhythm!.AgeMs);
+            KnowsItsTurn = true;
+            var look = Ends(memory.Slices, MemoryProfile.SliceMs);
+            var lookMs = memory.Dirty[^1].WindowMs;
+            foreach (var point in memory.Dirty)
+                Add(turn.LookMs * (look.Length == 0 ? point.WindowMs : At(look, MemoryProfile.SliceMs, point.WindowMs)) / lookMs, point.Bytes);
+            foreach (var point in memory.Rhythm.Longer) Add(turn.GuestMs(memory.Rhythm.WrittenWithin(point.WindowMs)), point.Bytes);
+            return;
         }
+        atSliceEnd = Ends(memory.Slices, MemoryProfile.SliceMs);
+        foreach (var point in memory.Dirty.Concat(memory.Rhythm?.Longer ?? [])) Add(At(point.WindowMs), point.Bytes);
     }
 
-    /// <summary>Different bytes that change from one moment to a later one, in ms since the first look.</summary>
+    /// <summary>True: zero is when it was asked for. False: when it was looked at, which is as good as any other moment.</summary>
+    public bool KnowsItsTurn { get; }
+
+    /// <summary>Moments from which a move is to be tried, as nobody knows which it will meet.</summary>
+    /// <param name="leadMs">From asking until memory begins to cross.</param>
+    public IReadOnlyList<double> Moments(double leadMs) =>
+        KnowsItsTurn ? [leadMs, leadMs + GuestRhythm.SliceMs, Math.Max(0, leadMs - GuestRhythm.SliceMs)]
+        : atSliceEnd.Length == 0 ? [0]
+        : [.. Enumerable.Range(0, Beginnings).Select(n => n * atSliceEnd.Length * sliceMs / Beginnings)];
+
+    /// <summary>Different bytes that change from one moment to a later one, in ms since zero.</summary>
     public double DirtyBytesBetween(double fromMs, double toMs) => DirtyBytesWithin(At(toMs) - At(fromMs));
 
     /// <summary>Different bytes that change within so many ms of the guest's clock.</summary>
@@ -39,14 +63,29 @@ public sealed class GuestClock
         return Math.Min(beforeBytes + (ms - before) * (nextBytes - beforeBytes) / (next - before), totalBytes);
     }
 
-    private double At(double ms)
+    private void Add(double atMs, long bytes)
     {
-        if (atSliceEnd.Length == 0) return ms;
-        var period = atSliceEnd.Length * MemoryProfile.SliceMs;
+        if (atMs <= curve[^1].Ms) return; // It rested: the next point tells.
+        curve.Add((atMs, Math.Max(bytes, curve[^1].Bytes))); // Samples are noisy: a later one may be below.
+    }
+
+    private double At(double ms) => atSliceEnd.Length == 0 ? ms : At(atSliceEnd, sliceMs, ms + begunMs);
+
+    private static double At(double[] ends, double sliceMs, double ms)
+    {
+        var period = ends.Length * sliceMs;
         var rounds = Math.Floor(ms / period);
-        var at = (ms - rounds * period) / MemoryProfile.SliceMs;
-        var slice = Math.Min((int)at, atSliceEnd.Length - 1);
-        var begin = slice == 0 ? 0 : atSliceEnd[slice - 1];
-        return rounds * period + begin + (at - slice) * (atSliceEnd[slice] - begin);
+        var at = (ms - rounds * period) / sliceMs;
+        var slice = Math.Min((int)at, ends.Length - 1);
+        var begin = slice == 0 ? 0 : ends[slice - 1];
+        return rounds * period + begin + (at - slice) * (ends[slice] - begin);
+    }
+
+    /// <summary>The guest's ms at the end of each slice, in which so much was written; none where nothing was.</summary>
+    internal static double[] Ends<T>(IReadOnlyList<T> slices, double sliceMs) where T : IConvertible
+    {
+        var values = slices.Select(slice => slice.ToDouble(System.Globalization.CultureInfo.InvariantCulture)).ToList();
+        var (sum, all) = (0.0, values.Sum());
+        return all <= 0 ? [] : [.. values.Select(value => (sum += value) / all * values.Count * sliceMs)];
     }
 }

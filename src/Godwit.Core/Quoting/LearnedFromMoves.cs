@@ -104,14 +104,15 @@ public static class LearnedFromMoves
     {
         if (moves.Count == 0) return (tested ?? PathProfile.Assumed.WireBytesPerSecond, PathProfile.Assumed.SetupMs);
         var (usual, through) = (Quantile(moves.Select(r => (double)r.WireBytes), 0.5), Quantile(moves.Select(Rate), 0.5));
-        List<double> slopes = [];
+        List<(double Slope, double Weight)> slopes = [];
         for (var a = 0; a < moves.Count; a++)
             for (var b = 0; b < a; b++)
                 if (Math.Abs(moves[a].WireBytes - moves[b].WireBytes) >= usual * TellingDifference)
-                    slopes.Add((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes));
+                    slopes.Add(((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes),
+                        Math.Abs(moves[a].WireBytes - moves[b].WireBytes)));
         // Never slower than all is together; nor much faster than was tested, nor so fast that nearly all were setup.
         var most = Math.Min(through * SetupFactorMax, Math.Max(through, tested ?? double.MaxValue) * TestedFactorMax);
-        var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Quantile(slopes, 0.5), 1000 / most) : tested ?? through;
+        var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Middle(slopes), 1000 / most) : tested ?? through;
         rate = Math.Clamp(rate, through, most);
         var setup = moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate);
         // Neither tested nor told by moves of unlike size, it is in the rate.
@@ -202,6 +203,14 @@ public static class LearnedFromMoves
         return new(
             Math.Min(middle, weight * Quantile(sorted, 0.1) + (1 - weight) * (middle + prior.Low - prior.Expected)), middle,
             Math.Max(middle, weight * Quantile(sorted, 0.9) + (1 - weight) * (middle + prior.High - prior.Expected)));
+    }
+
+    /// <summary>Half of the weight lies below it.</summary>
+    private static double Middle(List<(double Value, double Weight)> of)
+    {
+        var sorted = of.OrderBy(one => one.Value).ToList();
+        var (half, below) = (sorted.Sum(one => one.Weight) / 2, 0.0);
+        return sorted.First(one => (below += one.Weight) >= half).Value;
     }
 
     /// <summary>Straight between neighbours.</summary>

@@ -23,13 +23,18 @@ public sealed record MemoryProfile
     /// that was not looked at; it then works steadily.
     /// </summary>
     public IReadOnlyList<long> Slices { get; init; } = [];
+    /// <summary>So many ms before it was asked for began the look that <see cref="Dirty"/> and <see cref="Slices"/> are of.</summary>
+    public double LookAgeMs { get; init; }
+    /// <summary>Null where nobody has felt it yet.</summary>
+    public GuestRhythm? Rhythm { get; init; }
     /// <summary>How many pages were looked at: the figures are as good as that.</summary>
     public required int SampledPages { get; init; }
 
     public const double SliceMs = 100;
 
-    /// <summary>After so long the guest is taken to begin anew with what it did since the first look.</summary>
-    public double PeriodMs => Slices.Count * SliceMs;
+    /// <summary>The same, had it been asked for so much later.</summary>
+    public MemoryProfile After(double ms) =>
+        this with { LookAgeMs = LookAgeMs + ms, Rhythm = Rhythm is null ? null : Rhythm with { AgeMs = Rhythm.AgeMs + ms } };
 
     /// <summary>
     /// Different bytes that change within this many ms of a guest that works steadily. A page written a thousand times counts once, so

@@ -22,7 +22,9 @@ public static class PredictMove
     private const double AlikeBytesPerSecond = 85e6;
     /// <summary>QEMU sends for so long before it looks at what is left (migration/ram.c, MAX_WAIT).</summary>
     private const double PieceMs = 50;
-    private const int PassesMax = 500, Beginnings = 10;
+    private const int PassesMax = 500;
+    /// <summary>Of what a move takes beside memory, the part before it: checks, and the target's QEMU.</summary>
+    private const double BeforeMemory = 0.7;
 
     public static Prediction Of(MoveMode mode, MemoryProfile memory, PathProfile path, MoveLimits limits) =>
         mode switch
@@ -41,13 +43,12 @@ public static class PredictMove
             : Live(memory, path, limits, limits.MaxSlowdownPercent / 100.0);
     }
 
-    /// <summary>From each of ten moments of the guest's round, as nobody knows which the move will meet; the middle of them.</summary>
+    /// <summary>From each moment that the move may meet; the middle of them.</summary>
     private static Prediction Live(MemoryProfile memory, PathProfile path, MoveLimits limits, double slowdown)
     {
         var clock = new GuestClock(memory);
-        var beginnings = memory.PeriodMs > 0 ? Beginnings : 1;
-        var all = Enumerable.Range(0, beginnings)
-            .Select(n => Live(memory, clock, n * memory.PeriodMs / beginnings, path, limits, slowdown)).ToList();
+        var all = clock.Moments(path.AroundMs * BeforeMemory)
+            .Select(beganMs => Live(memory, clock, beganMs, path, limits, slowdown)).ToList();
         var fits = all.Count(move => move.Fits) * 2 > all.Count;
         var alike = all.Where(move => move.Fits == fits).ToList();
         return new Prediction(Middle(move => move.PauseMs), Middle(move => move.DurationMs), Middle(move => move.WireBytes),
@@ -125,7 +126,8 @@ public static class PredictMove
         if (live.Fits) return live;
         var rate = path.StreamBytesPerSecond(1, limits.BandwidthBytesPerSecond);
         var clock = new GuestClock(memory);
-        var changed = Math.Min(clock.DirtyBytesBetween(0, live.DurationMs), memory.NonZeroBytes);
+        var beganMs = clock.Moments(path.AroundMs * BeforeMemory)[0];
+        var changed = Math.Min(clock.DirtyBytesBetween(beganMs, beganMs + live.DurationMs), memory.NonZeroBytes);
         var lazy = Lazy(memory, path, limits);
         var followsMs = Math.Max(changed * 1000.0 / rate, memory.NonZeroBytes * 1000.0 / AlikeBytesPerSecond);
         return new Prediction(lazy.PauseMs, live.DurationMs + path.AroundMs + path.SetupMs + lazy.PauseMs + followsMs,

@@ -26,7 +26,7 @@ public static class QuoteMove
         {
             Ways = slowed is null ? [live, quick, lazy, hybrid] : [live, quick, lazy, hybrid, slowed],
             Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path, endsLive),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, Wider(), limits), Path = path,
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, Wider(), Later(), limits), Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
@@ -41,6 +41,18 @@ public static class QuoteMove
                 var allowed = limits with { MaxPauseMs = (int)wider };
                 var way = Of(MoveMode.Live, memory, PredictMove.Of(MoveMode.Live, memory, path, allowed), byMoves, allowed, at);
                 if (way.Breaks.All(broken => !broken.StartsWith(MaxPauseWord, StringComparison.Ordinal))) return (allowed.MaxPauseMs, way);
+            }
+            return null;
+        }
+
+        // A guest that works in turns rests in some seconds.
+        (int Seconds, WayQuote Live)? Later()
+        {
+            for (var seconds = 1; seconds * 1000 < GuestTurn.Of(memory)?.PeriodMs; seconds++)
+            {
+                var then = memory.After(seconds * 1000);
+                var way = Of(MoveMode.Live, then, PredictMove.Of(MoveMode.Live, then, path, limits), learned(MoveMode.Live), limits, at);
+                if (way.Breaks.Count == 0) return (seconds, way);
             }
             return null;
         }
@@ -112,17 +124,28 @@ public static class QuoteMove
                 : $"what is left then does not fit into {limits.MaxPauseMs} ms, so it stands still for its devices only, and what has "
                     + "changed follows; until all is there it needs both hosts");
         var race = $"the guest changes {Mega(memory.DirtyBytesPerSecond)} MB/s and {Mega(rate)} MB/s cross";
-        return chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
-            : $"{race}: what is left fits after pass {chosen.Passes - 1}";
+        return (chosen.Breaks.Count > 0 ? $"{race}: what is left never fits into {limits.MaxPauseMs} ms"
+            : $"{race}: what is left fits after pass {chosen.Passes - 1}") + Turns(memory);
+    }
+
+    private static string Turns(MemoryProfile memory)
+    {
+        if (GuestTurn.Of(memory) is not { } turn) return "";
+        var (works, forMs, worksMs) = turn.At(0, memory.Rhythm!.AgeMs);
+        return $"; it works {Whole(worksMs / 1000)} s of every {Whole(turn.PeriodMs / 1000)} s, and {(works ? "works" : "rests")} for {
+            Whole(Math.Ceiling(forMs / 1000))} s from now";
     }
 
     private static IReadOnlyList<string> Relaxations(
         WayQuote live, WayQuote quick, WayQuote lazy, WayQuote hybrid, WayQuote? slowed, (int MaxPauseMs, WayQuote Live)? wider,
-        MoveLimits limits)
+        (int Seconds, WayQuote Live)? later, MoveLimits limits)
     {
         var ways = new List<(double PauseMs, string Text)>();
         if (wider is (var needed, var allowed))
             ways.Add((allowed.PauseMs.Expected, $"--max-pause {needed} (live, expected {Whole(allowed.PauseMs.Expected)} ms)"));
+        if (later is (var seconds, var rested))
+            ways.Add((rested.PauseMs.Expected,
+                $"the same in {seconds} s, when the guest rests (live, expected pause {Whole(rested.PauseMs.Expected)} ms)"));
         if (slowed is { Breaks.Count: 1 })
             ways.Add((slowed.PauseMs.Expected,
                 $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));

@@ -17,13 +17,21 @@ public static class QuotingFromAgent
         PackRatio = double.IsFinite(memory.PackRatio) ? Math.Clamp(memory.PackRatio, 1, 1000) : 1,
         ChangedPackRatio = memory.ChangedPackRatio >= 1 ? Math.Min(memory.ChangedPackRatio, 1000) : 0,
         SampledPages = Math.Max(0, memory.SampledPages),
-        Dirty =
-        [
-            .. memory.Dirty.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs > 0)
-                .Select(p => new DirtyPoint(p.WindowMs, Math.Max(0, p.Bytes))).OrderBy(p => p.WindowMs),
-        ],
+        Dirty = Points(memory.Dirty),
         Slices = [.. memory.Slices.Take(SlicesMax).Select(bytes => Math.Clamp(bytes, 0, Math.Max(0, memory.TotalBytes)))],
+        LookAgeMs = Math.Max(0, Time(memory.LookAgeMs)),
+        Rhythm = memory.Rhythm.Count == 0 ? null : new GuestRhythm
+        {
+            Written = [.. memory.Rhythm.TakeLast(GuestRhythm.SlicesMax).Select(share => Math.Clamp(share, 0, 1000))],
+            AgeMs = Math.Max(0, Time(memory.RhythmAgeMs)), Longer = Points(memory.Longer),
+        },
     };
+
+    private static IReadOnlyList<DirtyPoint> Points(IEnumerable<Contracts.DirtyPoint> points) =>
+    [
+        .. points.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs > 0)
+            .Select(p => new DirtyPoint(p.WindowMs, Math.Max(0, p.Bytes))).OrderBy(p => p.WindowMs),
+    ];
 
     public static PauseParts? Record(Contracts.PauseParts? parts) => parts is null ? null
         : new(Time(parts.LastPassMs), Time(parts.DrainMs), Time(parts.LoadMs), Time(parts.StartMs));
