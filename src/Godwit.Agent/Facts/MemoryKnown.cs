@@ -76,9 +76,13 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
         return now > BusierByShare && now > BusierBy * Share(seen);
     }
 
-    /// <summary>The part of what is there that changes within a slice of the rhythm.</summary>
-    private static double Share(MemoryProfile seen) =>
-        seen.DirtyBytesWithin(GuestRhythm.SliceMs) / Math.Max(1, seen.NonZeroBytes);
+    /// <summary>The part of what is there that changed within half a second, the busiest of the look.</summary>
+    private static double Share(MemoryProfile seen)
+    {
+        const int slices = (int)(GuestRhythm.SliceMs / MemoryProfile.SliceMs);
+        var most = seen.Slices.Select((_, at) => seen.Slices.Skip(at).Take(slices).Sum()).DefaultIfEmpty().Max();
+        return (double)most / Math.Max(1, seen.NonZeroBytes);
+    }
 
     private bool IsKept(Seen seen) => time.GetElapsedTime(seen.NotedAt) < WorkKeptFor;
 

@@ -139,7 +139,8 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
 
         public DirtyPoint Within(double seconds, long ticksPerSecond)
         {
-            var since = Begun - (long)(seconds * ticksPerSecond);
+            // What was seen changed was changed since it was felt before: half a tick earlier, in the mean.
+            var since = Begun - (long)((seconds - Tick.TotalSeconds / 2) * ticksPerSecond);
             return new DirtyPoint(seconds * 1000, (long)((double)ChangedAt.Count(at => at >= since) / Pages.Length * PresentBytes));
         }
 
