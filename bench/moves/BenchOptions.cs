@@ -34,7 +34,7 @@ internal sealed record BenchOptions(
                     && rounds is >= 1 and <= RunsMax:
                     options = options with { QuoteRounds = rounds };
                     break;
-                case "--link" when QuoteGrid.Links.Contains(words[at + 1]):
+                case "--link" when QuoteGrid.Links.Any(link => link.Rate == words[at + 1]):
                     options = options with { Link = words[at + 1] };
                     break;
                 default:

@@ -6,15 +6,18 @@ namespace Godwit.Agent.Link;
 
 /// <summary>
 /// How fast bytes cross to another host, and how long a word and its answer take: noise through the very link that moves use, with
-/// ticket, TLS and pacing, for at most a second and a half. It is noise so that nothing packs, and goes nowhere at the other end. The
-/// fastest half of that time counts: an agent's first link is compiled while it runs, and came to a quarter of the wire's rate.
+/// ticket, TLS and pacing, for a second and a half, and for as long as it still becomes faster. It is noise so that nothing packs, and
+/// goes nowhere at the other end. The fastest stretch counts: an agent's first link is compiled while it runs, and came to an eighth of the
+/// next one's rate.
 /// </summary>
 internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomness randomness, TimeProvider time)
 {
     private const string Prefix = "lt-";
-    private const long BytesMax = 512L << 20;
-    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1.5), DrainMax = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan lookEvery = TimeSpan.FromMilliseconds(50), counts = SendFor / 2;
+    private const long BytesMax = 8L << 30;
+    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1.5), SendMax = TimeSpan.FromSeconds(6), DrainMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan lookEvery = TimeSpan.FromMilliseconds(50), stretch = SendFor / 2;
+    /// <summary>By so much a stretch is faster than the one before, or the link is as fast as it gets.</summary>
+    private const double Faster = 1.1;
     private static readonly TimeSpan ReceiveMax = TimeSpan.FromSeconds(30);
 
     public static bool IsTest(MoveId link) => link.Value.StartsWith(Prefix, StringComparison.Ordinal);
@@ -44,35 +47,47 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
         await using var link = await LinkSender.OpenAsync(connection, ready.Name, ready.Ticket, time, cancel);
         var begun = time.GetTimestamp();
         List<(TimeSpan At, long Acked)> seen = [(TimeSpan.Zero, 0)];
-        var pump = link.PumpAsync(new NoiseStream(time, SendFor, BytesMax), new PacingLimits(), cancel);
+        var noise = new NoiseStream(time, SendMax, BytesMax);
+        var pump = link.PumpAsync(noise, new PacingLimits(), cancel);
         while (!pump.IsCompleted)
         {
             await Joining.AnyAsync(pump, Task.Delay(lookEvery, time, cancel));
             seen.Add((time.GetElapsedTime(begun), link.Stats.AckedBytes));
+            if (seen[^1].At >= SendFor && !BecomesFaster(seen)) noise.End();
         }
         await pump;
         await link.SendAbortAsync("the link test is over", cancel); // The target acknowledges before it hears that.
-        while (link.Stats.BacklogBytes > 0 && !link.Answer.IsCompleted && time.GetElapsedTime(begun) < SendFor + DrainMax)
+        while (link.Stats.BacklogBytes > 0 && !link.Answer.IsCompleted && time.GetElapsedTime(begun) < SendMax + DrainMax)
             await Task.Delay(TimeSpan.FromMilliseconds(1), time, cancel);
         var stats = link.Stats;
         seen.Add((time.GetElapsedTime(begun), stats.AckedBytes));
         return new LinkFigures
         {
-            At = time.GetUtcNow(), BytesPerSecond = FastestHalf(seen), Bytes = stats.AckedBytes,
+            At = time.GetUtcNow(), BytesPerSecond = Fastest(seen), Bytes = stats.AckedBytes,
             RoundTripMs = stats.RoundTripMin.TotalMilliseconds, Security = connection.Security,
         };
     }
 
-    /// <summary>Bytes a second over the best stretch of at least half the time; over all where it was shorter.</summary>
-    internal static long FastestHalf(IReadOnlyList<(TimeSpan At, long Acked)> seen)
+    private static bool BecomesFaster(List<(TimeSpan At, long Acked)> seen)
     {
-        var best = seen[^1].At <= TimeSpan.Zero ? 0 : seen[^1].Acked / seen[^1].At.TotalSeconds;
+        var end = seen[^1];
+        var middle = seen.FindLast(one => one.At <= end.At - stretch);
+        var begin = seen.FindLast(one => one.At <= middle.At - stretch);
+        return middle.At > begin.At && Rate(middle, end) > Faster * Rate(begin, middle);
+    }
+
+    private static double Rate((TimeSpan At, long Acked) from, (TimeSpan At, long Acked) to) =>
+        (to.Acked - from.Acked) / (to.At - from.At).TotalSeconds;
+
+    /// <summary>Bytes a second over the best stretch of at least 0.75 s; over all where it was shorter.</summary>
+    internal static long Fastest(IReadOnlyList<(TimeSpan At, long Acked)> seen)
+    {
+        var best = seen[^1].At <= TimeSpan.Zero ? 0 : Rate(seen[0], seen[^1]);
         var from = 0;
         for (var to = 1; to < seen.Count; to++)
         {
-            while (seen[to].At - seen[from + 1].At >= counts) from++;
-            var took = seen[to].At - seen[from].At;
-            if (took >= counts) best = Math.Max(best, (seen[to].Acked - seen[from].Acked) / took.TotalSeconds);
+            while (seen[to].At - seen[from + 1].At >= stretch) from++;
+            if (seen[to].At - seen[from].At >= stretch) best = Math.Max(best, Rate(seen[from], seen[to]));
         }
         return (long)best;
     }
@@ -83,16 +98,19 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
         tickets.Forget(name);
     }
 
-    /// <summary>Bytes that do not pack, until the time is over.</summary>
+    /// <summary>Bytes that do not pack, until it is told to end or the time is over.</summary>
     private sealed class NoiseStream(TimeProvider time, TimeSpan length, long bytesMax) : Stream
     {
         private readonly byte[] noise = Noise();
         private readonly long begun = time.GetTimestamp();
         private long given;
+        private volatile bool isOver;
+
+        public void End() => isOver = true;
 
         public override int Read(Span<byte> buffer)
         {
-            if (given >= bytesMax || time.GetElapsedTime(begun) >= length) return 0;
+            if (isOver || given >= bytesMax || time.GetElapsedTime(begun) >= length) return 0;
             var count = Math.Min(buffer.Length, noise.Length);
             noise.AsSpan(0, count).CopyTo(buffer);
             given += count;

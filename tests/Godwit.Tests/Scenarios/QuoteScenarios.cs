@@ -58,6 +58,30 @@ public sealed class QuoteScenarios
     });
 
     [Fact]
+    public void A_guest_that_works_in_turns_is_quoted_by_the_turn_the_move_will_meet() => World.Run(seed: 8, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Busy);
+        var agent = world.Agents["host1"].Serving!;
+        // Eight seconds of work, eight of rest, felt and looked at as an agent's own rounds do.
+        for (var tick = 0; tick < 6 * 32; tick++)
+        {
+            if (tick > 0 && tick % 16 == 0) await DoAsync(world, tick % 32 == 0 ? OperationKind.Resume : OperationKind.Pause);
+            await world.SleepAsync(0.5);
+            agent.FeelMemory();
+            if (tick % 2 == 0) _ = agent.LookAtNextMemoryAsync(CancellationToken.None);
+        }
+        var memory = (await LookAsync(world, "web"))!; // It has rested for eight seconds, and three more while looked at.
+        Assert.InRange(memory.Rhythm!.PeriodSlices(), 31, 35); // Asking it to pause and to go on takes its time, too.
+        Assert.NotNull(GuestTurn.Of(memory));
+        var works = new GuestClock(memory);
+        Assert.InRange(memory.Rhythm.Longer[^1].Bytes, 0.7 * 256 * 4096, 1.3 * 256 * 4096); // All it ever writes.
+        // Looked at in a rest, it is told what its work does: by a look into that.
+        Assert.True(memory.LookAgeMs > 8000, $"{memory.LookAgeMs}");
+        // By its turn it would have been at work again for three seconds, and has five more to go.
+        Assert.True(works.DirtyBytesBetween(0, 4000) > 3 * works.DirtyBytesBetween(6500, 10_500));
+    });
+
+    [Fact]
     public void Quotes_come_to_hold_within_a_tenth() => World.Run(seed: 3, async world =>
     {
         await world.CreateVmAsync("web", on: "host1", Busy);
