@@ -13,10 +13,11 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 {
     /// <summary>A guest's habits change more slowly than this.</summary>
     private static readonly TimeSpan AgainAfter = TimeSpan.FromMinutes(1);
-    /// <summary>With a hundred guests, one is looked at every half an hour.</summary>
-    private static readonly TimeSpan ToldFor = TimeSpan.FromMinutes(30);
-    /// <summary>Between two looks that nobody asked for: less than a hundredth of a processor.</summary>
+    /// <summary>With a hundred guests, one is looked at every half an hour or hour.</summary>
+    private static readonly TimeSpan ToldFor = TimeSpan.FromMinutes(60);
+    /// <summary>Between two looks that nobody asked for; longer where looks take long, so that they take no more than this part of a processor.</summary>
     private static readonly TimeSpan RestsFor = TimeSpan.FromSeconds(18);
+    private const double OfProcessorMax = 0.006;
     /// <summary>A look at work is kept beside later ones at rest; the guest's rhythm reaches not much further back.</summary>
     private static readonly TimeSpan WorkKeptFor = TimeSpan.FromMinutes(3);
     /// <summary>It changes so much more of its memory than when it was looked at that it is worth another look.</summary>
@@ -24,7 +25,7 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     private readonly ConcurrentDictionary<VmId, Known> known = new();
     private readonly SemaphoreSlim one = new(1, 1);
-    private long? lookedAt;
+    private (long At, TimeSpan For)? rests;
 
     /// <param name="Newest">Of memory as it is.</param>
     /// <param name="AtWork">The newest or one before, in which more was written.</param>
@@ -51,18 +52,21 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     /// <summary>
     /// Looks at the guest that works as no look has seen it, or that was longest not looked at, if that is a minute ago. To be called each
-    /// second: it does so every eighteen, however many guests there are.
+    /// second: it does so every eighteen or more, however many guests there are.
     /// </summary>
     public async Task LookAtNextAsync(CancellationToken cancel)
     {
         var here = machines.All.Where(vm => vm is { Current: not null, HeldBy: null }).ToList();
         foreach (var gone in known.Keys.Except(here.Select(vm => vm.Id))) known.TryRemove(gone, out _);
-        if (here.Count == 0 || (lookedAt is { } before && time.GetElapsedTime(before) < RestsFor)) return;
+        if (here.Count == 0 || (rests is { } now && time.GetElapsedTime(now.At) < now.For)) return;
         var next = here.Find(vm => IsBusierThanSeen(vm.Id)) ?? here.MinBy(vm => known.GetValueOrDefault(vm.Id)?.Newest.NotedAt ?? long.MinValue)!;
         var ageMax = IsBusierThanSeen(next.Id) ? TimeSpan.Zero : AgainAfter;
         if (Young(next, ageMax) is not null) return;
-        lookedAt = time.GetTimestamp();
+        var (begun, before) = (time.GetTimestamp(), look.Spent.Busy);
+        rests = (begun, RestsFor);
         await OfAsync(next, ageMax, mayLook: true, cancel);
+        var longer = (look.Spent.Busy - before) / OfProcessorMax;
+        if (longer > RestsFor) rests = (begun, longer);
     }
 
     /// <summary>Bytes a second written anew, as of the newest look; 0 where that is long ago.</summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Godwit.Agent.Machines;
 using Godwit.Core;
 using Godwit.Core.Ports;
@@ -11,16 +12,20 @@ namespace Godwit.Agent.Facts;
 /// nothing is stopped.
 /// </summary>
 /// <remarks>
-/// At most <see cref="PagesPerTick"/> pages are read at a time, whatever the number of guests: three thousandths of a processor. With
-/// more than sixteen guests each has its turn more rarely, and shorter turns of theirs are not seen. A working set of less than a
-/// hundredth of the memory is hardly felt, and matters as little to a move.
+/// At most <see cref="PagesPerTick"/> pages are read at a time, whatever the number of guests, and no more than three thousandths of a
+/// processor are spent: where reading is slow, a tick is left out now and then. With more than sixteen guests each is felt more rarely,
+/// and short turns of theirs are missed. A working set of less than a hundredth of the memory is hardly felt, and matters as little to a
+/// move.
 /// </remarks>
 internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvider time, IRandomness randomness)
 {
     public static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(GuestRhythm.SliceMs);
-    private const int PagesPerTick = 1024, PagesMin = 64, PagesMax = 1024;
+    private const double OfProcessorMax = 0.003;
+    private const int PagesPerTick = 1024, PagesMin = 64;
     /// <summary>A guest takes pages into use that it had not: others are drawn now and then.</summary>
     private static readonly TimeSpan redrawAfter = TimeSpan.FromMinutes(5);
+    /// <summary>So much of what may be spent is given in advance: an agent's first reads are compiled, and slower.</summary>
+    private static readonly TimeSpan head = TimeSpan.FromSeconds(30);
     /// <summary>What lies between is not known: it begins anew.</summary>
     private static readonly TimeSpan gapMax = TimeSpan.FromSeconds(30);
     /// <summary>A guest is busy by what it did in the last second.</summary>
@@ -31,6 +36,7 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
 
     private readonly Dictionary<VmId, Felt> felt = [];
     private readonly Lock one = new();
+    private readonly long began = time.GetTimestamp();
     private int next;
     private long busyTicks;
 
@@ -41,11 +47,13 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
     public void Feel()
     {
         var entered = time.GetTimestamp();
+        if (Busy > OfProcessorMax * (time.GetElapsedTime(began, entered) + head)) return;
         var here = machines.All.Where(IsOpen).ToList();
         lock (one)
         {
             foreach (var gone in felt.Keys.Except(here.Select(vm => vm.Id)).ToList()) felt.Remove(gone);
-            var pages = here.Count == 0 ? 0 : Math.Clamp(PagesPerTick / here.Count, PagesMin, PagesMax);
+            // By halves, so that a guest that comes or goes seldom lets all others be drawn anew.
+            var pages = Math.Max(PagesMin, PagesPerTick / (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, here.Count)));
             for (var n = Math.Min(here.Count, PagesPerTick / PagesMin); n > 0; n--) Feel(here[next++ % here.Count], pages);
             next = here.Count == 0 ? 0 : next % here.Count;
         }
