@@ -8,7 +8,8 @@ if (BenchOptions.Parse(args) is not { } options)
 {
     var parts = string.Join('|', BenchOptions.Parts);
     Console.Error.WriteLine($"run-moves [--runs 1..{BenchOptions.RunsMax}] [--only {parts}]");
-    Console.Error.WriteLine($"run-moves --quotes 1..{BenchOptions.RunsMax} [--link {string.Join('|', QuoteGrid.Links.Select(link => link.Rate))}]");
+    var links = string.Join('|', QuoteGrid.Links.Select(link => link.Rate));
+    Console.Error.WriteLine($"run-moves --quotes 1..{BenchOptions.RunsMax} [--link {links}]");
     return 2;
 }
 

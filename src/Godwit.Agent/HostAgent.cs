@@ -84,7 +84,7 @@ public sealed class HostAgent : IHostAgent
         facts = new HostFactsReader(disk, processes,
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         look = new MemoryLook(disk, time, randomness);
-        pulse = new MemoryPulse(disk, machines, time, randomness);
+        pulse = new MemoryPulse(disk, machines, time);
         memory = new MemoryKnown(machines, look, pulse, time);
         load = new LoadMeter(disk, machines, memory, time);
         journal = new MoveJournal(
@@ -129,6 +129,7 @@ public sealed class HostAgent : IHostAgent
 
     /// <summary>Housekeeping, to be called each second: quotes want to know the guests' memory before somebody asks.</summary>
     public Task LookAtNextMemoryAsync(CancellationToken cancel) => memory.LookAtNextAsync(cancel);
+
     /// <summary>Housekeeping, to be called each <see cref="MemoryPulse.Tick"/>: which guests work in turns.</summary>
     public void FeelMemory() => memory.Feel();
 
@@ -154,7 +155,8 @@ public sealed class HostAgent : IHostAgent
         Agent = new AgentCounts
         {
             Qemus = machines.All.Count(vm => vm.Current is not null), MovesOpen = moves.OpenCount,
-            MemoryLooks = look.Spent.Looks, MemoryLookSeconds = (look.Spent.Busy + pulse.Busy).TotalSeconds, JournalWrites = journal.Written,
+            MemoryLooks = look.Spent.Looks, MemoryLookSeconds = (look.Spent.Busy + pulse.Busy).TotalSeconds,
+            JournalWrites = journal.Written,
         },
     };
 

@@ -35,7 +35,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     /// <summary>
     /// Null where the VM has no QEMU here, or a move has it (which is not disturbed by being measured), or its memory still arrives.
     /// </summary>
-    public async Task<MemoryProfile?> MeasureAsync(Machine vm, CancellationToken cancel)
+    public async Task<Looked?> MeasureAsync(Machine vm, CancellationToken cancel)
     {
         if (vm.Current is not { } qemu || vm.HeldBy is not null || vm.Record.MemoryElsewhere is not null) return null;
         var (entered, waited) = (time.GetTimestamp(), new Waits());
@@ -47,7 +47,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         }
     }
 
-    private async Task<MemoryProfile?> MeasureAsync(Machine vm, QemuInstance qemu, Waits waited, CancellationToken cancel)
+    private async Task<Looked?> MeasureAsync(Machine vm, QemuInstance qemu, Waits waited, CancellationToken cancel)
     {
         using var memory = disk.OpenMemory(qemu.RamPath);
         var present = memory.PresentRanges(PageSamples.RangesMax);
@@ -86,13 +86,15 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             slices.Add(Share(since, (watched.Length + SliceStep - 1) / SliceStep));
         }
         List<long> written = [.. watched.Where((_, i) => newest[i] != first[i])];
-        return new MemoryProfile
+        var ended = time.GetTimestamp();
+        var profile = new MemoryProfile
         {
             At = time.GetUtcNow(), TotalBytes = memory.LengthBytes, NonZeroBytes = Share(nonZero.Count, drawn.Length), Dirty = dirty,
             Slices = slices, PackRatio = packRatio,
             ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers, withNeighbours: false),
-            SampledPages = drawn.Length, LookAgeMs = time.GetElapsedTime(begun).TotalMilliseconds,
+            SampledPages = drawn.Length,
         };
+        return new Looked(profile, new PagesDrawn(drawn, presentPages * PageBytes), begun, ended);
 
         long Share(int count, int of) => of == 0 ? 0 : (long)((double)count / of * presentPages * PageBytes);
     }
@@ -151,6 +153,10 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         var step = Math.Max(1, pages.Length / most);
         return [.. pages.Where((_, i) => i % step == 0).Take(most)];
     }
+
+    /// <param name="Begun">When what changes was looked at first, a stamp of the time provider.</param>
+    /// <param name="Ended">When last.</param>
+    public sealed record Looked(MemoryProfile Profile, PagesDrawn Drawn, long Begun, long Ended);
 
     private sealed class Waits
     {

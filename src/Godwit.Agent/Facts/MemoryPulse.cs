@@ -7,93 +7,133 @@ using Godwit.Core.Quoting;
 namespace Godwit.Agent.Facts;
 
 /// <summary>
-/// Feels twice a second how busily each guest writes: of some hundred pages drawn at random, how many have changed. A look tells more
-/// and takes 3 s; this goes on for as long as the guest is here, and so sees turns of minutes. As with looks, nobody is asked and
-/// nothing is stopped.
+/// Feels twice a second how busily each guest writes: of some hundred of the pages that a look drew, how many have changed. A look tells
+/// more and takes 3 s; this goes on for as long as the guest is here, and so sees turns of minutes. As with looks, nobody is asked and
+/// nothing is stopped. A guest that nobody has looked at yet is not felt, nor one that a move has.
 /// </summary>
 /// <remarks>
 /// At most <see cref="PagesPerTick"/> pages are read at a time, whatever the number of guests, and no more than three thousandths of a
-/// processor are spent: where reading is slow, a tick is left out now and then. With more than sixteen guests each is felt more rarely,
-/// and short turns of theirs are missed. A working set of less than a hundredth of the memory is hardly felt, and matters as little to a
-/// move.
+/// processor are spent: where reading is slow, guests are left out now and then. With more than sixteen each is felt more rarely, and short
+/// turns of theirs are missed. A working set of less than a hundredth of the memory is hardly felt.
 /// </remarks>
-internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvider time, IRandomness randomness)
+internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvider time)
 {
     public static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(GuestRhythm.SliceMs);
     private const double OfProcessorMax = 0.003;
     private const int PagesPerTick = 1024, PagesMin = 64;
-    /// <summary>A guest takes pages into use that it had not: others are drawn now and then.</summary>
-    private static readonly TimeSpan redrawAfter = TimeSpan.FromMinutes(5);
-    /// <summary>So much of what may be spent is given in advance: an agent's first reads are compiled, and slower.</summary>
-    private static readonly TimeSpan head = TimeSpan.FromSeconds(30);
-    /// <summary>What lies between is not known: it begins anew.</summary>
+    /// <summary>As saved up in so long, at most: an agent's first reads are compiled, and slower.</summary>
+    private static readonly TimeSpan saved = TimeSpan.FromSeconds(30);
+    /// <summary>A guest takes pages into use that it had not: those of a newer look are felt then, at once if there are so many.</summary>
+    private static readonly TimeSpan redrawAfter = TimeSpan.FromMinutes(15);
+    private const double Grown = 1.1;
+    /// <summary>Where nothing was felt for so long, its past begins anew.</summary>
     private static readonly TimeSpan gapMax = TimeSpan.FromSeconds(30);
+    /// <summary>What was felt last so long ago is not where it is now.</summary>
+    private static readonly TimeSpan staleAfter = TimeSpan.FromSeconds(10);
     /// <summary>A guest is busy by what it did in the last second.</summary>
     private const int NewestSlices = 2;
-
-    /// <summary>Of how long, in s, it is told how many different pages changed: a look knows 3.</summary>
+    /// <summary>Of how long, in s, it is told how many different pages changed (a look knows 3), if they are enough to tell.</summary>
     private static readonly double[] longerSeconds = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112];
+    private const int LongerPagesMin = 16;
 
     private readonly Dictionary<VmId, Felt> felt = [];
     private readonly Lock one = new();
-    private readonly long began = time.GetTimestamp();
+    private long calledAt = time.GetTimestamp();
+    private TimeSpan mayTake = saved * OfProcessorMax;
     private int next;
     private long busyTicks;
 
     /// <summary>What reading took so far.</summary>
     public TimeSpan Busy => TimeSpan.FromTicks(Interlocked.Read(ref busyTicks));
 
-    /// <summary>To be called each <see cref="Tick"/>; late is as good. Never throws for a guest that goes meanwhile.</summary>
+    /// <summary>Its pages are felt from now on, or it goes on with those of a look before.</summary>
+    public void Take(VmId vm, QemuInstance qemu, PagesDrawn drawn)
+    {
+        lock (one)
+        {
+            if (drawn.Pages.Length == 0) return;
+            if (felt.GetValueOrDefault(vm) is { } known && known.Qemu == qemu)
+            {
+                if (drawn.PresentBytes > Grown * known.Drawn.PresentBytes || time.GetElapsedTime(known.DrawnAt) > redrawAfter)
+                    known.Redraw(drawn, time.GetTimestamp());
+            }
+            else felt[vm] = new Felt(qemu, drawn, time.GetTimestamp());
+        }
+    }
+
+    /// <summary>To be called each <see cref="Tick"/>; late is as good. Never throws for what a guest's memory does.</summary>
     public void Feel()
     {
-        var entered = time.GetTimestamp();
-        if (Busy > OfProcessorMax * (time.GetElapsedTime(began, entered) + head)) return;
-        var here = machines.All.Where(IsOpen).ToList();
+        var here = machines.All.Where(vm => vm.Current is not null).ToList();
         lock (one)
         {
             foreach (var gone in felt.Keys.Except(here.Select(vm => vm.Id)).ToList()) felt.Remove(gone);
-            // By halves, so that a guest that comes or goes seldom lets all others be drawn anew.
+            var now = time.GetTimestamp();
+            mayTake += time.GetElapsedTime(calledAt, now) * OfProcessorMax;
+            if (mayTake > saved * OfProcessorMax) mayTake = saved * OfProcessorMax;
+            calledAt = now;
+            // By halves, so that a guest that comes or goes seldom changes how many pages of the others are felt.
             var pages = Math.Max(PagesMin, PagesPerTick / (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, here.Count)));
-            for (var n = Math.Min(here.Count, PagesPerTick / PagesMin); n > 0; n--) Feel(here[next++ % here.Count], pages);
+            for (var n = Math.Min(here.Count, PagesPerTick / PagesMin); n > 0 && mayTake > TimeSpan.Zero; n--)
+            {
+                Feel(here[next++ % here.Count], pages);
+                var took = time.GetElapsedTime(now);
+                (now, mayTake) = (time.GetTimestamp(), mayTake - took);
+                Interlocked.Add(ref busyTicks, took.Ticks);
+            }
             next = here.Count == 0 ? 0 : next % here.Count;
         }
-        Interlocked.Add(ref busyTicks, time.GetElapsedTime(entered).Ticks);
     }
 
-    /// <summary>Null where it was not felt yet.</summary>
+    /// <summary>Null where it was not felt in the last seconds.</summary>
     public GuestRhythm? Of(VmId vm)
     {
         lock (one)
-            return felt.GetValueOrDefault(vm) is { Slices.Count: > 0 } known ? new GuestRhythm
+            return felt.GetValueOrDefault(vm) is { Slices.Count: > 0 } known && time.GetElapsedTime(known.At) < staleAfter ? new GuestRhythm
             {
                 Written = [.. known.Slices.Select(share => (int)Math.Round(share * 1000))],
                 AgeMs = Math.Max(0, time.GetElapsedTime(known.Begun).TotalMilliseconds),
-                Longer = [.. longerSeconds.Where(known.WasFeltFor(time)).Select(seconds => known.Within(seconds, time.TimestampFrequency))],
+                Longer = [.. longerSeconds.Where(seconds => known.WasFeltFor(seconds, time))
+                    .Select(seconds => known.Within(seconds, time.TimestampFrequency)).OfType<DirtyPoint>()],
             } : null;
     }
 
-    /// <summary>Of the pages that are felt, the part that changed in each of the last slices; null where that is not known.</summary>
-    public double? Newest(VmId vm)
+    /// <summary>Pages that changed in the mean of the last slices, of how many; null where it was not felt just now.</summary>
+    public (double Changed, int Of)? Newest(VmId vm)
     {
         lock (one)
-            return felt.GetValueOrDefault(vm) is { Slices.Count: >= NewestSlices } known ? known.Slices.TakeLast(NewestSlices).Average() : null;
+            return felt.GetValueOrDefault(vm) is { Slices.Count: >= NewestSlices, Hashes.Length: > 0 and var pages } known
+                && time.GetElapsedTime(known.At) < staleAfter ? (known.Slices.TakeLast(NewestSlices).Average() * pages, pages) : null;
     }
 
-    private static bool IsOpen(Machine vm) => vm is { Current: not null, HeldBy: null, Record.MemoryElsewhere: null };
+    /// <summary>Thousandths of the pages, times slices, that changed between two moments; null where less than half was felt.</summary>
+    public double? WrittenBetween(VmId vm, long from, long to)
+    {
+        lock (one) return felt.GetValueOrDefault(vm)?.WrittenBetween(from, to, SliceLength) * 1000;
+    }
+
+    private long SliceLength => time.TimestampFrequency * (long)GuestRhythm.SliceMs / 1000;
 
     private void Feel(Machine vm, int pages)
     {
-        if (vm.Current is not { } qemu) return;
+        if (vm.HeldBy is not null || vm.Current is not { } qemu || felt.GetValueOrDefault(vm.Id) is not { } known) return;
+        if (known.Qemu != qemu)
+        {
+            felt.Remove(vm.Id);
+            return;
+        }
         try
         {
             using var memory = disk.OpenMemory(qemu.RamPath);
-            if (felt.GetValueOrDefault(vm.Id) is not { } known || known.Qemu != qemu || time.GetElapsedTime(known.At) > gapMax)
-                felt[vm.Id] = known = new Felt(qemu, time.GetTimestamp());
-            if (known.Hashes.Length > 0) known.Note(Changed(memory, known), time);
-            if (known.Wanted == pages && time.GetElapsedTime(known.DrawnAt) < redrawAfter) return;
-            Draw(memory, known, pages);
+            var isGap = time.GetElapsedTime(known.At) > gapMax;
+            if (!isGap && known.Hashes.Length == Math.Min(pages, known.Drawn.Pages.Length))
+                known.Note(Changed(memory, known), time, SliceLength);
+            else known.Begin(memory, pages, isGap, time.GetTimestamp());
         }
-        catch (IOException) { felt.Remove(vm.Id); } // Its memory went with its QEMU.
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            felt.Remove(vm.Id); // Its memory went with its QEMU, or is no memory.
+        }
     }
 
     private double Changed(IMemoryFile memory, Felt known)
@@ -108,56 +148,71 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
         return (double)changed / known.Pages.Length;
     }
 
-    private void Draw(IMemoryFile memory, Felt known, int pages)
-    {
-        var present = memory.PresentRanges(PageSamples.RangesMax);
-        var presentPages = present.Sum(r => r.Bytes / PageSamples.PageBytes);
-        var numbers = new SeededNumbers(Convert.ToUInt64(randomness.NextHex(8), 16));
-        known.Pages = presentPages == 0 ? [] : PageSamples.Draw(present, presentPages, pages, ref numbers);
-        (known.Hashes, known.ChangedAt) = (new ulong[known.Pages.Length], new long[known.Pages.Length]);
-        known.PresentBytes = presentPages * PageSamples.PageBytes;
-        PageSamples.Look(memory, known.Pages, step: 1, (i, hash) => known.Hashes[i] = hash);
-        (known.Wanted, known.DrawnAt, known.At) = (pages, time.GetTimestamp(), time.GetTimestamp());
-    }
-
     /// <summary>One guest's past in slices of equal length, whenever it was felt.</summary>
-    private sealed class Felt(QemuInstance qemu, long begun)
+    private sealed class Felt(QemuInstance qemu, PagesDrawn drawn, long begun)
     {
         public QemuInstance Qemu => qemu;
-        public long[] Pages { get; set; } = [];
-        public ulong[] Hashes { get; set; } = [];
-        /// <summary>When each was seen to have changed; 0: not since it was drawn.</summary>
-        public long[] ChangedAt { get; set; } = [];
-        public long PresentBytes { get; set; }
-        /// <summary>How many pages were asked for: fewer are there of a guest that has just begun.</summary>
-        public int Wanted { get; set; }
-        public long DrawnAt { get; set; } = begun;
-        /// <summary>When it was felt last.</summary>
-        public long At { get; set; } = begun;
+        public PagesDrawn Drawn { get; private set; } = drawn;
+        public long DrawnAt { get; private set; } = begun;
+        /// <summary>Those of the drawn that are felt; none before they were read once.</summary>
+        public long[] Pages { get; private set; } = [];
+        public ulong[] Hashes { get; private set; } = [];
+        /// <summary>When each was seen to have changed; 0: not yet.</summary>
+        public long[] ChangedAt { get; private set; } = [];
+        /// <summary>When it was felt last, and how long after the time before.</summary>
+        public long At { get; private set; } = begun;
+        private long interval, feltFrom = begun;
         /// <summary>When the slice began that is not in <see cref="Slices"/> yet.</summary>
         public long Begun { get; private set; } = begun;
         public Queue<double> Slices { get; } = new();
         private double open;
 
-        public Func<double, bool> WasFeltFor(TimeProvider time)
+        public void Redraw(PagesDrawn newer, long now) =>
+            (Drawn, DrawnAt, Pages, Hashes, ChangedAt) = (newer, now, [], [], []);
+
+        /// <summary>Reads the pages for the first time. Its past stays as it is, unless there is a gap.</summary>
+        public void Begin(IMemoryFile memory, int pages, bool isGap, long now)
         {
-            var felt = Pages.Length == 0 ? 0 : time.GetElapsedTime(DrawnAt).TotalSeconds;
-            return seconds => felt >= seconds;
+            if (isGap) Slices.Clear();
+            if (Slices.Count == 0) (Begun, open) = (now, 0);
+            var count = Math.Min(pages, Drawn.Pages.Length);
+            Pages = [.. Enumerable.Range(0, count).Select(n => Drawn.Pages[(long)n * Drawn.Pages.Length / count])];
+            (Hashes, ChangedAt) = (new ulong[count], new long[count]);
+            PageSamples.Look(memory, Pages, step: 1, (i, hash) => Hashes[i] = hash);
+            (At, feltFrom) = (now, now);
         }
 
-        public DirtyPoint Within(double seconds, long ticksPerSecond)
+        public bool WasFeltFor(double seconds, TimeProvider time) =>
+            Pages.Length > 0 && time.GetElapsedTime(feltFrom, At).TotalSeconds >= seconds;
+
+        /// <summary>Null where too few pages changed to tell.</summary>
+        public DirtyPoint? Within(double seconds, long ticksPerSecond)
         {
-            // What was seen changed was changed since it was felt before: half a tick earlier, in the mean.
-            var since = Begun - (long)((seconds - Tick.TotalSeconds / 2) * ticksPerSecond);
-            return new DirtyPoint(seconds * 1000, (long)((double)ChangedAt.Count(at => at >= since) / Pages.Length * PresentBytes));
+            // What was seen changed was changed since it was felt before: half of that time earlier, in the mean.
+            var since = At - (long)(seconds * ticksPerSecond) + interval / 2;
+            var changed = ChangedAt.Count(at => at >= since);
+            return changed < LongerPagesMin ? null
+                : new DirtyPoint(seconds * 1000, (long)((double)changed / Pages.Length * Drawn.PresentBytes));
+        }
+
+        public double? WrittenBetween(long from, long to, long length)
+        {
+            var (written, covered) = (0.0, 0.0);
+            var began = Begun - Slices.Count * length;
+            foreach (var share in Slices)
+            {
+                var part = (double)Math.Max(0, Math.Min(to, began + length) - Math.Max(from, began)) / length;
+                (written, covered, began) = (written + part * share, covered + part, began + length);
+            }
+            var whole = (double)(to - from) / length;
+            return whole <= 0 || covered < whole / 2 ? null : written * whole / covered;
         }
 
         /// <summary>What changed since it was felt last is spread over that time.</summary>
-        public void Note(double share, TimeProvider time)
+        public void Note(double share, TimeProvider time, long length)
         {
-            var (now, length) = (time.GetTimestamp(), time.TimestampFrequency * (long)GuestRhythm.SliceMs / 1000);
+            var now = time.GetTimestamp();
             var perTick = share / Math.Max(1, now - At);
-            // What was changed since then lies after it, in this slice or in later ones.
             for (var from = At; from < now;)
             {
                 var to = Math.Min(now, Begun + length);
@@ -168,7 +223,11 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
                 while (Slices.Count > GuestRhythm.SlicesMax) Slices.Dequeue();
                 (Begun, open) = (Begun + length, 0);
             }
-            At = now;
+            (interval, At) = (now - At, now);
         }
     }
 }
+
+/// <param name="Pages">Offsets, ascending, drawn at random from those that are there.</param>
+/// <param name="PresentBytes">Of those there are: what each stands for, times how many there are.</param>
+internal sealed record PagesDrawn(long[] Pages, long PresentBytes);

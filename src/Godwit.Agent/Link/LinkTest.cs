@@ -14,8 +14,9 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
 {
     private const string Prefix = "lt-";
     private const long BytesMax = 8L << 30;
-    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1.5), SendMax = TimeSpan.FromSeconds(6), DrainMax = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan lookEvery = TimeSpan.FromMilliseconds(50), stretch = SendFor / 2;
+    private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1.5), SendMax = TimeSpan.FromSeconds(6);
+    private static readonly TimeSpan DrainMax = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50), Stretch = SendFor / 2;
     /// <summary>By so much a stretch is faster than the one before, or the link is as fast as it gets.</summary>
     private const double Faster = 1.1;
     private static readonly TimeSpan ReceiveMax = TimeSpan.FromSeconds(30);
@@ -51,7 +52,7 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
         var pump = link.PumpAsync(noise, new PacingLimits(), cancel);
         while (!pump.IsCompleted)
         {
-            await Joining.AnyAsync(pump, Task.Delay(lookEvery, time, cancel));
+            await Joining.AnyAsync(pump, Task.Delay(LookEvery, time));
             seen.Add((time.GetElapsedTime(begun), link.Stats.AckedBytes));
             if (seen[^1].At >= SendFor && !BecomesFaster(seen)) noise.End();
         }
@@ -71,8 +72,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
     private static bool BecomesFaster(List<(TimeSpan At, long Acked)> seen)
     {
         var end = seen[^1];
-        var middle = seen.FindLast(one => one.At <= end.At - stretch);
-        var begin = seen.FindLast(one => one.At <= middle.At - stretch);
+        var middle = seen.FindLast(one => one.At <= end.At - Stretch);
+        var begin = seen.FindLast(one => one.At <= middle.At - Stretch);
         return middle.At > begin.At && Rate(middle, end) > Faster * Rate(begin, middle);
     }
 
@@ -86,8 +87,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
         var from = 0;
         for (var to = 1; to < seen.Count; to++)
         {
-            while (seen[to].At - seen[from + 1].At >= stretch) from++;
-            if (seen[to].At - seen[from].At >= stretch) best = Math.Max(best, Rate(seen[from], seen[to]));
+            while (seen[to].At - seen[from + 1].At >= Stretch) from++;
+            if (seen[to].At - seen[from].At >= Stretch) best = Math.Max(best, Rate(seen[from], seen[to]));
         }
         return (long)best;
     }

@@ -36,7 +36,7 @@ public static class QuotingToServer
         At = Timestamp.FromDateTimeOffset(profile.At), TotalBytes = profile.TotalBytes, NonZeroBytes = profile.NonZeroBytes,
         PackRatio = profile.PackRatio, SampledPages = profile.SampledPages,
         Dirty = { profile.Dirty.Select(Message) }, Longer = { profile.Rhythm?.Longer.Select(Message) ?? [] },
-        Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio, LookAgeMs = profile.LookAgeMs,
+        Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio, LookWritten = profile.LookWritten,
         Rhythm = { profile.Rhythm?.Written ?? [] }, RhythmAgeMs = profile.Rhythm?.AgeMs ?? 0,
     };
 }

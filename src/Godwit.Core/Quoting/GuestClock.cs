@@ -32,7 +32,10 @@ public sealed class GuestClock
             var look = Ends(memory.Slices, MemoryProfile.SliceMs);
             var lookMs = memory.Dirty[^1].WindowMs;
             foreach (var point in memory.Dirty)
-                Add(turn.LookMs * (look.Length == 0 ? point.WindowMs : At(look, MemoryProfile.SliceMs, point.WindowMs)) / lookMs, point.Bytes);
+            {
+                var at = look.Length == 0 ? point.WindowMs : At(look, MemoryProfile.SliceMs, point.WindowMs);
+                Add(turn.LookMs * at / lookMs, point.Bytes);
+            }
             foreach (var point in memory.Rhythm.Longer) Add(turn.GuestMs(memory.Rhythm.WrittenWithin(point.WindowMs)), point.Bytes);
             return;
         }

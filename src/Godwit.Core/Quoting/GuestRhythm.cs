@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Godwit.Core.Quoting;
 
 /// <summary>
@@ -11,6 +13,8 @@ public sealed record GuestRhythm
     public const int SlicesMax = 480;
     /// <summary>A look tells what happens within 3 s.</summary>
     private const int LookSlices = 6;
+    /// <summary>Of less, chance makes turns.</summary>
+    private const int SlicesMin = 80, PeriodMin = 12;
     /// <summary>A guest whose business changes less is steady; some of it is that few pages are felt.</summary>
     private const double UnsteadyMin = 0.3;
     /// <summary>How much alike two turns are; 1 is the same.</summary>
@@ -39,12 +43,19 @@ public sealed record GuestRhythm
         return sum;
     }
 
-    /// <summary>Slices after which the guest begins anew; 0 where it works steadily, or as it likes, or nothing is known yet.</summary>
+    /// <summary>A quote asks dozens of times.</summary>
+    private static readonly ConditionalWeakTable<IReadOnlyList<int>, StrongBox<int>> periods = new();
+
+    /// <summary>
+    /// Slices after which the guest begins anew, up to two minutes; 0 where it works steadily, or as it likes, or nothing is known yet.
+    /// </summary>
     /// <remarks>By autocorrelation, over at least two turns, of what is smoothed over a look.</remarks>
-    public int PeriodSlices()
+    public int PeriodSlices() => periods.GetValue(Written, _ => new StrongBox<int>(FindPeriod())).Value;
+
+    private int FindPeriod()
     {
+        if (Written.Count < SlicesMin) return 0;
         var smooth = Smoothed();
-        if (smooth.Length < 4 * LookSlices) return 0;
         var mean = smooth.Average();
         var spread = Math.Sqrt(smooth.Average(value => (value - mean) * (value - mean)));
         if (mean <= 0 || spread < UnsteadyMin * mean) return 0;
@@ -56,7 +67,8 @@ public sealed record GuestRhythm
         if (best < AlikeMin) return 0;
         var first = alike.FindIndex(unlike, value => value >= AsGoodAs * best);
         while (first + 1 < alike.Count && alike[first + 1] > alike[first]) first++;
-        return first;
+        // What is still on its way up at the end may be anything.
+        return first < PeriodMin || first == alike.Count - 1 ? 0 : first;
     }
 
     /// <summary>What the turns to come are taken to be like, from the end of the last slice on.</summary>

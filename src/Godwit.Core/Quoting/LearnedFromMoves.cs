@@ -145,7 +145,8 @@ public static class LearnedFromMoves
         var moves = here.Count > 0 ? here : quoted.Take(NewestMax).ToList();
         if (moves.Count == 0) return Correction.None;
         var held = moves.Select(m => (Receipt: m.Receipt!, Took: m.Receipt!.TotalMs - Queued(m),
-            Model: PredictMove.Of(mode, m.Quote!.Memory!, path, m.Limits))).ToList();
+            // It was quoted when it was asked for, and began after it had waited its turn.
+            Model: PredictMove.Of(mode, m.Quote!.Memory!.After(Queued(m)), path, m.Limits))).ToList();
         var paused = held.Where(m => m.Receipt.PauseMs is not null).ToList();
         return new Correction(
             Factor(held.Select(m => m.Took / m.Model.DurationMs), Correction.None.Duration),

@@ -23,8 +23,11 @@ public sealed record MemoryProfile
     /// that was not looked at; it then works steadily.
     /// </summary>
     public IReadOnlyList<long> Slices { get; init; } = [];
-    /// <summary>So many ms before it was asked for began the look that <see cref="Dirty"/> and <see cref="Slices"/> are of.</summary>
-    public double LookAgeMs { get; init; }
+    /// <summary>
+    /// What was written during the look that <see cref="Dirty"/> and <see cref="Slices"/> are of, as <see cref="GuestRhythm.Written"/>
+    /// counts it, summed over slices. 0: was not felt.
+    /// </summary>
+    public double LookWritten { get; init; }
     /// <summary>Null where nobody has felt it yet.</summary>
     public GuestRhythm? Rhythm { get; init; }
     /// <summary>How many pages were looked at: the figures are as good as that.</summary>
@@ -34,7 +37,7 @@ public sealed record MemoryProfile
 
     /// <summary>The same, had it been asked for so much later.</summary>
     public MemoryProfile After(double ms) =>
-        this with { LookAgeMs = LookAgeMs + ms, Rhythm = Rhythm is null ? null : Rhythm with { AgeMs = Rhythm.AgeMs + ms } };
+        this with { Rhythm = Rhythm is null ? null : Rhythm with { AgeMs = Rhythm.AgeMs + ms } };
 
     /// <summary>
     /// Different bytes that change within this many ms of a guest that works steadily. A page written a thousand times counts once, so

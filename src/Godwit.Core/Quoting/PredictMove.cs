@@ -65,6 +65,9 @@ public static class PredictMove
         var rate = path.StreamBytesPerSecond(packs, limits.BandwidthBytesPerSecond);
         var (spent, wire, last, rest) = (first, memory.NonZeroBytes / memory.PackRatio, first, 0.0);
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
+        var deadlineMs = limits.DeadlineSeconds * 1000.0 ?? double.PositiveInfinity;
+        if (first > deadlineMs)
+            return AtDeadline(passBeganMs: 0, (first - deadlineMs) / (first - path.SetupMs) * memory.NonZeroBytes, crossed: 0);
         while (true)
         {
             var now = beganMs + spent;
@@ -87,7 +90,20 @@ public static class PredictMove
             var restMs = RestMs(aimMs);
             rest = restMs * rate / 1000;
             last -= restMs;
+            // A deadline is not waited for until a pass ends.
+            if (spent + last > deadlineMs && spent < deadlineMs)
+                return AtDeadline(spent, left - (deadlineMs - spent) * rate / 1000, crossed: wire);
             (spent, wire) = (spent + last, wire + (left - rest) / packs);
+        }
+
+        // Stopped there, QEMU sends what is left of the pass, and then all that was written since it began, once more where both.
+        Prediction AtDeadline(double passBeganMs, double unsent, double crossed)
+        {
+            var written = (1 - slowdown) * clock.DirtyBytesBetween(beganMs + passBeganMs, beganMs + deadlineMs);
+            var pause = (unsent + written) * 1000 / rate + Convergence.DevicePartMs;
+            var sent = crossed + (deadlineMs - passBeganMs) * rate / 1000 / packs;
+            return new Prediction(pause, path.AroundMs + deadlineMs + (limits.MayQuick ? pause : 0),
+                sent + (limits.MayQuick ? (unsent + written) / packs : 0), passes.Count, limits.MayQuick);
         }
     }
 

@@ -11,6 +11,7 @@ public static class QuoteMove
 {
     private const string MaxPauseWord = "max-pause";
     private const double WiderStep = 1.1;
+    private const int LateSeconds = 2;
     /// <summary>By how much a guest is slowed in the line for whoever did not allow it: as must-finish does.</summary>
     private static readonly int slowdownOffered = MovePreset.All["must-finish"].MaxSlowdownPercent;
 
@@ -26,7 +27,8 @@ public static class QuoteMove
         {
             Ways = slowed is null ? [live, quick, lazy, hybrid] : [live, quick, lazy, hybrid, slowed],
             Chosen = chosen.Mode, Why = Why(chosen, limits, memory, path, endsLive),
-            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, Wider(), Later(), limits), Path = path,
+            Relaxations = chosen.Breaks.Count == 0 ? [] : Relaxations(live, quick, lazy, hybrid, slowed, Wider(), Later(), limits),
+            Path = path,
         };
 
         WayQuote Way(MoveMode mode) => Of(mode, memory, PredictMove.Of(mode, memory, path, limits), learned(mode), limits, at);
@@ -45,14 +47,18 @@ public static class QuoteMove
             return null;
         }
 
-        // A guest that works in turns rests in some seconds.
+        // A guest that works in turns rests in some seconds; whoever is a second late or two should meet that, too.
         (int Seconds, WayQuote Live)? Later()
         {
-            for (var seconds = 1; seconds * 1000 < GuestTurn.Of(memory)?.PeriodMs; seconds++)
+            if (asked != MoveMode.Live || GuestTurn.Of(memory) is not { } turn) return null;
+            var (byMoves, fit) = (learned(MoveMode.Live), new Queue<WayQuote>());
+            for (var seconds = 1; seconds * 1000 < turn.PeriodMs + LateSeconds * 1000; seconds++)
             {
                 var then = memory.After(seconds * 1000);
-                var way = Of(MoveMode.Live, then, PredictMove.Of(MoveMode.Live, then, path, limits), learned(MoveMode.Live), limits, at);
-                if (way.Breaks.Count == 0) return (seconds, way);
+                var way = Of(MoveMode.Live, then, PredictMove.Of(MoveMode.Live, then, path, limits), byMoves, limits, at);
+                if (way.Breaks.Count > 0) fit.Clear();
+                else fit.Enqueue(way);
+                if (fit.Count > LateSeconds) return (seconds - LateSeconds, fit.Peek());
             }
             return null;
         }
@@ -130,8 +136,7 @@ public static class QuoteMove
 
     private static string Turns(MemoryProfile memory)
     {
-        if (GuestTurn.Of(memory) is not { } turn) return "";
-        var (works, forMs, worksMs) = turn.At(0, memory.Rhythm!.AgeMs);
+        if (GuestTurn.Of(memory) is not { } turn || turn.At(0, memory.Rhythm!.AgeMs) is not var (works, forMs, worksMs)) return "";
         return $"; it works {Whole(worksMs / 1000)} s of every {Whole(turn.PeriodMs / 1000)} s, and {(works ? "works" : "rests")} for {
             Whole(Math.Ceiling(forMs / 1000))} s from now";
     }
@@ -145,7 +150,7 @@ public static class QuoteMove
             ways.Add((allowed.PauseMs.Expected, $"--max-pause {needed} (live, expected {Whole(allowed.PauseMs.Expected)} ms)"));
         if (later is (var seconds, var rested))
             ways.Add((rested.PauseMs.Expected,
-                $"the same in {seconds} s, when the guest rests (live, expected pause {Whole(rested.PauseMs.Expected)} ms)"));
+                $"the same {seconds} s from now (live, expected pause {Whole(rested.PauseMs.Expected)} ms)"));
         if (slowed is { Breaks.Count: 1 })
             ways.Add((slowed.PauseMs.Expected,
                 $"--max-slowdown {slowed.SlowdownNotAllowedPercent} (live, expected pause {Whole(slowed.PauseMs.Expected)} ms)"));

@@ -7,6 +7,7 @@ namespace Godwit.Server.Agents;
 /// <summary>What an agent measured, taken with care: figures that cannot be are put right or refused.</summary>
 public static class QuotingFromAgent
 {
+    private const double AgeMsMax = 3_600_000;
     private const int PointsMax = 32, SlicesMax = 100, StepsMax = 64, WhatMax = 200;
 
     /// <summary>Throws <see cref="InvalidDataException"/>.</summary>
@@ -19,17 +20,17 @@ public static class QuotingFromAgent
         SampledPages = Math.Max(0, memory.SampledPages),
         Dirty = Points(memory.Dirty),
         Slices = [.. memory.Slices.Take(SlicesMax).Select(bytes => Math.Clamp(bytes, 0, Math.Max(0, memory.TotalBytes)))],
-        LookAgeMs = Math.Max(0, Time(memory.LookAgeMs)),
+        LookWritten = Math.Clamp(Time(memory.LookWritten), 0, 1000.0 * GuestRhythm.SlicesMax),
         Rhythm = memory.Rhythm.Count == 0 ? null : new GuestRhythm
         {
             Written = [.. memory.Rhythm.TakeLast(GuestRhythm.SlicesMax).Select(share => Math.Clamp(share, 0, 1000))],
-            AgeMs = Math.Max(0, Time(memory.RhythmAgeMs)), Longer = Points(memory.Longer),
+            AgeMs = Math.Clamp(Time(memory.RhythmAgeMs), 0, AgeMsMax), Longer = Points(memory.Longer),
         },
     };
 
     private static IReadOnlyList<DirtyPoint> Points(IEnumerable<Contracts.DirtyPoint> points) =>
     [
-        .. points.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs > 0)
+        .. points.Take(PointsMax).Where(p => double.IsFinite(p.WindowMs) && p.WindowMs is > 0 and <= AgeMsMax)
             .Select(p => new DirtyPoint(p.WindowMs, Math.Max(0, p.Bytes))).OrderBy(p => p.WindowMs),
     ];
 

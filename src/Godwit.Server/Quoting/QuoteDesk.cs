@@ -16,7 +16,7 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Fu
 {
     private const int MovesLookedAt = 200;
     /// <summary>A person who asks for a quote waits for a fresh look; a move that begins does with an older one.</summary>
-    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(10), KnownFor = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan FreshFor = TimeSpan.FromSeconds(10), KnownFor = TimeSpan.FromMinutes(60);
     private static readonly TimeSpan MoveWaitsMax = TimeSpan.FromSeconds(1);
 
     /// <summary>Null where nothing can be said: a stopped VM, a cold move, a host that does not answer.</summary>

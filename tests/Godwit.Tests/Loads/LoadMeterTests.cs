@@ -92,7 +92,7 @@ public sealed class LoadMeterTests
             },
             _disk, new ListeningProcesses(), new NoNetwork(), _time, NullLogger<HostMachines>.Instance);
         var look = new MemoryLook(_disk, _time, new SeededRandomness(1));
-        var pulse = new MemoryPulse(_disk, machines, _time, new SeededRandomness(1));
+        var pulse = new MemoryPulse(_disk, machines, _time);
         return new LoadMeter(_disk, machines, new MemoryKnown(machines, look, pulse, _time), _time);
     }
 

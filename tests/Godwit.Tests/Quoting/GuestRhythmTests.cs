@@ -69,8 +69,8 @@ public sealed class GuestRhythmTests
     {
         Assert.Null(GuestTurn.Of(Memory(restedForSeconds: 5, lookedAtWork: false)));
         Assert.False(new GuestClock(Memory(restedForSeconds: 5, lookedAtWork: false)).KnowsItsTurn);
-        // One that is longer ago than was felt tells none either.
-        Assert.Null(GuestTurn.Of(Memory(restedForSeconds: 5, lookedAtWork: true) with { LookAgeMs = 200_000 }));
+        // One that was not felt tells none either.
+        Assert.Null(GuestTurn.Of(Memory(restedForSeconds: 5, lookedAtWork: true) with { LookWritten = 0 }));
         Assert.Null(GuestTurn.Of(Memory(restedForSeconds: 5, lookedAtWork: true) with { Dirty = [] }));
     }
 
@@ -80,11 +80,11 @@ public sealed class GuestRhythmTests
         var memory = Memory(restedForSeconds: 4, lookedAtWork: true);
         var turn = GuestTurn.Of(memory)!;
         Assert.Equal(20_000, turn.PeriodMs);
-        var (works, forMs, worksMs) = turn.At(0, memory.Rhythm!.AgeMs);
+        var (works, forMs, worksMs) = turn.At(0, memory.Rhythm!.AgeMs)!.Value;
         Assert.False(works);
         Assert.InRange(forMs, 5500, 6500);
         Assert.Equal(10_000, worksMs, tolerance: 500);
-        Assert.True(turn.At(8000, memory.Rhythm.AgeMs).Works);
+        Assert.True(turn.At(8000, memory.Rhythm.AgeMs)!.Value.Works);
     }
 
     /// <summary>Of 256 pages felt each half second, those that changed.</summary>
@@ -104,7 +104,7 @@ public sealed class GuestRhythmTests
     {
         At = DateTimeOffset.UnixEpoch, TotalBytes = 320 << 20, NonZeroBytes = 128 << 20, PackRatio = 1, SampledPages = 1, Slices = [],
         Dirty = lookedAtWork ? [new(500, 10 << 20), new(1000, 20 << 20), new(3000, 60 << 20)] : [new(3000, 4096)],
-        LookAgeMs = ((lookedAtWork ? 9 : 0) + restedForSeconds) * 1000 - (lookedAtWork ? 0 : 1000),
+        LookWritten = lookedAtWork ? 6 * 80 : 0,
         Rhythm = new GuestRhythm
         {
             Written = [.. Enumerable.Range(1, 200).Select(slice => (200 - slice) * 0.5 + 0.25)

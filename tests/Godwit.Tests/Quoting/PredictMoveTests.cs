@@ -31,6 +31,27 @@ public sealed class PredictMoveTests
     }
 
     [Fact]
+    public void At_a_deadline_inside_a_pass_what_is_left_of_it_crosses_and_all_that_was_written_since_it_began()
+    {
+        // Of a guest that writes 96 MiB anew within each pass of 2.7 s over 300 Mbit/s: stopped at 30 s, it is paused for one to two passes.
+        var hot = Memory(128, 1, (250, 96), (3000, 96));
+        var pass = 96 / 35.8 * 1000;
+        var pauses = Enumerable.Range(25, 12).Select(deadline => (Deadline: deadline * 1000.0, Move: PredictMove.Live(
+            hot, Path(35.8), new MoveLimits(300) { DeadlineSeconds = deadline, MayQuick = true }))).ToList();
+        Assert.All(pauses, one => Assert.InRange(one.Move.PauseMs, 0.95 * pass, 2.05 * pass));
+        Assert.True(pauses.Max(one => one.Move.PauseMs) > 1.6 * pass && pauses.Min(one => one.Move.PauseMs) < 1.4 * pass);
+        Assert.All(pauses, one => Assert.Equal(500 + one.Deadline + one.Move.PauseMs, one.Move.DurationMs, tolerance: 1));
+        Assert.All(pauses, one => Assert.Equal((one.Move.DurationMs - 500) * 35.8 * 1048.576, one.Move.WireBytes, tolerance: 10e6));
+        // Without consent it stays at home then.
+        var stays = PredictMove.Live(hot, Path(35.8), new MoveLimits(300) { DeadlineSeconds = 30 });
+        Assert.False(stays.Fits);
+        Assert.Equal(30_500, stays.DurationMs, tolerance: 1);
+        // A first pass may be longer than the deadline.
+        var large = PredictMove.Live(Memory(1000), Path(35.8), new MoveLimits(300) { DeadlineSeconds = 5, MayQuick = true });
+        Assert.InRange(large.PauseMs, 22_000, 24_000);
+    }
+
+    [Fact]
     public void What_packs_crosses_sooner_and_a_ceiling_makes_it_slower()
     {
         var plain = PredictMove.Quick(Memory(), Path(100), new MoveLimits());

@@ -39,6 +39,27 @@ public sealed class QuoteMoveTests
     }
 
     [Fact]
+    public void A_guest_that_works_in_turns_is_offered_a_moment_at_which_it_rests()
+    {
+        // Eight seconds of work that no link keeps up with, twelve of rest; it has worked for two.
+        var busy = PredictMoveTests.Memory(200, 1, (100, 60), (350, 210), (3000, 210)) with
+        {
+            LookWritten = 6 * 500,
+            Rhythm = new GuestRhythm { Written = [.. Enumerable.Range(0, 164).Select(n => n % 40 < 16 ? 500 : 0)], AgeMs = 0 },
+        };
+        var quote = Quote(MoveMode.Live, new MoveLimits(MaxPauseMs: 150) { DeadlineSeconds = 5 }, busy);
+        Assert.NotEmpty(quote.Ways[0].Breaks);
+        Assert.Contains("it works 8 s of every 20 s, and works for 6 s from now", quote.Why, StringComparison.Ordinal);
+        var offer = Assert.Single(quote.Relaxations, way => way.StartsWith("the same ", StringComparison.Ordinal));
+        var seconds = int.Parse(offer.Split(' ')[2], System.Globalization.CultureInfo.InvariantCulture);
+        Assert.InRange(seconds, 3, 9); // Its first pass may still meet work.
+        for (var late = 0; late <= 2; late++)
+            Assert.Empty(Quote(MoveMode.Live, new MoveLimits(150) { DeadlineSeconds = 5 }, busy.After((seconds + late) * 1000)).Ways[0].Breaks);
+        Assert.DoesNotContain(Quote(MoveMode.Quick, new MoveLimits { DeadlineSeconds = 1 }, busy).Relaxations,
+            way => way.StartsWith("the same ", StringComparison.Ordinal)); // It would be another way.
+    }
+
+    [Fact]
     public void A_longer_pause_that_is_offered_would_do()
     {
         foreach (var (a, b, c, wire, limit) in

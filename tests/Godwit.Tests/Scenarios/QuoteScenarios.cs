@@ -76,7 +76,7 @@ public sealed class QuoteScenarios
         var works = new GuestClock(memory);
         Assert.InRange(memory.Rhythm.Longer[^1].Bytes, 0.7 * 256 * 4096, 1.3 * 256 * 4096); // All it ever writes.
         // Looked at in a rest, it is told what its work does: by a look into that.
-        Assert.True(memory.LookAgeMs > 8000, $"{memory.LookAgeMs}");
+        Assert.True(memory.LookWritten > 0);
         // By its turn it would have been at work again for three seconds, and has five more to go.
         Assert.True(works.DirtyBytesBetween(0, 4000) > 3 * works.DirtyBytesBetween(6500, 10_500));
     });
