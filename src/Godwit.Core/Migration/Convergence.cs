@@ -58,6 +58,11 @@ public static class Convergence
         var last = passes[^1];
         if (limits.DeadlineSeconds is { } deadline && elapsed.TotalSeconds >= deadline)
             return End(limits, PauseMs(last.RemainingBytes, last.BytesPerSecond), $"the deadline of {deadline} s is there");
+        // Stopped inside the next pass, it would wait for what is left of that and for all it has written since: up to twice as long.
+        if (limits is { DeadlineSeconds: { } end, MayQuick: true } && passes.Count > 1
+            && PauseMs(last.RemainingBytes, last.BytesPerSecond) - DevicePartMs is var restMs && restMs > top
+            && elapsed.TotalMilliseconds + restMs >= end * 1000.0)
+            return new ConvergenceAdvice.StopNow(restMs + DevicePartMs, $"no pass ends any more before the deadline of {end} s");
         if (limits.PassesMax is { } most && last.Number > most)
         {
             var pauseMs = PauseMs(last.RemainingBytes, last.BytesPerSecond);

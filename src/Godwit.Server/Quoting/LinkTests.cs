@@ -10,7 +10,8 @@ namespace Godwit.Server.Quoting;
 
 /// <summary>
 /// Tests links between hosts: when a person asks, when a host has joined, and each once a day. A test fills its link for two seconds
-/// (for six where it becomes faster all the while), so it waits where a move is under way. Of many hosts each is tested with its next few by name: a ring with chords, not every pair.
+/// (for six where it becomes faster all the while), so it waits where a move is under way.
+/// Of many hosts each is tested with its next few by name: a ring with chords, not every pair.
 /// </summary>
 public sealed class LinkTests(Func<HostId, IHostAgent> agents, Stores stores, TimeProvider time, ILogger<LinkTests> log)
 {

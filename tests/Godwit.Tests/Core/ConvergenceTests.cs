@@ -85,6 +85,23 @@ public sealed class ConvergenceTests
     }
 
     [Fact]
+    public void By_consent_a_guest_is_stopped_at_the_last_pass_end_before_its_deadline()
+    {
+        var limits = new MoveLimits(200) { DeadlineSeconds = 100, MayQuick = true };
+        var passes = Guest(1L << 30, 400_000_000, 500 << 20, 4);
+        var passMs = (500 << 20) * 1000.0 / GigabitLink;
+        TimeSpan soon = TimeSpan.FromMilliseconds(100_100 - passMs), before = TimeSpan.FromMilliseconds(99_900 - passMs);
+        Assert.IsType<ConvergenceAdvice.SwitchBelow>(Convergence.Advise(passes, limits, before));
+        Assert.Equal(passMs + Convergence.DevicePartMs,
+            Assert.IsType<ConvergenceAdvice.StopNow>(Convergence.Advise(passes, limits, soon)).WouldPauseMs, tolerance: 1);
+        // Not without consent, not where the rest fits, and not before anything but the first pass was seen.
+        Assert.IsType<ConvergenceAdvice.SwitchBelow>(Convergence.Advise(passes, limits with { MayQuick = false }, soon));
+        Assert.IsType<ConvergenceAdvice.SwitchBelow>(
+            Convergence.Advise(Guest(1L << 30, 400_000_000, 10 << 20, 4), limits, TimeSpan.FromSeconds(99.95)));
+        Assert.IsType<ConvergenceAdvice.SwitchBelow>(Convergence.Advise([passes[0]], limits, soon));
+    }
+
+    [Fact]
     public void The_aim_never_passes_the_allowed_pause() =>
         Gen.Select(Gen.Long[0, 1L << 34].Array[1, 60], Gen.Int[1, 3000]).Sample((remaining, maxPauseMs) =>
         {

@@ -54,7 +54,10 @@ public sealed class QuoteMoveTests
         var seconds = int.Parse(offer.Split(' ')[2], System.Globalization.CultureInfo.InvariantCulture);
         Assert.InRange(seconds, 3, 9); // Its first pass may still meet work.
         for (var late = 0; late <= 2; late++)
-            Assert.Empty(Quote(MoveMode.Live, new MoveLimits(150) { DeadlineSeconds = 5 }, busy.After((seconds + late) * 1000)).Ways[0].Breaks);
+        {
+            var then = busy.After((seconds + late) * 1000);
+            Assert.Empty(Quote(MoveMode.Live, new MoveLimits(150) { DeadlineSeconds = 5 }, then).Ways[0].Breaks);
+        }
         Assert.DoesNotContain(Quote(MoveMode.Quick, new MoveLimits { DeadlineSeconds = 1 }, busy).Relaxations,
             way => way.StartsWith("the same ", StringComparison.Ordinal)); // It would be another way.
     }
