@@ -30,9 +30,13 @@ public sealed class PacingWindow(PacingLimits limits)
     private const long SampleMicros = 16_000;
     private const double StartRateDecay = 0.7;
     private const int SlowRoundsMax = 10;
+    private const long SlowMicros = 100;
     private const long BarePathAgeMaxMicros = 5_000_000;
     private const long DrainSpacingMicros = 500_000;
     private const int DrainRounds = 3;
+    /// <summary>One sample in so many is taken with more of a queue: a round that is long for no queue at all shows by becoming faster.</summary>
+    private const int ProbeEvery = 5;
+    private const long ProbeMicros = QueueMicros / 4;
 
     private readonly double[] _rates = new double[SamplesKept];
     private readonly TokenBucket _bucket = new() { Rate = Unlimited(limits.BandwidthBytesPerSecond) };
@@ -153,8 +157,9 @@ public sealed class PacingWindow(PacingLimits limits)
         if (RoundTripMinMicros == 0 || RoundTripMicros <= RoundTripMinMicros)
             (RoundTripMinMicros, _barePathAt) = (RoundTripMicros, now);
 
-        // The window allows a queue of 1.5 ms. Rounds that are all much longer mean that the path itself changed.
-        bool slow = !sourceWasIdle && !_starting && RoundTripMicros > RoundTripMinMicros + 3 * QueueMicros;
+        // The window allows a queue of 1.5 ms. Rounds that are all longer mean that the path itself changed, or that threads wake late by
+        // now: such a window would hold the rate down, or let it sink, though the path may take four times as much.
+        bool slow = !sourceWasIdle && !_starting && RoundTripMicros > RoundTripMinMicros + QueueMicros + SlowMicros;
         _slowRounds = slow ? _slowRounds + 1 : 0;
         bool wrong = _slowRounds >= SlowRoundsMax && now - _drainEndedAt > DrainSpacingMicros;
         bool old = !sourceWasIdle && now - _barePathAt > BarePathAgeMaxMicros;
@@ -184,7 +189,8 @@ public sealed class PacingWindow(PacingLimits limits)
         bool draining = _drainRoundsLeft > 0;
         // A short queue at a full window means that the path takes more than we think: push a little.
         double gain = draining ? 0.75 : _starting ? 2 : _queueIsShort ? 1.25 : 1;
-        double window = DeliveryRate / 1e6 * (gain * RoundTripMinMicros + (draining ? 0 : QueueMicros));
+        long queue = draining ? 0 : !_starting && _samples % ProbeEvery == 0 ? QueueMicros + ProbeMicros : QueueMicros;
+        double window = DeliveryRate / 1e6 * (gain * RoundTripMinMicros + queue);
         WindowBytes = Math.Clamp((long)window, _starting ? InitialBytes : FloorBytes, WindowBytesMax);
 
         bool spread = RoundTripMinMicros > LongPathMicros && !draining;

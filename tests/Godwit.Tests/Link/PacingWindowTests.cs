@@ -102,6 +102,33 @@ public sealed class PacingWindowTests
         Assert.InRange(delivered / Gigabit, 0.8, 1.01);
     }
 
+    [Theory]
+    [InlineData(1_300)]
+    [InlineData(1_700)]
+    [InlineData(1_900)]
+    [InlineData(2_050)]
+    [InlineData(2_130)]
+    [InlineData(2_200)]
+    [InlineData(2_500)]
+    [InlineData(3_500)]
+    [InlineData(6_000)]
+    public void Threads_that_always_wake_late_do_not_hold_a_path_at_the_rate_of_a_slow_beginning(long lateMicros)
+    {
+        // An agent's first link: slow for 300 ms while it is compiled, and all answers but its first are late on a busy machine.
+        var path = new BottleneckPath(new(new()))
+        {
+            BytesPerSecond = Gigabit / 4, OneWayMicros = 40, AckDelayMicros = now => now < 20_000 ? 0 : lateMicros,
+        };
+        path.RunUntil(300_000);
+        path.BytesPerSecond = Gigabit;
+        path.RunUntil(Second);
+
+        var (worst, delivered) = Watch(path, Second);
+
+        Assert.InRange(worst, 0, 4);
+        Assert.InRange(delivered / Gigabit, 0.9, 1.01);
+    }
+
     [Fact]
     public void A_shaper_that_saves_up_for_bursts_is_not_taken_for_a_faster_path()
     {
