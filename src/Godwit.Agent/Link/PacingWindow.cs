@@ -34,7 +34,7 @@ public sealed class PacingWindow(PacingLimits limits)
     private const long BarePathAgeMaxMicros = 5_000_000;
     private const long DrainSpacingMicros = 500_000;
     private const int DrainRounds = 3;
-    /// <summary>One sample in so many is taken with more of a queue: a round that is long for no queue at all shows by becoming faster.</summary>
+    /// <summary>One sample in so many is taken with more of a queue: where rounds are long without one, that makes it faster.</summary>
     private const int ProbeEvery = 5;
     private const long ProbeMicros = QueueMicros / 4;
 

@@ -70,6 +70,27 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
         Assert.True(calm.Count(h => h.BytesOff < Math.Log(1.1)) >= 0.6 * calm.Count);
     }
 
+    /// <summary>
+    /// One round each over 1 Gbit/s, 300 and 100 Mbit/s, 30 November 2026 in the evening, a machine half as fast: the first that were felt.
+    /// Those that came to their deadline are left out: they were stopped inside a pass then, and would be at the end of one now.
+    /// </summary>
+    [Theory]
+    [InlineData("quotes-20261130-2139-5e106a5.jsonl", 118_000_000, 0.6, 0.8)]
+    [InlineData("quotes-20261130-2150-5e106a5.jsonl", 35_800_000, 0.85, 0.9)]
+    [InlineData("quotes-20261130-2208-a471cee.jsonl", 11_900_000, 0.4, 0.5)]
+    public void Guests_that_work_in_turns_are_quoted_as_well_as_others(string file, long testedBytesPerSecond, double time, double bytes)
+    {
+        var moves = Replay(learns: true, file, tested with { BytesPerSecond = testedBytesPerSecond })
+            .Where(h => !(h.Move.Receipt!.MemoryMs > h.Move.Limits.DeadlineSeconds * 1000.0)).ToList();
+        var turns = moves.Where(h => GuestTurn.Of(h.Move.Quote!.Memory!) is not null).ToList();
+        Tell(file, moves);
+        Tell("in turns", turns);
+        Assert.True(turns.Count >= 3, $"{turns.Count}");
+        Assert.True(moves.Count(IsNear) >= time * moves.Count, $"{moves.Count(IsNear)} of {moves.Count}");
+        Assert.True(moves.Count(h => h.BytesOff < Math.Log(1.1)) >= bytes * moves.Count);
+        Assert.True(turns.Count(IsNear) >= time * turns.Count, $"{turns.Count(IsNear)} of {turns.Count} in turns");
+    }
+
     private static bool IsNear(Held held) => held.DurationOff < Math.Log(1.1);
 
     private static List<Held> Replay(bool learns, string file = Busy, LinkFigures? test = null)
