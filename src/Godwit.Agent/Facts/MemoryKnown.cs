@@ -132,6 +132,6 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
             var isRest = before is not null && IsKept(before) && seen.Written * BusierBy < before.Written;
             return known[vm.Id] = new Known(seen, isRest ? before! : seen);
         }
-        catch (IOException) { return null; } // Its memory went with its QEMU.
+        catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { return null; }
     }
 }

@@ -130,10 +130,7 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
                 known.Note(Changed(memory, known), time, SliceLength);
             else known.Begin(memory, pages, isGap, time.GetTimestamp());
         }
-        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException or NotSupportedException)
-        {
-            felt.Remove(vm.Id); // Its memory went with its QEMU, or is no memory.
-        }
+        catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { felt.Remove(vm.Id); }
     }
 
     private double Changed(IMemoryFile memory, Felt known)

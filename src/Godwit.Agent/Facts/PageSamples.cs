@@ -9,6 +9,9 @@ internal static class PageSamples
 {
     public const int PageBytes = 4096, RangesMax = 1 << 16;
 
+    /// <summary>Memory that went with its QEMU, or that is none: nothing is known then, and nothing else stops for it.</summary>
+    public static bool IsNoMemory(Exception failed) => failed is IOException or UnauthorizedAccessException or NotSupportedException;
+
     /// <summary>Offsets of <paramref name="count"/> pages, each as likely, ascending: read in order they cost less.</summary>
     public static long[] Draw(IReadOnlyList<(long Offset, long Bytes)> present, long presentPages, int count, ref SeededNumbers numbers)
     {

@@ -7,7 +7,7 @@ namespace Godwit.Agent.Link;
 /// <summary>
 /// How fast bytes cross to another host, and how long a word and its answer take: noise through the very link that moves use, with
 /// ticket, TLS and pacing, for a second and a half, and for as long as it still becomes faster. It is noise so that nothing packs, and
-/// goes nowhere at the other end. The fastest stretch counts: an agent's first link is compiled while it runs, and came to an eighth of the
+/// goes nowhere at the other end. The fastest stretch counts: an agent's first link is compiled while it runs, and came to a ninth of the
 /// next one's rate.
 /// </summary>
 internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomness randomness, TimeProvider time)

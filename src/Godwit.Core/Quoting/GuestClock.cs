@@ -29,7 +29,7 @@ public sealed class GuestClock
         {
             (atSliceEnd, sliceMs, begunMs) = (turn.AtSliceEnd, GuestRhythm.SliceMs, memory.Rhythm!.AgeMs);
             KnowsItsTurn = true;
-            var look = Ends(memory.Slices, MemoryProfile.SliceMs);
+            var look = Ends([.. memory.Slices.Select(bytes => (double)bytes)], MemoryProfile.SliceMs);
             var lookMs = memory.Dirty[^1].WindowMs;
             foreach (var point in memory.Dirty)
             {
@@ -39,7 +39,7 @@ public sealed class GuestClock
             foreach (var point in memory.Rhythm.Longer) Add(turn.GuestMs(memory.Rhythm.WrittenWithin(point.WindowMs)), point.Bytes);
             return;
         }
-        atSliceEnd = Ends(memory.Slices, MemoryProfile.SliceMs);
+        atSliceEnd = Ends([.. memory.Slices.Select(bytes => (double)bytes)], MemoryProfile.SliceMs);
         foreach (var point in memory.Dirty.Concat(memory.Rhythm?.Longer ?? [])) Add(At(point.WindowMs), point.Bytes);
     }
 
@@ -85,10 +85,9 @@ public sealed class GuestClock
     }
 
     /// <summary>The guest's ms at the end of each slice, in which so much was written; none where nothing was.</summary>
-    internal static double[] Ends<T>(IReadOnlyList<T> slices, double sliceMs) where T : IConvertible
+    internal static double[] Ends(IReadOnlyList<double> slices, double sliceMs)
     {
-        var values = slices.Select(slice => slice.ToDouble(System.Globalization.CultureInfo.InvariantCulture)).ToList();
-        var (sum, all) = (0.0, values.Sum());
-        return all <= 0 ? [] : [.. values.Select(value => (sum += value) / all * values.Count * sliceMs)];
+        var (sum, all) = (0.0, slices.Sum());
+        return all <= 0 ? [] : [.. slices.Select(slice => (sum += slice) / all * slices.Count * sliceMs)];
     }
 }

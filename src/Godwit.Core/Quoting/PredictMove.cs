@@ -67,7 +67,10 @@ public static class PredictMove
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
         var deadlineMs = limits.DeadlineSeconds * 1000.0 ?? double.PositiveInfinity;
         if (first > deadlineMs)
-            return AtDeadline(passBeganMs: 0, (first - deadlineMs) / (first - path.SetupMs) * memory.NonZeroBytes, crossed: 0);
+        {
+            var part = Math.Min(1, (first - deadlineMs) / Math.Max(1, first - path.SetupMs));
+            return AtDeadline(passBeganMs: 0, part * (first - path.SetupMs), part * wire, wire);
+        }
         while (true)
         {
             var now = beganMs + spent;
@@ -92,18 +95,20 @@ public static class PredictMove
             last -= restMs;
             // A deadline is not waited for until a pass ends.
             if (spent + last > deadlineMs && spent < deadlineMs)
-                return AtDeadline(spent, left - (deadlineMs - spent) * rate / 1000, crossed: wire);
+            {
+                var unsentMs = left * 1000 / rate - (deadlineMs - spent);
+                return AtDeadline(spent, unsentMs, unsentMs * rate / 1000 / packs, wire + left / packs);
+            }
             (spent, wire) = (spent + last, wire + (left - rest) / packs);
         }
 
         // Stopped there, QEMU sends what is left of the pass, and then all that was written since it began, once more where both.
-        Prediction AtDeadline(double passBeganMs, double unsent, double crossed)
+        Prediction AtDeadline(double passBeganMs, double unsentMs, double unsentWire, double wireByPassEnd)
         {
             var written = (1 - slowdown) * clock.DirtyBytesBetween(beganMs + passBeganMs, beganMs + deadlineMs);
-            var pause = (unsent + written) * 1000 / rate + Convergence.DevicePartMs;
-            var sent = crossed + (deadlineMs - passBeganMs) * rate / 1000 / packs;
+            var pause = unsentMs + written * 1000 / rate + Convergence.DevicePartMs;
             return new Prediction(pause, path.AroundMs + deadlineMs + (limits.MayQuick ? pause : 0),
-                sent + (limits.MayQuick ? (unsent + written) / packs : 0), passes.Count, limits.MayQuick);
+                limits.MayQuick ? wireByPassEnd + written / packs : wireByPassEnd - unsentWire, passes.Count, limits.MayQuick);
         }
     }
 

@@ -48,6 +48,47 @@ public sealed class LearnedFromMovesTests
     }
 
     [Fact]
+    public void A_move_that_waited_in_a_queue_is_held_against_the_turn_at_which_it_began()
+    {
+        // Asked for while the guest worked (20 s of it to come, 20 of rest), begun 25 s later, while it rested.
+        var memory = PredictMoveTests.Memory(200, 1, (100, 60), (350, 190), (3000, 190)) with
+        {
+            LookWritten = 6 * 500,
+            Rhythm = new GuestRhythm { Written = [.. Enumerable.Range(0, 320).Select(n => n % 80 < 40 ? 500 : 0)], AgeMs = 0 },
+        };
+        var (path, limits) = (PredictMoveTests.Path(112), new MoveLimits(300));
+        var rested = PredictMove.Live(memory.After(25_000), path, limits);
+        Assert.True(PredictMove.Live(memory, path, limits).DurationMs > 2 * rested.DurationMs);
+        var moves = Enumerable.Repeat(Moved(H1, H2, 1) with
+        {
+            Limits = limits,
+            Quote = new WayQuote
+            {
+                Mode = MoveMode.Live, Memory = memory, PauseMs = new(1, 2, 3), DurationMs = new(1, 2, 3), WireBytes = new(1, 2, 3),
+                Passes = 1, Breaks = [], At = DateTimeOffset.UnixEpoch,
+            },
+            Receipt = Moved(H1, H2, 1).Receipt! with
+            {
+                TotalMs = 25_000 + rested.DurationMs, WireBytes = (long)rested.WireBytes,
+                PhaseMs = new Dictionary<Phase, double> { [Phase.Queued] = 25_000 },
+            },
+        }, 9).ToList();
+        var learned = LearnedFromMoves.Correct(moves, H1, H2, MoveMode.Live, path);
+        Assert.InRange(learned.Duration.Expected, 0.99, 1.01);
+        Assert.InRange(learned.Bytes.Expected, 0.99, 1.01);
+    }
+
+    [Fact]
+    public void Moves_far_apart_tell_a_paths_rate_and_not_the_noise_of_those_that_are_alike()
+    {
+        // Twelve small ones take what they like; three large ones tell 100 MB/s.
+        double[] noise = [0, 400, 50, 350, 100, 300, 0, 400, 50, 350, 100, 300];
+        var small = noise.Select((ms, n) => Sized(100_000_000 + n * 15_000_000L, 1500 + ms - n * 20));
+        var moves = small.Concat([Sized(2_000_000_000, 20_500), Sized(2_200_000_000, 22_500), Sized(2_400_000_000, 24_500)]).ToList();
+        Assert.InRange(LearnedFromMoves.Path(moves, H1, H2).WireBytesPerSecond, 90e6, 112e6);
+    }
+
+    [Fact]
     public void What_every_move_costs_is_told_apart_from_what_bytes_cost()
     {
         // Half a second before the first byte, then 100 MB/s; one move in five came upon a busy network.
@@ -73,9 +114,6 @@ public sealed class LearnedFromMovesTests
         // A test that met a busy moment: moves were twice as fast, and count.
         path = LearnedFromMoves.Path(moves, H1, H2, tested with { BytesPerSecond = 40_000_000 });
         Assert.InRange(path.WireBytesPerSecond, 81e6, 84e6);
-
-        static Migration Sized(long wireBytes, double memoryMs) => Moved(H1, H2, memoryMs) is var move
-            ? move with { Receipt = move.Receipt! with { WireBytes = wireBytes, StreamBytes = wireBytes, ZeroPages = 0 } } : move;
     }
 
     [Fact]
@@ -218,6 +256,9 @@ public sealed class LearnedFromMovesTests
             };
         }
     }
+
+    private static Migration Sized(long wireBytes, double memoryMs) => Moved(H1, H2, memoryMs) is var move
+        ? move with { Receipt = move.Receipt! with { WireBytes = wireBytes, StreamBytes = wireBytes, ZeroPages = 0 } } : move;
 
     private static Migration Moved(HostId from, HostId to, double memoryMs) =>
         StoreUnderTest.MakeMove(StoreUnderTest.MakeVm("web", from.Value), to.Value, $"mv-{memoryMs:0}") with

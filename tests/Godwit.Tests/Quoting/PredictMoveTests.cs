@@ -60,6 +60,10 @@ public sealed class PredictMoveTests
         Assert.Equal(idle.PauseMs + 96 / 35.8 * 1000, hot.PauseMs, tolerance: 50);
         Assert.Equal(500 + 5000 + hot.PauseMs, hot.DurationMs, tolerance: 1);
         Assert.Equal((1000 + 96) * 1048.576e3, hot.WireBytes, tolerance: 10e6);
+        // What has not begun to cross by then crosses as a whole, and nothing is nothing.
+        var late = Path(35.8) with { SetupMs = 6000 };
+        Assert.Equal(1000 / 35.8 * 1000, PredictMove.Live(Memory(1000), late, limits).PauseMs, tolerance: 30);
+        Assert.Equal(Convergence.DevicePartMs, PredictMove.Live(Memory(0) with { TotalBytes = 0 }, late, limits).PauseMs);
     }
 
     [Fact]
