@@ -145,9 +145,10 @@ public sealed class SystemdTests(BuiltPackage package)
         return vm.GetProperty("owner").GetString();
     }
 
-    /// <summary>Process ids in the scopes of VMs.</summary>
+    /// <summary>Pids of guests' QEMUs: in their slice, a new agent asks one without a machine what it can do.</summary>
     private static async Task<string[]> QemusAsync(BootedMachine machine) =>
-        (await machine.RunAsync("cat /sys/fs/cgroup/godwit.slice/*.scope/cgroup.procs 2>/dev/null || true"))
+        (await machine.RunAsync("for pid in $(cat /sys/fs/cgroup/godwit.slice/*.scope/cgroup.procs 2>/dev/null); do "
+            + "tr '\\0' ' ' 2>/dev/null </proc/$pid/cmdline | grep -q -e '-name guest=' && echo $pid; done; true"))
         .Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
     /// <summary>Debian with systemd and what the package recommends; from this machine's own mirrors where it is the same Debian.</summary>
