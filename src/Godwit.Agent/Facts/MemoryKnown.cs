@@ -125,9 +125,10 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
         try
         {
             if (vm.Current is not { } qemu || await look.MeasureAsync(vm, cancel) is not { } looked) return null;
-            var written = pulse.WrittenBetween(vm.Id, looked.Begun, looked.Ended) ?? 0;
+            var present = looked.Drawn.PresentBytes;
+            var written = pulse.WrittenBetween(vm.Id, looked.Begun, looked.Ended) ?? looked.Profile.LookWrittenBySlices(present);
             pulse.Take(vm.Id, qemu, looked.Drawn);
-            var seen = new Seen(looked.Profile with { LookWritten = written }, looked.Drawn.PresentBytes, time.GetTimestamp());
+            var seen = new Seen(looked.Profile with { LookWritten = written }, present, time.GetTimestamp());
             var before = known.GetValueOrDefault(vm.Id)?.AtWork;
             var isRest = before is not null && IsKept(before) && seen.Written * BusierBy < before.Written;
             return known[vm.Id] = new Known(seen, isRest ? before! : seen);

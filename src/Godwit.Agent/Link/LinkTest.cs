@@ -69,7 +69,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
         };
     }
 
-    private static bool BecomesFaster(List<(TimeSpan At, long Acked)> seen)
+    /// <summary>The last stretch against the one before it: what is compiled while it runs, or begins slowly, is not tested yet.</summary>
+    internal static bool BecomesFaster(List<(TimeSpan At, long Acked)> seen)
     {
         var end = seen[^1];
         var middle = seen.FindLast(one => one.At <= end.At - Stretch);

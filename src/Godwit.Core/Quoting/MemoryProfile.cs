@@ -25,7 +25,7 @@ public sealed record MemoryProfile
     public IReadOnlyList<long> Slices { get; init; } = [];
     /// <summary>
     /// What was written during the look that <see cref="Dirty"/> and <see cref="Slices"/> are of, as <see cref="GuestRhythm.Written"/>
-    /// counts it, summed over slices. 0: was not felt.
+    /// counts it, summed over slices. 0: nothing, or nobody could tell.
     /// </summary>
     public double LookWritten { get; init; }
     /// <summary>Null where nobody has felt it yet.</summary>
@@ -34,6 +34,18 @@ public sealed record MemoryProfile
     public required int SampledPages { get; init; }
 
     public const double SliceMs = 100;
+
+    /// <summary>
+    /// What <see cref="LookWritten"/> would be, by the look alone: for a look during which nobody felt the guest, as the first of each is.
+    /// </summary>
+    /// <param name="presentBytes">Of the memory that pages were drawn from.</param>
+    public double LookWrittenBySlices(long presentBytes)
+    {
+        // A page that is written in slice after slice is felt to have changed once in each half second.
+        var different = Dirty.Count == 0 ? 0 : Dirty.Max(point => point.Bytes);
+        return Slices.Chunk((int)(GuestRhythm.SliceMs / SliceMs)).Sum(half => 1000.0 * Math.Min(half.Sum(), different))
+            / Math.Max(1, presentBytes);
+    }
 
     /// <summary>The same, had it been asked for so much later.</summary>
     public MemoryProfile After(double ms) =>

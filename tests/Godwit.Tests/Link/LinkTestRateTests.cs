@@ -21,6 +21,16 @@ public sealed class LinkTestRateTests
         Assert.Equal(0, LinkTest.Fastest([(TimeSpan.Zero, 0), (TimeSpan.FromSeconds(1), 0)]));
     }
 
+    [Fact]
+    public void A_test_goes_on_while_its_last_stretch_is_faster_than_the_one_before()
+    {
+        Assert.True(LinkTest.BecomesFaster(Seen(seconds: 1.5, second => second < 0.75 ? 50e6 : 100e6)));
+        Assert.True(LinkTest.BecomesFaster(Seen(seconds: 3, second => 20e6 * second)));
+        Assert.False(LinkTest.BecomesFaster(Seen(seconds: 1.5, _ => 100e6)));
+        Assert.False(LinkTest.BecomesFaster(Seen(seconds: 3, second => second < 1 ? 20e6 : 100e6)));
+        Assert.False(LinkTest.BecomesFaster(Seen(seconds: 1.5, _ => 0)));
+    }
+
     /// <summary>What was acknowledged, twenty times a second.</summary>
     private static List<(TimeSpan At, long Acked)> Seen(double seconds, Func<double, double> bytesPerSecond)
     {

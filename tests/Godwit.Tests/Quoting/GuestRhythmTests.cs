@@ -74,6 +74,21 @@ public sealed class GuestRhythmTests
         Assert.Null(GuestTurn.Of(Memory(restedForSeconds: 5, lookedAtWork: true) with { Dirty = [] }));
     }
 
+    /// <summary>The first look at a guest, as its work begins: nobody felt it meanwhile, and its pages are felt only since.</summary>
+    [Fact]
+    public void A_look_that_nobody_felt_tells_a_turn_by_its_own_slices()
+    {
+        var worked = Memory(restedForSeconds: 5, lookedAtWork: true) with
+        {
+            LookWritten = 0, Slices = [.. Enumerable.Repeat(2L << 20, 30)], // 10 MiB in half a second, 80 of 1,000 pages.
+        };
+        Assert.Equal(6 * 80, worked.LookWrittenBySlices(presentBytes: 125 << 20));
+        Assert.NotNull(GuestTurn.Of(worked with { LookWritten = worked.LookWrittenBySlices(125 << 20) }));
+        // The same few pages over and over are felt as few.
+        Assert.Equal(6 * 32, (worked with { Dirty = [new(3000, 4 << 20)] }).LookWrittenBySlices(125 << 20));
+        Assert.Equal(0, (worked with { Slices = [], Dirty = [] }).LookWrittenBySlices(0));
+    }
+
     [Fact]
     public void It_tells_what_the_guest_does_just_now()
     {
