@@ -78,6 +78,7 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
     [InlineData("quotes-20261130-2139-5e106a5.jsonl", 118_000_000, 0.6, 0.8)]
     [InlineData("quotes-20261130-2150-5e106a5.jsonl", 35_800_000, 0.85, 0.9)]
     [InlineData("quotes-20261130-2208-a471cee.jsonl", 11_900_000, 0.4, 0.5)]
+    [InlineData("quotes-20261201-0054-84fe3b3.jsonl", 118_000_000, 0.7, 0.7)]
     public void Guests_that_work_in_turns_are_quoted_as_well_as_others(string file, long testedBytesPerSecond, double time, double bytes)
     {
         var moves = Replay(learns: true, file, tested with { BytesPerSecond = testedBytesPerSecond })
