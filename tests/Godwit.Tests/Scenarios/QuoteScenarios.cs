@@ -28,6 +28,7 @@ public sealed class QuoteScenarios
         Assert.Equal(30, memory.Slices.Count);
         Assert.InRange(memory.Slices.Average(), 0.6 * 80_000, 1.4 * 80_000); // A tenth of a second's, again and again.
         Assert.InRange(memory.ChangedPackRatio, 1, 1000);
+        Assert.True(memory.LookWritten > 0, "nobody felt it during its first look, which tells by itself");
     });
 
     [Fact]
