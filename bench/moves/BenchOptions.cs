@@ -6,8 +6,9 @@ namespace Godwit.Moves;
 /// <param name="Only">One of <see cref="Parts"/>, or null for all.</param>
 /// <param name="QuoteRounds">Not 0: quotes beside moves instead, each cell of the grid so often.</param>
 /// <param name="Link">One of <see cref="QuoteGrid.Links"/>, or null for all.</param>
+/// <param name="Guests">Of <see cref="QuoteGrid.Shapes"/>, those with this in their name.</param>
 internal sealed record BenchOptions(
-    string ResultsDirectory, int Runs = 5, string? Only = null, int QuoteRounds = 0, string? Link = null)
+    string ResultsDirectory, int Runs = 5, string? Only = null, int QuoteRounds = 0, string? Link = null, string Guests = "")
 {
     public const int RunsMax = 100;
     public static readonly string[] Parts = ["small", "big", "hot", "refresh", "idle"];
@@ -36,6 +37,9 @@ internal sealed record BenchOptions(
                     break;
                 case "--link" when QuoteGrid.Links.Any(link => link.Rate == words[at + 1]):
                     options = options with { Link = words[at + 1] };
+                    break;
+                case "--guests" when QuoteGrid.Shapes.Any(shape => shape.IsCalled(words[at + 1])):
+                    options = options with { Guests = words[at + 1] };
                     break;
                 default:
                     return null;

@@ -3,13 +3,13 @@ using Godwit.Cli.Lab;
 using Godwit.Moves;
 
 // bench/run-moves starts this: RESULTS-DIRECTORY [--runs N] [--only small|big|hot|refresh|idle]
-//                                or: RESULTS-DIRECTORY --quotes ROUNDS [--link RATE]
+//                                or: RESULTS-DIRECTORY --quotes ROUNDS [--link RATE] [--guests WORD]
 if (BenchOptions.Parse(args) is not { } options)
 {
     var parts = string.Join('|', BenchOptions.Parts);
     Console.Error.WriteLine($"run-moves [--runs 1..{BenchOptions.RunsMax}] [--only {parts}]");
     var links = string.Join('|', QuoteGrid.Links.Select(link => link.Rate));
-    Console.Error.WriteLine($"run-moves --quotes 1..{BenchOptions.RunsMax} [--link {links}]");
+    Console.Error.WriteLine($"run-moves --quotes 1..{BenchOptions.RunsMax} [--link {links}] [--guests idle|bursty|periodic|…]");
     return 2;
 }
 
@@ -29,7 +29,7 @@ try
     if (options.QuoteRounds > 0)
     {
         var figures = new QuoteFigures(options.ResultsDirectory);
-        try { await QuoteGrid.RunAsync(figures, options.QuoteRounds, options.Link, stop.Token); }
+        try { await QuoteGrid.RunAsync(figures, options, stop.Token); }
         finally { figures.Finish(); }
         return 0;
     }

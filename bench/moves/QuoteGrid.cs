@@ -8,7 +8,7 @@ namespace Godwit.Moves;
 /// yet, a link test, and each guest's moves in turns, so that what is learned is learned from others. Each move is asked for a quote
 /// first, as a person would.
 /// </summary>
-internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string link, int rounds)
+internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string link, BenchOptions options)
 {
     private const string Tag = "quotes";
     private const string Name = "quoted";
@@ -40,19 +40,21 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
 
     internal sealed record Shape(int DirtyMib, int DirtyMibPerS, string Pattern)
     {
+        public bool IsCalled(string word) => ToString().Contains(word, StringComparison.Ordinal);
+
         public override string ToString() => DirtyMibPerS == 0 ? "idle"
             : string.Create(CultureInfo.InvariantCulture, $"{DirtyMibPerS} MiB/s {(Pattern.Length == 0 ? "scattered" : Pattern)}");
     }
 
-    public static async Task RunAsync(QuoteFigures figures, int rounds, string? onlyLink, CancellationToken cancel)
+    public static async Task RunAsync(QuoteFigures figures, BenchOptions options, CancellationToken cancel)
     {
-        foreach (var (link, memoryMib, filledMib) in Links.Where(link => onlyLink is null || link.Rate == onlyLink))
+        foreach (var (link, memoryMib, filledMib) in Links.Where(link => options.Link is null || link.Rate == options.Link))
         {
             var plan = LabPlan.Of(Tag, hostCount: 2, link);
             try
             {
                 await using var lab = await LabCluster.StartAsync(plan, new LabOptions { Tell = Report.Tell }, cancel);
-                await new QuoteGrid(figures, lab, link, rounds).RunAsync(memoryMib, filledMib, cancel);
+                await new QuoteGrid(figures, lab, link, options).RunAsync(memoryMib, filledMib, cancel);
             }
             finally { await LabCluster.RemoveAsync(plan); }
         }
@@ -69,8 +71,8 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
         await lab.Guests.LoadAsync(address, filledMib, 0, "", cancel);
         await Task.Delay(bootRest, cancel);
         var (host, isSlow) = (1, link.EndsWith("mbit", StringComparison.Ordinal));
-        for (var round = 0; round < rounds; round++)
-            foreach (var (number, shape) in Shapes.Index())
+        for (var round = 0; round < options.QuoteRounds; round++)
+            foreach (var (number, shape) in Shapes.Where(shape => shape.IsCalled(options.Guests)).Index())
             {
                 await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, shape.Pattern, cancel);
                 await Task.Delay(shape.Pattern == "periodic" ? settleTurns : settle, cancel);
