@@ -91,7 +91,7 @@ public sealed class HostAgent : IHostAgent
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory, time);
         var tools = new MoveTools(machines, journal, network, new(), time, randomness)
         {
-            FailPoints = new FailPoints(failPoints, time, disk),
+            FailPoints = new FailPoints(failPoints, time, disk), PagesThatChange = pulse.PagesThatChange,
         };
         checks = new MoveChecks(machines, facts, tools.Kept, time);
         linkTest = new LinkTest(network, tools.Tickets, randomness, time);

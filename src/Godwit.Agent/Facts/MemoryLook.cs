@@ -94,7 +94,7 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
             ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers, withNeighbours: false),
             SampledPages = drawn.Length,
         };
-        return new Looked(profile, new PagesDrawn(drawn, presentPages * PageBytes), begun, ended);
+        return new Looked(profile, new PagesDrawn(drawn, presentPages * PageBytes, written), begun, ended);
 
         long Share(int count, int of) => of == 0 ? 0 : (long)((double)count / of * presentPages * PageBytes);
     }

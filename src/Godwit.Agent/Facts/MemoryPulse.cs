@@ -58,6 +58,7 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
                     known.Redraw(drawn, time.GetTimestamp());
             }
             else felt[vm] = new Felt(qemu, drawn, time.GetTimestamp());
+            if (drawn.Written.Count > 0) felt[vm].Written = drawn.Written;
         }
     }
 
@@ -106,6 +107,12 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
                 && time.GetElapsedTime(known.At) < staleAfter ? (known.Slices.TakeLast(NewestSlices).Average() * pages, pages) : null;
     }
 
+    /// <summary>Places of pages that the last look which saw any saw change; none where there was none.</summary>
+    public IReadOnlyList<long> PagesThatChange(VmId vm)
+    {
+        lock (one) return felt.GetValueOrDefault(vm)?.Written ?? [];
+    }
+
     /// <summary>Thousandths of the pages, times slices, that changed between two moments; null where less than half was felt.</summary>
     public double? WrittenBetween(VmId vm, long from, long to)
     {
@@ -151,6 +158,8 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
         public QemuInstance Qemu => qemu;
         public PagesDrawn Drawn { get; private set; } = drawn;
         public long DrawnAt { get; private set; } = begun;
+        /// <summary>Of the newest look that saw any change.</summary>
+        public IReadOnlyList<long> Written { get; set; } = [];
         /// <summary>Those of the drawn that are felt; none before they were read once.</summary>
         public long[] Pages { get; private set; } = [];
         public ulong[] Hashes { get; private set; } = [];
@@ -227,4 +236,5 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
 
 /// <param name="Pages">Offsets, ascending, drawn at random from those that are there.</param>
 /// <param name="PresentBytes">Of those there are: what each stands for, times how many there are.</param>
-internal sealed record PagesDrawn(long[] Pages, long PresentBytes);
+/// <param name="Written">Places of those that were seen to change, ascending.</param>
+internal sealed record PagesDrawn(long[] Pages, long PresentBytes, IReadOnlyList<long> Written);

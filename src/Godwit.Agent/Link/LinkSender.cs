@@ -32,6 +32,9 @@ public sealed partial class LinkSender : IAsyncDisposable
     private long _lastProgress;
     private double _expansion = 1;
 
+    private long _holdAt = long.MaxValue, _streamBytes;
+    private bool _isPause;
+
     // Only the pump touches these.
     private bool _asked = true; // The target was asked to acknowledge all that was sent.
     private long _lastPush;
@@ -130,9 +133,10 @@ public sealed partial class LinkSender : IAsyncDisposable
         long lastPing = _time.GetTimestamp();
         while (true)
         {
-            int room = await WaitForRoomAsync(cancel);
+            int room = await WaitForRoomAsync(length, cancel);
             bool pack = PackingPays;
             int wish = pack ? packer.RawBytesFor(room) : room;
+            wish = (int)Math.Clamp(Volatile.Read(ref _holdAt) - length, 1, wish);
             if (fromQemu is IBlockingSource source && !source.WaitReadable(TimeSpan.Zero))
             {
                 OnSourceIdle();
@@ -150,6 +154,7 @@ public sealed partial class LinkSender : IAsyncDisposable
             var raw = plain.AsMemory(LinkFrame.HeaderBytes, count);
             digest.Append(raw.Span);
             length += count;
+            Volatile.Write(ref _streamBytes, length);
             int payload = pack ? packer.TryPack(raw.Span, packed.AsSpan(LinkFrame.HeaderBytes)) : 0;
             var (frame, bytes) = payload > 0 ? (packed, payload) : (plain, count);
             WriteDataHeader(frame, bytes, count, wish);
@@ -173,18 +178,26 @@ public sealed partial class LinkSender : IAsyncDisposable
         await SendAsync(WritePing, cancel);
     }
 
-    private async ValueTask<int> WaitForRoomAsync(CancellationToken cancel)
+    private async ValueTask<int> WaitForRoomAsync(long streamBytes, CancellationToken cancel)
     {
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
+            var untilHold = Volatile.Read(ref _holdAt) - streamBytes;
+            if (untilHold <= 0)
+            {
+                OnSourceIdle(); // To the window it is as if QEMU had nothing to send.
+                await AskForAckAsync(cancel);
+                await _roomSignal.WaitAsync();
+                continue;
+            }
             long tokenWait;
             lock (_gate)
             {
                 // One moment for both: tokens that come between two looks would leave nobody to wait for.
                 long now = NowMicros;
                 int room = _window.Room(now);
-                if (room > 0) return room;
+                if (room > 0) return (int)Math.Min(room, untilHold);
                 tokenWait = _window.TokenWaitMicros(now);
             }
             // Delays are cut to whole milliseconds: rounding down would spin.
@@ -224,11 +237,38 @@ public sealed partial class LinkSender : IAsyncDisposable
         }
     }
 
-    /// <summary>In the pause a bandwidth limit would only lengthen the pause: call it when the guest stops.</summary>
+    /// <summary>What was read of QEMU's stream so far.</summary>
+    public long StreamBytes => Volatile.Read(ref _streamBytes);
+
+    /// <summary>
+    /// Reads so much of QEMU's stream and no more, until <see cref="GoOn"/>: QEMU waits meanwhile, and the guest does not notice.
+    /// </summary>
+    public void HoldAt(long streamBytes)
+    {
+        lock (_gate)
+            if (!_isPause) Volatile.Write(ref _holdAt, Math.Max(streamBytes, 1));
+        _roomSignal.Set(); // It may wait for less already.
+    }
+
+    public bool IsHolding => StreamBytes >= Volatile.Read(ref _holdAt);
+
+    public void GoOn()
+    {
+        Volatile.Write(ref _holdAt, long.MaxValue);
+        _roomSignal.Set();
+    }
+
+    /// <summary>
+    /// In the pause a bandwidth limit would only lengthen the pause, and nothing is held back: call it when the guest stops.
+    /// </summary>
     public void LiftCeiling()
     {
-        lock (_gate) _window.LiftCeiling();
-        _roomSignal.Set();
+        lock (_gate)
+        {
+            _window.LiftCeiling();
+            _isPause = true;
+        }
+        GoOn();
     }
 
     /// <summary>

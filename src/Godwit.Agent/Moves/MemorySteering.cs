@@ -10,14 +10,21 @@ namespace Godwit.Agent.Moves;
 /// Watches memory cross and sets QEMU's aim at each pass end. All of it happens while the guest runs; once the guest
 /// has stopped, QEMU alone finishes.
 /// </summary>
-internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrder order, MoveBoard board, TimeProvider time)
+internal sealed class MemorySteering(
+    QmpClient qmp, LinkSender link, BurstWatch bursts, OutgoingOrder order, MoveBoard board, TimeProvider time)
 {
     private const int PassesKept = 1000, StepsKept = 64;
     private static readonly TimeSpan ReportEvery = TimeSpan.FromMilliseconds(250);
+    /// <summary>A shorter pass tells no rate.</summary>
+    private static readonly TimeSpan PassMin = TimeSpan.FromMilliseconds(200);
     private readonly List<PassFacts> passes = [];
 
     private readonly long begun = time.GetTimestamp();
     private int slowdownPercent;
+    /// <summary>Of the stream, over the last pass of which nothing was held back.</summary>
+    private long passBytesPerSecond;
+    private (long At, long StreamBytes, bool IsHeld) passBegan = (time.GetTimestamp(), 0, false);
+    private int aimMs = Convergence.FirstLimitMs(order.Limits.MaxPauseMs);
 
     private readonly TaskCompletionSource<ConvergenceAdvice.GiveUp> givenUp =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,7 +41,6 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
     /// <summary>Ends with the stream. Never faults.</summary>
     public async Task RunAsync(QemuSignals signals, CancellationToken watching)
     {
-        var aimMs = Convergence.FirstLimitMs(order.Limits.MaxPauseMs);
         var pass = 0;
         try
         {
@@ -54,7 +60,7 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                 if (began is { } number)
                 {
                     pass = number;
-                    passes.Add(new PassFacts(number, ram.RemainingBytes, link.Stats.StreamBytesPerSecond));
+                    passes.Add(new PassFacts(number, ram.RemainingBytes, NotePassRate()));
                     if (passes.Count > PassesKept) passes.RemoveAt(1);
                 }
                 if (passes.Count == 0) continue;
@@ -68,16 +74,58 @@ internal sealed class MemorySteering(QmpClient qmp, LinkSender link, OutgoingOrd
                         StoppedByConsent = true; // Before the order: what guards a pause must know whose wish it is.
                         await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
                         break;
-                    case ConvergenceAdvice.SwitchBelow aim when aim.DowntimeLimitMs != aimMs:
-                        aimMs = aim.DowntimeLimitMs;
-                        Note(ram, pass, Say($"aims at a pause of {aimMs + Convergence.DevicePartMs} ms"));
-                        await qmp.SetDowntimeLimitAsync(aimMs);
+                    case ConvergenceAdvice.SwitchBelow aim when began is not null:
+                        await AimAsync(aim.DowntimeLimitMs, ram, pass);
                         break;
                 }
             }
         }
         catch (OperationCanceledException) { } // The stream ended.
         catch (QmpException) { } // QEMU is gone or deaf: its other signals end the move.
+    }
+
+    /// <summary>As a pass begins: as far as the ladder has come, unless the guest writes in bursts, and a rest is to be met.</summary>
+    private async Task AimAsync(int ladderMs, QmpMigrationRam ram, int pass)
+    {
+        link.GoOn();
+        var lull = IsAboutToSwitch(ram) || bursts.Bursts is not { } felt ? null
+            : Lull.Advise(passes, passBytesPerSecond, order.Limits, time.GetElapsedTime(begun), felt.RestMs, felt.LeftMs);
+        if (lull is LullAdvice.HoldBack && bursts.HoldBack(ram.RemainingBytes, passBytesPerSecond))
+        {
+            passBegan.IsHeld = true;
+            Note(ram, pass, "holds the end of this pass back until a burst is over");
+            await SetAimAsync(1); // Or QEMU would end the pass before the last bytes of it are held.
+            return;
+        }
+        var limitMs = lull is LullAdvice.EndWithin within ? Math.Max(ladderMs, within.DowntimeLimitMs) : ladderMs;
+        if (limitMs == aimMs) return;
+        Note(ram, pass, Say($"aims at a pause of {limitMs + Convergence.DevicePartMs} ms")
+            + (limitMs > ladderMs ? ": the guest rests between two bursts" : ""));
+        await SetAimAsync(limitMs);
+    }
+
+    /// <summary>By the rate it goes by, or as good: then it has decided, and what is said now comes too late.</summary>
+    private bool IsAboutToSwitch(QmpMigrationRam ram) =>
+        ram.RemainingBytes * 1000.0 <= (double)aimMs * Math.Min(passBytesPerSecond, link.Stats.StreamBytesPerSecond);
+
+    private async Task SetAimAsync(int limitMs)
+    {
+        if (limitMs == aimMs) return;
+        aimMs = limitMs;
+        await qmp.SetDowntimeLimitAsync(limitMs);
+    }
+
+    /// <summary>As a pass begins: of the stream, in bytes a second.</summary>
+    private long NotePassRate()
+    {
+        var (now, bytes, wasHeld) = (time.GetTimestamp(), link.StreamBytes, passBegan.IsHeld);
+        var passed = time.GetElapsedTime(passBegan.At, now);
+        if (!wasHeld && passed >= PassMin) passBytesPerSecond = (long)((bytes - passBegan.StreamBytes) / passed.TotalSeconds);
+        // In the first pass pages of zeros are looked through, and next to nothing crosses for them.
+        if (passes.Count == 1) passBytesPerSecond = Math.Max(passBytesPerSecond, link.Stats.DeliveryBytesPerSecond);
+        passBegan = (now, bytes, false);
+        // While it was held back a shaper saved up, and the link seems much faster than it is.
+        return wasHeld ? Math.Min(passBytesPerSecond, link.Stats.StreamBytesPerSecond) : link.Stats.StreamBytesPerSecond;
     }
 
     /// <summary>A deadline is not waited for until a pass ends: one pass may take longer than all that is left.</summary>

@@ -18,6 +18,8 @@ internal sealed record MoveTools(
     /// <summary>Memory that guests here still have elsewhere.</summary>
     public RemoteMemories Remote { get; } = new(Tickets, Time);
     public KeptMemories Kept { get; } = new(Machines.Disk, Time);
+    /// <summary>Places of pages in a guest's memory that were seen to change; none where nobody has looked.</summary>
+    public Func<VmId, IReadOnlyList<long>> PagesThatChange { get; init; } = static _ => [];
 
     /// <summary>
     /// For what is so already and is only to be written down or tidied up: a disk that fails for a while must not leave

@@ -164,7 +164,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
 
         using var watching = new CancellationTokenSource();
         if (order.Mode == MoveMode.Live && !wasPaused) _ = LiftCeilingAsync(link, signals);
-        memory = new MemorySteering(qmp, link, order, Board, time);
+        var isWatched = order.Mode == MoveMode.Live && !wasPaused && Lull.MayHelp(order.Limits);
+        var bursts = new BurstWatch(tools.Machines.Disk, qemu.RamPath, isWatched ? tools.PagesThatChange(vm.Id) : [], link, time);
+        _ = bursts.RunAsync(signals.Stopped, watching.Token);
+        memory = new MemorySteering(qmp, link, bursts, order, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
         var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp,

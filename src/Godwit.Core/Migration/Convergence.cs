@@ -95,5 +95,5 @@ public static class Convergence
     /// <summary>The limit, in ms, with which a pause of that many ms is aimed at.</summary>
     public static double LimitForMs(double pauseMs) => DevicePartMs + (Math.Max(0, pauseMs - DevicePartMs) / RateKeptTo);
 
-    private static int Top(int maxPauseMs) => Math.Max(1, (int)((maxPauseMs - DevicePartMs) * RateKeptTo));
+    internal static int Top(int maxPauseMs) => Math.Max(1, (int)((maxPauseMs - DevicePartMs) * RateKeptTo));
 }

@@ -1,3 +1,5 @@
+using Godwit.Core.Migration;
+
 namespace Godwit.Core.Quoting;
 
 /// <summary>
@@ -19,6 +21,8 @@ public sealed class GuestClock
     private readonly double sliceMs = MemoryProfile.SliceMs;
     /// <summary>So many ms before the clock's zero its first slice began.</summary>
     private readonly double begunMs;
+    private readonly IReadOnlyList<double> slices = [];
+    private readonly double level;
     /// <summary>Ascending in both.</summary>
     private readonly List<(double Ms, double Bytes)> curve = [(0, 0)];
 
@@ -39,12 +43,43 @@ public sealed class GuestClock
             foreach (var point in memory.Rhythm.Longer) Add(turn.GuestMs(memory.Rhythm.WrittenWithin(point.WindowMs)), point.Bytes);
             return;
         }
-        atSliceEnd = Ends([.. memory.Slices.Select(bytes => (double)bytes)], MemoryProfile.SliceMs);
+        slices = [.. memory.Slices.Select(bytes => (double)bytes)];
+        (atSliceEnd, level) = (Ends(slices, MemoryProfile.SliceMs), Lull.Level(slices));
+        RestMs = Lull.Felt(slices, MemoryProfile.SliceMs)?.RestMs;
         foreach (var point in memory.Dirty.Concat(memory.Rhythm?.Longer ?? [])) Add(At(point.WindowMs), point.Bytes);
     }
 
     /// <summary>True: zero is when it was asked for. False: when it was looked at, which is as good as any other moment.</summary>
     public bool KnowsItsTurn { get; }
+
+    /// <summary>Of a guest that writes in bursts, felt as a move would feel it: the rest between them, in ms. Null of others.</summary>
+    public double? RestMs { get; }
+
+    /// <summary>Until the next burst, in ms; 0 while it writes.</summary>
+    public double LullLeftMs(double atMs)
+    {
+        var slice = (int)(atMs / sliceMs);
+        if (Writes(slice) && (Writes(slice + 1) || BurstEndMs(slice) > atMs)) return 0;
+        for (var next = slice + 1; next < slice + slices.Count; next++)
+            if (Writes(next)) return Math.Max(0, (next + 1 - Math.Min(1, Written(next) / level)) * sliceMs - atMs);
+        return 0;
+    }
+
+    /// <summary>When the first burst is over that ends after a moment, in ms.</summary>
+    public double BurstOverMs(double afterMs)
+    {
+        var slice = (int)(afterMs / sliceMs);
+        for (var last = slice + 2 * slices.Count; slice < last; slice++)
+            if (Writes(slice) && !Writes(slice + 1) && BurstEndMs(slice) >= afterMs) return BurstEndMs(slice);
+        return afterMs;
+    }
+
+    /// <summary>What was looked at repeats.</summary>
+    private double Written(int slice) => slices[(slice % slices.Count + slices.Count) % slices.Count];
+
+    private bool Writes(int slice) => slices.Count > 0 && Lull.Writes(Written(slice), level);
+
+    private double BurstEndMs(int slice) => (slice + Math.Min(1, Written(slice) / level)) * sliceMs;
 
     /// <summary>Moments from which a move is to be tried, as nobody knows which it will meet.</summary>
     /// <param name="leadMs">From asking until memory begins to cross.</param>

@@ -23,6 +23,7 @@ public static class PredictMove
     /// <summary>QEMU sends for so long before it looks at what is left (migration/ram.c, MAX_WAIT).</summary>
     private const double PieceMs = 50;
     private const int PassesMax = 500;
+    private const int BurstsFelt = 3;
     /// <summary>Of what a move takes beside memory, the part before it: checks, and the target's QEMU.</summary>
     private const double BeforeMemory = 0.7;
 
@@ -65,6 +66,7 @@ public static class PredictMove
         var rate = path.StreamBytesPerSecond(packs, limits.BandwidthBytesPerSecond);
         var (spent, wire, last, rest) = (first, memory.NonZeroBytes / memory.PackRatio, first, 0.0);
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
+        var heldMs = Lull.HeldBackMs(rate);
         var deadlineMs = limits.DeadlineSeconds * 1000.0 ?? double.PositiveInfinity;
         if (first > deadlineMs)
         {
@@ -78,8 +80,9 @@ public static class PredictMove
             var left = Math.Max(rest, Math.Min((1 - slowdown) * clock.DirtyBytesBetween(beganMs, now),
                 rest + (1 - slowdown) * clock.DirtyBytesBetween(now - last, now)));
             passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
+            var elapsed = TimeSpan.FromMilliseconds(spent);
             var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
-                : Convergence.Advise(passes, limits, TimeSpan.FromMilliseconds(spent));
+                : Convergence.Advise(passes, limits, elapsed);
             var aimMs = (advice as ConvergenceAdvice.SwitchBelow)?.DowntimeLimitMs ?? 0;
             last = left * 1000 / rate;
             var switches = advice is ConvergenceAdvice.StopNow || (aimMs > 0 && last <= aimMs);
@@ -90,9 +93,20 @@ public static class PredictMove
                 return new Prediction(pause, path.AroundMs + spent + (switches ? pause : 0),
                     wire + (switches ? left / packs : 0), passes.Count, switches);
             }
-            var restMs = RestMs(aimMs);
+            // Some bursts have to be felt before.
+            var lull = aimMs > 0 && clock.RestMs is { } betweenBursts && spent > BurstsFelt * betweenBursts
+                ? Lull.Advise(passes, (long)rate, limits, elapsed, betweenBursts, clock.LullLeftMs(now)) : null;
+            if (lull is LullAdvice.EndWithin within)
+            {
+                var unsentMs = Math.Min(last, within.DowntimeLimitMs > aimMs ? within.DowntimeLimitMs : RestMs(aimMs));
+                return new Prediction(unsentMs + Convergence.DevicePartMs, path.AroundMs + spent + last + Convergence.DevicePartMs,
+                    wire + left / packs, passes.Count + 1, Fits: true);
+            }
+            var restMs = lull is LullAdvice.HoldBack ? 0 : RestMs(aimMs);
             rest = restMs * rate / 1000;
             last -= restMs;
+            if (lull is LullAdvice.HoldBack)
+                last = clock.BurstOverMs(now + last - heldMs) + Lull.NoticedMs + heldMs - now;
             // A deadline is not waited for until a pass ends.
             if (spent + last > deadlineMs && spent < deadlineMs)
             {

@@ -70,8 +70,7 @@ internal sealed class SimMemoryFile(SimQemu qemu) : IMemoryFile
     private static long TimesWritten(GuestLoad load, GuestState state, long page)
     {
         if (page >= load.WorkingPages) return 0;
-        var writes = state.Counter * load.DirtyBytesPerSecond / 1000 / GuestLoad.PageBytes;
-        return (writes - page + load.WorkingPages - 1) / load.WorkingPages;
+        return (load.Writes(state.Counter) - page + load.WorkingPages - 1) / load.WorkingPages;
     }
 
     public void Dispose() { }

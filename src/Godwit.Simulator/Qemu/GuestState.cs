@@ -28,12 +28,26 @@ public sealed class SimRam
 /// <summary>What the guest does with its memory.</summary>
 /// <param name="UsedPages">Pages of 4 KiB that are not zero.</param>
 /// <param name="WorkingPages">Those it writes again and again.</param>
-/// <param name="DirtyBytesPerSecond">How fast it does.</param>
-public sealed record GuestLoad(int UsedPages = 256, int WorkingPages = 64, long DirtyBytesPerSecond = 200_000)
+/// <param name="DirtyBytesPerSecond">How fast it does, in the mean.</param>
+/// <param name="BurstMs">Not 0: it writes what it writes in a second all within so many ms of it, and rests.</param>
+/// <param name="QuietFromMs">It writes nothing any more once it has run for so long.</param>
+public sealed record GuestLoad(
+    int UsedPages = 256, int WorkingPages = 64, long DirtyBytesPerSecond = 200_000, int BurstMs = 0, long QuietFromMs = long.MaxValue)
 {
     public const int PageBytes = 4096;
+    private const int BurstEveryMs = 1000;
 
-    /// <summary>Pages written at least once in <paramref name="time"/> of running.</summary>
-    public int DirtiedIn(TimeSpan time) =>
-        (int)Math.Min(WorkingPages, (long)(time.TotalSeconds * DirtyBytesPerSecond) / PageBytes);
+    /// <summary>Pages written at least once in <paramref name="time"/> of running, which ended after so many ms of it.</summary>
+    public int DirtiedIn(TimeSpan time, long endedAtMs) => (int)Math.Min(WorkingPages, BurstMs == 0
+        ? (long)(time.TotalSeconds * DirtyBytesPerSecond) / PageBytes
+        : Writes(endedAtMs) - Writes(Math.Max(0, endedAtMs - (long)time.TotalMilliseconds)));
+
+    /// <summary>How many pages it has written after so many ms of running.</summary>
+    public long Writes(long ranMs)
+    {
+        ranMs = Math.Min(ranMs, QuietFromMs);
+        var worked = BurstMs == 0 ? ranMs : ranMs / BurstEveryMs * BurstEveryMs
+            + Math.Min(ranMs % BurstEveryMs, BurstMs) * BurstEveryMs / BurstMs;
+        return worked * DirtyBytesPerSecond / 1000 / PageBytes;
+    }
 }

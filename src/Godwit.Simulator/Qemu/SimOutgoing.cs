@@ -205,7 +205,7 @@ internal sealed class SimOutgoing(SimQemu qemu)
     private void Sync(TimeSpan ranUntil)
     {
         var passed = ranUntil - _syncedAt;
-        var dirtied = SkipsRam || passed <= TimeSpan.Zero ? 0 : qemu.Load.DirtiedIn(passed);
+        var dirtied = SkipsRam || passed <= TimeSpan.Zero ? 0 : qemu.Load.DirtiedIn(passed, qemu.State.Counter);
         if (passed > TimeSpan.Zero) _dirtyRate = (long)(dirtied / passed.TotalSeconds);
         _remaining = Math.Min(_totalPages, _remaining + dirtied);
         _syncedAt = Loop.Now;

@@ -36,7 +36,7 @@ public sealed class SimQemu
     public SimProcess Process { get; }
     public SimHost Host => _host;
     public QemuOptions Options { get; }
-    public GuestLoad Load { get; }
+    public GuestLoad Load { get; set; }
     /// <summary>QEMU's word: prelaunch, inmigrate, running, paused, finish-migrate, postmigrate, shutdown.</summary>
     public string RunState { get; private set; } = "prelaunch";
     public bool IsRunning => RunState == "running";

@@ -51,6 +51,64 @@ public sealed class LinkTests
     }
 
     [Fact]
+    public async Task What_is_held_back_waits_until_it_may_go_on_and_arrives_as_it_was()
+    {
+        await using var link = await OpenLink.CreateAsync();
+        byte[] memory = Pattern(3_000_001);
+        link.Sender.HoldAt(1_000_000);
+        var received = link.Receiver.PumpAsync(link.TargetQemuSocket, CancellationToken.None);
+        var arriving = ReadAllAsync(link.TargetQemu);
+        var sending = link.Sender.PumpAsync(link.SourceQemuSocket, new(), CancellationToken.None);
+        var writing = WriteInPiecesAsync(link.SourceQemu, memory);
+
+        Assert.True(SpinWait.SpinUntil(() => link.Sender.IsHolding, TimeSpan.FromSeconds(10)));
+        await Task.Delay(50);
+        Assert.InRange(link.Sender.StreamBytes, 1_000_000, 1_000_000 + LinkFrame.DataBytesMax);
+        Assert.False(sending.IsCompleted);
+
+        link.Sender.GoOn();
+        await writing;
+        var summary = await sending;
+        await link.Sender.SendTokenAsync(new(new(8), summary.Length, summary.Digest, 42), CancellationToken.None);
+        Assert.True(Assert.IsType<LinkEnd.TokenReceived>(await received).Matches);
+        Assert.Equal(memory, await arriving);
+    }
+
+    /// <summary>The guest stands still: whoever is late with a wish to hold is not heard.</summary>
+    [Fact]
+    public async Task In_the_pause_nothing_is_held_back()
+    {
+        await using var link = await OpenLink.CreateAsync();
+        link.Sender.HoldAt(1000);
+        var received = link.Receiver.PumpAsync(link.TargetQemuSocket, CancellationToken.None);
+        var arriving = ReadAllAsync(link.TargetQemu);
+        var sending = link.Sender.PumpAsync(link.SourceQemuSocket, new(), CancellationToken.None);
+        var writing = WriteInPiecesAsync(link.SourceQemu, Pattern(3_000_001));
+        Assert.True(SpinWait.SpinUntil(() => link.Sender.IsHolding, TimeSpan.FromSeconds(10)));
+
+        link.Sender.LiftCeiling();
+        link.Sender.HoldAt(2_000_000);
+        await writing;
+        var summary = await sending;
+        await link.Sender.SendTokenAsync(new(new(8), summary.Length, summary.Digest, 42), CancellationToken.None);
+        Assert.IsType<LinkEnd.TokenReceived>(await received);
+        Assert.Equal(3_000_001, (await arriving).Length);
+    }
+
+    [Fact]
+    public async Task A_link_that_breaks_while_something_is_held_back_ends_the_pump()
+    {
+        await using var link = await OpenLink.CreateAsync();
+        link.Sender.HoldAt(1000);
+        var sending = link.Sender.PumpAsync(link.SourceQemuSocket, new(), CancellationToken.None);
+        _ = WriteInPiecesAsync(link.SourceQemu, Pattern(10_000));
+        Assert.True(SpinWait.SpinUntil(() => link.Sender.IsHolding, TimeSpan.FromSeconds(10)));
+
+        await link.Receiver.SendAnswerAsync(new LinkAnswer.Aborted(new(8), "QEMU ended"), CancellationToken.None);
+        await Assert.ThrowsAsync<LinkException>(() => sending.WaitAsync(TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
     public async Task A_token_for_other_bytes_does_not_match()
     {
         await using var link = await OpenLink.CreateAsync();

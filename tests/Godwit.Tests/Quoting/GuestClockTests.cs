@@ -14,6 +14,10 @@ public sealed class GuestClockTests
         Slices = [.. Enumerable.Range(0, 30).Select(slice => slice % 10 < 2 ? 20L << 20 : 0)],
     };
 
+    /// <summary>Each burst writes the same 40 MiB.</summary>
+    private static readonly MemoryProfile SameAgain =
+        PredictMoveTests.Memory(256, 1, (100, 20), (300, 40), (1000, 40), (3000, 40)) with { Slices = Bursts.Slices };
+
     [Fact]
     public void A_guest_that_rests_changes_nothing_and_a_burst_all_of_it()
     {
@@ -27,10 +31,31 @@ public sealed class GuestClockTests
     public void A_move_waits_for_a_rest_and_its_pause_is_short()
     {
         var steady = Bursts with { Slices = [] };
-        var path = PredictMoveTests.Path(50);
-        var (bursts, without) = (PredictMove.Live(Bursts, path, new MoveLimits()), PredictMove.Live(steady, path, new MoveLimits()));
+        var path = PredictMoveTests.Path(60); // 667 ms for what a burst writes.
+        var (bursts, without) = (PredictMove.Live(SameAgain, path, new MoveLimits()), PredictMove.Live(steady, path, new MoveLimits()));
         Assert.True(bursts is { Fits: true, PauseMs: < 20 }, $"{bursts}");
-        Assert.True(without.PauseMs > 100, $"{without}");
+        Assert.True(without.PauseMs > 50, $"{without}");
+    }
+
+    [Fact]
+    public void A_pass_as_long_as_the_rest_leaves_a_part_to_the_pause_where_so_much_is_allowed()
+    {
+        var path = PredictMoveTests.Path(50); // 40 MiB are 800 ms, as long as the guest rests.
+        var allowed = PredictMove.Live(SameAgain, path, new MoveLimits(300));
+        var not = PredictMove.Live(SameAgain, path, new MoveLimits(60));
+        Assert.True(allowed.PauseMs is > 50 and < 150, $"{allowed}");
+        Assert.True(allowed.Fits && allowed.Passes < 8 && (!not.Fits || not.Passes > allowed.Passes), $"{allowed}, {not}");
+    }
+
+    [Fact]
+    public void It_knows_when_a_burst_is_over_and_when_the_next_begins()
+    {
+        var clock = new GuestClock(Bursts);
+        Assert.Equal(800, clock.RestMs!.Value, 1.0);
+        Assert.Equal((0, 0, 700, 100), (clock.LullLeftMs(0), clock.LullLeftMs(150), clock.LullLeftMs(300), clock.LullLeftMs(900)));
+        Assert.Equal((200, 1200, 1200), (clock.BurstOverMs(0), clock.BurstOverMs(201), clock.BurstOverMs(1100)));
+        Assert.Equal(7200, clock.BurstOverMs(6300));
+        Assert.Null(new GuestClock(Bursts with { Slices = [] }).RestMs);
     }
 
     [Fact]
