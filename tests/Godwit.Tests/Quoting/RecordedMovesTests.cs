@@ -72,7 +72,7 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
 
     /// <summary>
     /// One round each over 1 Gbit/s, 300 and 100 Mbit/s, 30 November 2026 in the evening, a machine half as fast: the first that were felt.
-    /// One over 1 Gbit/s of the next day. Those that came to their deadline are left out: they were stopped inside a pass then, and would
+    /// Two over 1 Gbit/s of the next day, the second with passes that wait for the end of a burst. Those that came to their deadline are left out: they were stopped inside a pass then, and would
     /// be at the end of one now.
     /// </summary>
     [Theory]
@@ -80,6 +80,7 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
     [InlineData("quotes-20261130-2150-5e106a5.jsonl", 35_800_000, 0.85, 0.9)]
     [InlineData("quotes-20261130-2208-a471cee.jsonl", 11_900_000, 0.4, 0.5)]
     [InlineData("quotes-20261201-0054-84fe3b3.jsonl", 118_000_000, 0.7, 0.7)]
+    [InlineData("quotes-20261201-0558-d8fb174.jsonl", 118_000_000, 0.7, 0.7)]
     public void Guests_that_work_in_turns_are_quoted_as_well_as_others(string file, long testedBytesPerSecond, double time, double bytes)
     {
         var moves = Replay(learns: true, file, tested with { BytesPerSecond = testedBytesPerSecond })
