@@ -72,8 +72,8 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
 
     /// <summary>
     /// One round each over 1 Gbit/s, 300 and 100 Mbit/s, 30 November 2026 in the evening, a machine half as fast: the first that were felt.
-    /// Two over 1 Gbit/s of the next day, the second with passes that wait for the end of a burst. Those that came to their deadline are left out: they were stopped inside a pass then, and would
-    /// be at the end of one now.
+    /// Two over 1 Gbit/s of the next day, the second with passes that wait for the end of a burst. Those that came to their deadline are
+    /// left out: they were stopped inside a pass then, and would be at the end of one now.
     /// </summary>
     [Theory]
     [InlineData("quotes-20261130-2139-5e106a5.jsonl", 118_000_000, 0.6, 0.8)]
