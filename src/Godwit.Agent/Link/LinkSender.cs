@@ -102,9 +102,9 @@ public sealed partial class LinkSender : IAsyncDisposable
     }
 
     /// <summary>
-    /// Forwards until source QEMU closes its end. Every byte is written out at once; how many wait on the way is
-    /// bounded by <see cref="PacingWindow"/>. Throws <see cref="LinkException"/> when the link breaks or the target
-    /// answers early, <see cref="IOException"/> when QEMU's stream breaks. Once per link.
+    /// Forwards until source QEMU closes its end. Every byte that is read is written out at once; how many wait on the way is bounded by
+    /// <see cref="PacingWindow"/>, and what is to wait before it is read by <see cref="HoldAt"/>. Throws <see cref="LinkException"/> when
+    /// the link breaks or the target answers early, <see cref="IOException"/> when QEMU's stream breaks. Once per link.
     /// </summary>
     public async Task<StreamSummary> PumpAsync(Stream fromQemu, PacingLimits limits, CancellationToken cancel)
     {
@@ -250,12 +250,13 @@ public sealed partial class LinkSender : IAsyncDisposable
         _roomSignal.Set(); // It may wait for less already.
     }
 
+    /// <summary>What may be read was read, and more waits.</summary>
     public bool IsHolding => StreamBytes >= Volatile.Read(ref _holdAt);
 
+    /// <summary>Holds nothing back any more.</summary>
     public void GoOn()
     {
-        Volatile.Write(ref _holdAt, long.MaxValue);
-        _roomSignal.Set();
+        if (Interlocked.Exchange(ref _holdAt, long.MaxValue) != long.MaxValue) _roomSignal.Set();
     }
 
     /// <summary>
@@ -269,6 +270,7 @@ public sealed partial class LinkSender : IAsyncDisposable
             _isPause = true;
         }
         GoOn();
+        _roomSignal.Set();
     }
 
     /// <summary>

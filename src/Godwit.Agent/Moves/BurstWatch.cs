@@ -17,13 +17,15 @@ internal sealed class BurstWatch(IDisk disk, string memoryPath, IReadOnlyList<lo
     /// <summary>Of fewer nothing is seen in so short a time.</summary>
     private const int PagesMin = 24, PagesMax = 128;
     private const int TicksKept = 500, TicksToTell = (int)(Lull.FeltMs / TickMs);
-    /// <summary>No rest is waited out that is longer: the next burst must have come by then, and gone.</summary>
-    private static readonly TimeSpan heldMax = TimeSpan.FromMilliseconds(Lull.RestMaxMs + 1000);
+    /// <summary>Where fewer pages change in a tick of a burst, one without any happens within one, too.</summary>
+    private const double PagesToTell = 10;
+    private static readonly TimeSpan heldMax = TimeSpan.FromMilliseconds(Lull.HeldMaxMs);
 
     private readonly Lock gate = new();
     private readonly List<double> ticks = [];
     private long heldSince, feltAt;
     private bool isOver, wroteWhileHeld;
+    private int ticksWithout;
 
     /// <summary>Null where it writes in none; until the next one it is as long as this tells, less what passed since it was felt.</summary>
     public Bursts? Bursts
@@ -43,14 +45,15 @@ internal sealed class BurstWatch(IDisk disk, string memoryPath, IReadOnlyList<lo
     /// All of the pass but its last <see cref="Lull.HeldBackMs"/> crosses; these wait until a burst is over. False: nobody feels the guest
     /// any more, and would let go.
     /// </summary>
-    public bool HoldBack(long remainingBytes, long bytesPerSecond)
+    /// <param name="passEndsAt">In bytes of the stream.</param>
+    public bool HoldBack(long passEndsAt, long bytesPerSecond)
     {
         lock (gate)
         {
             if (isOver) return false;
             (heldSince, wroteWhileHeld) = (0, false);
             var heldBytes = (long)(bytesPerSecond * Lull.HeldBackMs(bytesPerSecond) / 1000);
-            link.HoldAt(link.StreamBytes + Math.Max(0, remainingBytes - heldBytes));
+            link.HoldAt(passEndsAt - heldBytes);
             return true;
         }
     }
@@ -78,7 +81,7 @@ internal sealed class BurstWatch(IDisk disk, string memoryPath, IReadOnlyList<lo
                     hashes[i] = hash;
                     changed++;
                 });
-                if (!GoesOn(changed, time.GetElapsedTime(before, at))) return;
+                if (!KeepsFeeling(changed, time.GetElapsedTime(before, at))) return;
             }
         }
         catch (OperationCanceledException) { } // The stream ended.
@@ -90,7 +93,7 @@ internal sealed class BurstWatch(IDisk disk, string memoryPath, IReadOnlyList<lo
         }
     }
 
-    private bool GoesOn(int changed, TimeSpan passed)
+    private bool KeepsFeeling(int changed, TimeSpan passed)
     {
         lock (gate)
         {
@@ -100,15 +103,21 @@ internal sealed class BurstWatch(IDisk disk, string memoryPath, IReadOnlyList<lo
             for (var n = 0; n < missed; n++) ticks.Add((double)changed / missed);
             if (ticks.Count > TicksKept) ticks.RemoveRange(0, ticks.Count - TicksKept);
             var felt = Lull.Felt(ticks, TickMs);
-            if (!link.IsHolding) return ticks.Count < TicksToTell || felt is not null;
+            ticksWithout = felt is null ? ticksWithout + missed : 0;
+            if (!link.IsHolding) return ticksWithout < TicksToTell;
             if (heldSince == 0) heldSince = time.GetTimestamp();
             wroteWhileHeld |= felt is { IsWriting: true };
-            if (IsTimeToGoOn(felt) || time.GetElapsedTime(heldSince) > heldMax) link.GoOn();
+            if (IsLull(felt) || time.GetElapsedTime(heldSince) > heldMax) link.GoOn();
             return true;
         }
     }
 
     /// <summary>A burst is over, or none comes any more.</summary>
-    private bool IsTimeToGoOn(Bursts? felt) =>
-        felt is null || (!felt.IsWriting && (wroteWhileHeld || felt.RestedMs <= 2 * TickMs || felt.LeftMs < -felt.RestMs));
+    private bool IsLull(Bursts? felt)
+    {
+        if (felt is null) return true;
+        var quietMs = Lull.Level(ticks) < PagesToTell ? 1.5 * TickMs : 0;
+        return !felt.IsWriting && felt.RestedMs > quietMs
+            && (wroteWhileHeld || felt.RestedMs <= quietMs + 2 * TickMs || felt.LeftMs < -felt.RestMs);
+    }
 }

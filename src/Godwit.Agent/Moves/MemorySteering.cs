@@ -7,8 +7,8 @@ using Godwit.Qmp;
 namespace Godwit.Agent.Moves;
 
 /// <summary>
-/// Watches memory cross and sets QEMU's aim at each pass end. All of it happens while the guest runs; once the guest
-/// has stopped, QEMU alone finishes.
+/// Watches memory cross, sets QEMU's aim at each pass end, and has the end of a pass wait for a lull (ADR 53). All of it happens while
+/// the guest runs; once the guest has stopped, QEMU alone finishes.
 /// </summary>
 internal sealed class MemorySteering(
     QmpClient qmp, LinkSender link, BurstWatch bursts, OutgoingOrder order, MoveBoard board, TimeProvider time)
@@ -20,6 +20,7 @@ internal sealed class MemorySteering(
     private readonly List<PassFacts> passes = [];
 
     private readonly long begun = time.GetTimestamp();
+    private long counted = time.GetTimestamp();
     private int slowdownPercent;
     /// <summary>Of the stream, over the last pass of which nothing was held back.</summary>
     private long passBytesPerSecond;
@@ -48,6 +49,7 @@ internal sealed class MemorySteering(
             {
                 var began = await NextPassAsync(signals, watching);
                 if (signals.Stopped.IsCompleted && order.Mode == MoveMode.Live && !StoppedByConsent) return;
+                var streamed = link.StreamBytes; // Before QEMU says what remains: it may be more by then, and never less.
                 // Still in "setup" QEMU has no figures yet, and its monitor may miss a deadline: the next look will tell.
                 if (await qmp.TryQueryMigrateAsync() is not { Ram: { } ram } now)
                 {
@@ -60,7 +62,8 @@ internal sealed class MemorySteering(
                 if (began is { } number)
                 {
                     pass = number;
-                    passes.Add(new PassFacts(number, ram.RemainingBytes, NotePassRate()));
+                    var facts = new PassFacts(number, ram.RemainingBytes, NotePassRate());
+                    if (Convergence.Note(passes, facts, time.GetElapsedTime(counted).TotalMilliseconds)) counted = time.GetTimestamp();
                     if (passes.Count > PassesKept) passes.RemoveAt(1);
                 }
                 if (passes.Count == 0) continue;
@@ -75,7 +78,7 @@ internal sealed class MemorySteering(
                         await qmp.StopAsync(QmpMoves.Deadline, CancellationToken.None);
                         break;
                     case ConvergenceAdvice.SwitchBelow aim when began is not null:
-                        await AimAsync(aim.DowntimeLimitMs, ram, pass);
+                        await AimAsync(aim.DowntimeLimitMs, ram, streamed, pass);
                         break;
                 }
             }
@@ -85,19 +88,21 @@ internal sealed class MemorySteering(
     }
 
     /// <summary>As a pass begins: as far as the ladder has come, unless the guest writes in bursts, and a rest is to be met.</summary>
-    private async Task AimAsync(int ladderMs, QmpMigrationRam ram, int pass)
+    private async Task AimAsync(int ladderMs, QmpMigrationRam ram, long streamed, int pass)
     {
         link.GoOn();
-        var lull = IsAboutToSwitch(ram) || bursts.Bursts is not { } felt ? null
-            : Lull.Advise(passes, passBytesPerSecond, order.Limits, time.GetElapsedTime(begun), felt.RestMs, felt.LeftMs);
-        if (lull is LullAdvice.HoldBack && bursts.HoldBack(ram.RemainingBytes, passBytesPerSecond))
+        var isAboutToSwitch = IsAboutToSwitch(ram);
+        var lull = isAboutToSwitch || bursts.Bursts is not { } felt ? null
+            : Lull.Advise(passes, passBytesPerSecond, order.Limits, time.GetElapsedTime(begun), felt);
+        if (lull is LullAdvice.HoldBack && bursts.HoldBack(streamed + ram.RemainingBytes, passBytesPerSecond))
         {
             passBegan.IsHeld = true;
             Note(ram, pass, "holds the end of this pass back until a burst is over");
             await SetAimAsync(1); // Or QEMU would end the pass before the last bytes of it are held.
             return;
         }
-        var limitMs = lull is LullAdvice.EndWithin within ? Math.Max(ladderMs, within.DowntimeLimitMs) : ladderMs;
+        var limitMs = lull is LullAdvice.EndWithin within ? Math.Max(ladderMs, within.DowntimeLimitMs)
+            : isAboutToSwitch ? Math.Max(ladderMs, aimMs) : ladderMs;
         if (limitMs == aimMs) return;
         Note(ram, pass, Say($"aims at a pause of {limitMs + Convergence.DevicePartMs} ms")
             + (limitMs > ladderMs ? ": the guest rests between two bursts" : ""));

@@ -39,10 +39,28 @@ public static class Convergence
     /// <summary>From this part of the time to the deadline on, the aim is all that was allowed: a lull is no longer waited for.</summary>
     public const double NoMorePatienceAt = 0.7;
 
+    /// <summary>
+    /// QEMU goes by a rate it measures, and by a new aim, every 100 ms (migration.c, BUFFER_DELAY). Passes of a few ms would run through
+    /// the whole ladder before it has looked once: those that begin within this of the one before count as one.
+    /// </summary>
+    public const double PassesApartMs = 50;
+
     private static readonly int[] LadderMs = [8, 16, 32, 64, 128, 256, 512, 1024, 2000];
 
     /// <summary>The aim before anything is measured.</summary>
     public static int FirstLimitMs(int maxPauseMs) => Math.Min(LadderMs[0], Top(maxPauseMs));
+
+    /// <summary>Takes down a pass that has just begun.</summary>
+    /// <param name="sinceMs">Since the last one that counted by itself began.</param>
+    /// <returns>Whether this one does.</returns>
+    public static bool Note(List<PassFacts> passes, PassFacts pass, double sinceMs)
+    {
+        // The first sends everything, and the second is the first that tells of the guest.
+        var counts = passes.Count < 2 || sinceMs >= PassesApartMs;
+        if (counts) passes.Add(pass);
+        else passes[^1] = pass;
+        return counts;
+    }
 
     public static ConvergenceAdvice Advise(IReadOnlyList<PassFacts> passes, MoveLimits limits, TimeSpan elapsed)
     {
@@ -95,5 +113,6 @@ public static class Convergence
     /// <summary>The limit, in ms, with which a pause of that many ms is aimed at.</summary>
     public static double LimitForMs(double pauseMs) => DevicePartMs + (Math.Max(0, pauseMs - DevicePartMs) / RateKeptTo);
 
+    /// <summary>The highest aim, in ms, with which a pause of at most that many ms is kept.</summary>
     internal static int Top(int maxPauseMs) => Math.Max(1, (int)((maxPauseMs - DevicePartMs) * RateKeptTo));
 }

@@ -20,7 +20,9 @@ public static class Lull
     /// <summary>A guest is felt for so long to find out whether it writes in bursts: three of the longest.</summary>
     public const double FeltMs = 6000;
     /// <summary>Passes that are tried so; a guest that is not met by then is no such guest.</summary>
-    public const int PassesMax = 10;
+    public const int PassesMax = 7;
+    /// <summary>Nothing is held back for longer; where bursts come more rarely nothing is held at all.</summary>
+    public const double HeldMaxMs = 2500;
     private const double RestMinMs = 200;
     /// <summary>A pass that takes less than this part of a rest falls into one soon enough by itself.</summary>
     private const double FitsByItself = 0.8;
@@ -29,12 +31,15 @@ public static class Lull
     private const int RestsAtLeast = 2, RestsCounted = 4;
     /// <summary>Of the level at which a guest writes while it does.</summary>
     private const double WritesFrom = 0.25;
+    /// <summary>Who writes more than this part of that level between bursts does not rest: a pass would wait in vain.</summary>
+    private const double RestsBelow = 0.05;
 
     /// <summary>Null where a guest does not rest at least twice, alike, between bursts.</summary>
     /// <param name="written">How much was written in each tick, oldest first, in any unit.</param>
     public static Bursts? Felt(IReadOnlyList<double> written, double tickMs)
     {
         var level = Level(written);
+        if (written.Where(tick => !Writes(tick, level)).DefaultIfEmpty().Average() > RestsBelow * level) return null;
         List<double> rests = [], begins = [];
         double? restBegan = null;
         for (var tick = 1; tick < written.Count; tick++)
@@ -55,7 +60,7 @@ public static class Lull
         // Some begin at equal distances, however long they take, others after equal rests: by whichever is sooner.
         var leftMs = isWriting ? 0 : Math.Min(
             restMs - (written.Count - restBegan!.Value) * tickMs, everyMs - (written.Count - begins[^1]) * tickMs);
-        return new Bursts(restMs, isWriting, isWriting ? 0 : (written.Count - restBegan!.Value) * tickMs, leftMs);
+        return new Bursts(restMs, everyMs, isWriting, isWriting ? 0 : (written.Count - restBegan!.Value) * tickMs, leftMs);
 
         double Idle(int tick) => 1 - Math.Min(1, written[tick] / level);
     }
@@ -81,11 +86,11 @@ public static class Lull
     /// <param name="bytesPerSecond">
     /// Of the stream, over a whole pass: what is measured just now says too much, as a shaper saves up while something is held back.
     /// </param>
-    /// <param name="restMs">As long as the guest rests between bursts.</param>
-    /// <param name="leftMs">Until the next burst; 0 or less while it writes, or should.</param>
+    /// <param name="bursts">As they are now: what is left until the next is what decides.</param>
     public static LullAdvice? Advise(
-        IReadOnlyList<PassFacts> passes, long bytesPerSecond, MoveLimits limits, TimeSpan elapsed, double restMs, double leftMs)
+        IReadOnlyList<PassFacts> passes, long bytesPerSecond, MoveLimits limits, TimeSpan elapsed, Bursts bursts)
     {
+        var (restMs, leftMs) = (bursts.RestMs, bursts.LeftMs);
         if (passes.Count < 2 || passes.Count > PassesMax || !MayHelp(limits)) return null;
         // The first pass sends everything. What comes after a whole burst is the longer one of the last two: some meet but a part of one.
         var (passMs, longestMs) = (Ms(passes[^1]), passes.Skip(1).TakeLast(2).Max(Ms));
@@ -98,7 +103,8 @@ public static class Lull
             return new LullAdvice.EndWithin(Math.Min(topMs, (int)Math.Ceiling(nowMs)));
         // A lull is waited for as long as one is waited for at all.
         var patienceLeftMs = deadlineLeftMs - (1 - Convergence.NoMorePatienceAt) * (limits.DeadlineSeconds * 1000.0 ?? 0);
-        return nextMs <= topMs && passMs + restMs + longestMs <= patienceLeftMs ? new LullAdvice.HoldBack() : null;
+        return nextMs <= topMs && bursts.EveryMs <= HeldMaxMs && passMs + bursts.EveryMs + longestMs <= patienceLeftMs
+            ? new LullAdvice.HoldBack() : null;
 
         double Ms(PassFacts pass) => pass.RemainingBytes * 1000.0 / Math.Max(1, bytesPerSecond);
     }
@@ -114,9 +120,10 @@ public static class Lull
 }
 
 /// <param name="RestMs">As long as the guest rests between two, in the middle of the last.</param>
+/// <param name="EveryMs">From the beginning of one to that of the next.</param>
 /// <param name="RestedMs">For how long it has rested; 0 while it writes.</param>
 /// <param name="LeftMs">Until the next should begin; 0 while it writes, less where it is late.</param>
-public sealed record Bursts(double RestMs, bool IsWriting, double RestedMs, double LeftMs);
+public sealed record Bursts(double RestMs, double EveryMs, bool IsWriting, double RestedMs, double LeftMs);
 
 /// <summary>Closed set.</summary>
 public abstract record LullAdvice

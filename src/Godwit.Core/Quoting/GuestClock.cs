@@ -23,6 +23,7 @@ public sealed class GuestClock
     private readonly double begunMs;
     private readonly IReadOnlyList<double> slices = [];
     private readonly double level;
+    private readonly Bursts? bursts;
     /// <summary>Ascending in both.</summary>
     private readonly List<(double Ms, double Bytes)> curve = [(0, 0)];
 
@@ -45,18 +46,18 @@ public sealed class GuestClock
         }
         slices = [.. memory.Slices.Select(bytes => (double)bytes)];
         (atSliceEnd, level) = (Ends(slices, MemoryProfile.SliceMs), Lull.Level(slices));
-        RestMs = Lull.Felt(slices, MemoryProfile.SliceMs)?.RestMs;
+        bursts = Lull.Felt(slices, MemoryProfile.SliceMs);
         foreach (var point in memory.Dirty.Concat(memory.Rhythm?.Longer ?? [])) Add(At(point.WindowMs), point.Bytes);
     }
 
     /// <summary>True: zero is when it was asked for. False: when it was looked at, which is as good as any other moment.</summary>
     public bool KnowsItsTurn { get; }
 
-    /// <summary>Of a guest that writes in bursts, felt as a move would feel it: the rest between them, in ms. Null of others.</summary>
-    public double? RestMs { get; }
+    /// <summary>Its bursts as a move would feel them at a moment; null where it writes in none.</summary>
+    public Bursts? BurstsAt(double atMs) => bursts is null ? null : bursts with { LeftMs = LullLeftMs(atMs) };
 
     /// <summary>Until the next burst, in ms; 0 while it writes.</summary>
-    public double LullLeftMs(double atMs)
+    private double LullLeftMs(double atMs)
     {
         var slice = (int)(atMs / sliceMs);
         if (Writes(slice) && (Writes(slice + 1) || BurstEndMs(slice) > atMs)) return 0;

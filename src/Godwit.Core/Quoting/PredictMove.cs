@@ -8,7 +8,8 @@ namespace Godwit.Core.Quoting;
 public sealed record Prediction(double PauseMs, double DurationMs, double WireBytes, int Passes, bool Fits);
 
 /// <summary>
-/// Runs a move on paper: the same passes, judged at their ends by the same <see cref="Convergence"/> that steers real moves. Pure.
+/// Runs a move on paper: the same passes, judged at their ends by the same <see cref="Convergence"/> and <see cref="Lull"/> that steer
+/// real moves. Pure.
 /// </summary>
 public static class PredictMove
 {
@@ -66,6 +67,7 @@ public static class PredictMove
         var rate = path.StreamBytesPerSecond(packs, limits.BandwidthBytesPerSecond);
         var (spent, wire, last, rest) = (first, memory.NonZeroBytes / memory.PackRatio, first, 0.0);
         var passes = new List<PassFacts> { new(1, memory.TotalBytes, (long)rate) };
+        var (number, countedMs) = (1, 0.0);
         var heldMs = Lull.HeldBackMs(rate);
         var deadlineMs = limits.DeadlineSeconds * 1000.0 ?? double.PositiveInfinity;
         if (first > deadlineMs)
@@ -79,9 +81,10 @@ public static class PredictMove
             // Of the rest some was written anew; no more is dirty than was written since the move began.
             var left = Math.Max(rest, Math.Min((1 - slowdown) * clock.DirtyBytesBetween(beganMs, now),
                 rest + (1 - slowdown) * clock.DirtyBytesBetween(now - last, now)));
-            passes.Add(new PassFacts(passes.Count + 1, (long)left, (long)rate));
+            number++;
+            if (Convergence.Note(passes, new PassFacts(number, (long)left, (long)rate), spent - countedMs)) countedMs = spent;
             var elapsed = TimeSpan.FromMilliseconds(spent);
-            var advice = passes.Count >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
+            var advice = number >= PassesMax ? new ConvergenceAdvice.GiveUp(0, "it never ends")
                 : Convergence.Advise(passes, limits, elapsed);
             var aimMs = (advice as ConvergenceAdvice.SwitchBelow)?.DowntimeLimitMs ?? 0;
             last = left * 1000 / rate;
@@ -91,16 +94,20 @@ public static class PredictMove
                 var pause = last + Convergence.DevicePartMs;
                 // What does not fit ends with the guest at home: only what crossed until then was spent.
                 return new Prediction(pause, path.AroundMs + spent + (switches ? pause : 0),
-                    wire + (switches ? left / packs : 0), passes.Count, switches);
+                    wire + (switches ? left / packs : 0), number, switches);
             }
             // Some bursts have to be felt before.
-            var lull = aimMs > 0 && clock.RestMs is { } betweenBursts && spent > BurstsFelt * betweenBursts
-                ? Lull.Advise(passes, (long)rate, limits, elapsed, betweenBursts, clock.LullLeftMs(now)) : null;
+            var lull = aimMs > 0 && clock.BurstsAt(now) is { } bursts && spent > BurstsFelt * bursts.EveryMs
+                ? Lull.Advise(passes, (long)rate, limits, elapsed, bursts) : null;
             if (lull is LullAdvice.EndWithin within)
             {
                 var unsentMs = Math.Min(last, within.DowntimeLimitMs > aimMs ? within.DowntimeLimitMs : RestMs(aimMs));
-                return new Prediction(unsentMs + Convergence.DevicePartMs, path.AroundMs + spent + last + Convergence.DevicePartMs,
-                    wire + left / packs, passes.Count + 1, Fits: true);
+                // A guest that rests writes a little all the same.
+                var written = clock.DirtyBytesBetween(now, now + last - unsentMs);
+                var pause = unsentMs + written * 1000 / rate + Convergence.DevicePartMs;
+                if (pause <= limits.MaxPauseMs)
+                    return new Prediction(pause, path.AroundMs + spent + last - unsentMs + pause, wire + (left + written) / packs,
+                        number + 1, Fits: true);
             }
             var restMs = lull is LullAdvice.HoldBack ? 0 : RestMs(aimMs);
             rest = restMs * rate / 1000;
@@ -110,7 +117,7 @@ public static class PredictMove
             // A deadline is not waited for until a pass ends.
             if (spent + last > deadlineMs && spent < deadlineMs)
             {
-                var unsentMs = left * 1000 / rate - (deadlineMs - spent);
+                var unsentMs = Math.Max(lull is LullAdvice.HoldBack ? heldMs : 0, left * 1000 / rate - (deadlineMs - spent));
                 return AtDeadline(spent, unsentMs, unsentMs * rate / 1000 / packs, wire + left / packs);
             }
             (spent, wire) = (spent + last, wire + (left - rest) / packs);
@@ -122,7 +129,7 @@ public static class PredictMove
             var written = (1 - slowdown) * clock.DirtyBytesBetween(beganMs + passBeganMs, beganMs + deadlineMs);
             var pause = unsentMs + written * 1000 / rate + Convergence.DevicePartMs;
             return new Prediction(pause, path.AroundMs + deadlineMs + (limits.MayQuick ? pause : 0),
-                limits.MayQuick ? wireByPassEnd + written / packs : wireByPassEnd - unsentWire, passes.Count, limits.MayQuick);
+                limits.MayQuick ? wireByPassEnd + written / packs : wireByPassEnd - unsentWire, number, limits.MayQuick);
         }
     }
 

@@ -18,6 +18,9 @@ public sealed class LullTests
         return ticks;
     }
 
+    private static Bursts Of(double restMs, double leftMs, double burstMs = 200) =>
+        new(restMs, restMs + burstMs, IsWriting: leftMs == 0, RestedMs: Math.Max(0, restMs - leftMs), leftMs);
+
     private static List<PassFacts> Passes(params double[] remainingMiB) =>
         [.. remainingMiB.Select((mib, n) => new PassFacts(n + 1, (long)(mib * (1 << 20)), 0))];
 
@@ -50,6 +53,8 @@ public sealed class LullTests
         Assert.Null(Lull.Felt(Bursts(200, 800, 1900, offMs: 100), TickMs)); // One whole rest.
         Assert.Null(Lull.Felt(Bursts(10_000, 10_000, 4000), TickMs));
         Assert.Null(Lull.Felt([.. Bursts(200, 300, 1000), .. Bursts(200, 900, 2200)], TickMs));
+        Assert.Null(Lull.Felt([.. Bursts(200, 800, 3500).Select(tick => Math.Max(tick, 0.12))], TickMs)); // It writes on, a little.
+        Assert.NotNull(Lull.Felt([.. Bursts(200, 800, 3500).Select(tick => Math.Max(tick, 0.02))], TickMs));
     }
 
     [Fact]
@@ -86,38 +91,42 @@ public sealed class LullTests
     [Fact]
     public void A_pass_that_begins_with_the_rest_leaves_to_the_pause_what_the_rest_has_no_room_for()
     {
-        var aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 96), Gigabit, limits, TimeSpan.FromSeconds(6), 800, 740));
+        var at = TimeSpan.FromSeconds(6);
+        var aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 96), Gigabit, limits, at, Of(800, 740)));
         Assert.InRange(aim.DowntimeLimitMs, 853 - (740 - Lull.SpareMs) - 1, 853 - (740 - Lull.SpareMs) + 2);
         Assert.True(aim.DowntimeLimitMs <= Convergence.Top(limits.MaxPauseMs));
         // Half of it fits into the rest as it is.
-        aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 48), Gigabit, limits, TimeSpan.FromSeconds(6), 800, 740));
+        aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 48), Gigabit, limits, at, Of(800, 740)));
         Assert.Equal(1, aim.DowntimeLimitMs);
     }
 
     [Fact]
     public void A_pass_that_begins_too_late_in_a_rest_or_in_a_burst_is_held_back()
     {
-        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), 800, 0));
-        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), 800, 400));
+        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), Of(800, 0)));
+        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), Of(800, 400)));
         // It would fit just so, and would pause much less if it waited for the next rest.
-        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 80), Gigabit, limits, TimeSpan.FromSeconds(6), 800, 500));
+        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 80), Gigabit, limits, TimeSpan.FromSeconds(6), Of(800, 500)));
         // The burst is late.
-        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), 800, -100));
+        Assert.IsType<LullAdvice.HoldBack>(Lull.Advise(Passes(500, 96), Gigabit, limits, TimeSpan.FromSeconds(6), Of(800, -100)));
     }
 
     [Fact]
     public void Nothing_is_held_where_it_would_not_help_or_is_not_needed()
     {
         var at = TimeSpan.FromSeconds(6);
-        Assert.Null(Lull.Advise(Passes(500), Gigabit, limits, at, 800, 0)); // The first pass sends everything.
-        Assert.Null(Lull.Advise(Passes(500, 64), Gigabit, limits, at, 800, 0)); // It falls into a rest by itself.
-        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits, at, 600, 0)); // No rest is long enough with the pause allowed.
-        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, new MoveLimits(150), at, 800, 0));
-        Assert.NotNull(Lull.Advise(Passes(500, 96), Gigabit, new MoveLimits(700), at, 600, 0));
-        Assert.Null(Lull.Advise(Passes([500, .. Enumerable.Repeat(96.0, Lull.PassesMax)]), Gigabit, limits, at, 800, 0));
-        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { PassesMax = 1 }, at, 800, 0));
-        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { MaxSlowdownPercent = 30 }, at, 800, 0));
-        Assert.NotNull(Lull.Advise(Passes(500, 96), Gigabit, limits with { DeadlineSeconds = 30 }, at, 800, 0));
-        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { DeadlineSeconds = 30 }, TimeSpan.FromSeconds(22), 800, 0));
+        Assert.Null(Lull.Advise(Passes(500), Gigabit, limits, at, Of(800, 0))); // The first pass sends everything.
+        Assert.Null(Lull.Advise(Passes(500, 64), Gigabit, limits, at, Of(800, 0))); // It falls into a rest by itself.
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits, at, Of(600, 0))); // No rest is long enough with the pause allowed.
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, new MoveLimits(150), at, Of(800, 0)));
+        Assert.NotNull(Lull.Advise(Passes(500, 96), Gigabit, new MoveLimits(700), at, Of(600, 0)));
+        Assert.Null(Lull.Advise(Passes([500, .. Enumerable.Repeat(96.0, Lull.PassesMax)]), Gigabit, limits, at, Of(800, 0)));
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { PassesMax = 1 }, at, Of(800, 0)));
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { MaxSlowdownPercent = 30 }, at, Of(800, 0)));
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits, at, Of(800, 0, burstMs: 1800))); // It would be held for too long.
+        Assert.NotNull(Lull.Advise(Passes(500, 96), Gigabit, limits with { DeadlineSeconds = 30 }, at, Of(800, 0)));
+        // The wait would go on beyond the time for patience, 0.7 of the deadline.
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { DeadlineSeconds = 12 }, at, Of(800, 0)));
+        Assert.Null(Lull.Advise(Passes(500, 96), Gigabit, limits with { DeadlineSeconds = 30 }, TimeSpan.FromSeconds(22), Of(800, 0)));
     }
 }

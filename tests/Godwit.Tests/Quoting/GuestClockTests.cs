@@ -51,11 +51,11 @@ public sealed class GuestClockTests
     public void It_knows_when_a_burst_is_over_and_when_the_next_begins()
     {
         var clock = new GuestClock(Bursts);
-        Assert.Equal(800, clock.RestMs!.Value, 1.0);
-        Assert.Equal((0, 0, 700, 100), (clock.LullLeftMs(0), clock.LullLeftMs(150), clock.LullLeftMs(300), clock.LullLeftMs(900)));
+        Assert.Equal(800, clock.BurstsAt(0)!.RestMs, 1.0);
+        Assert.Equal([0, 0, 700, 100], new double[] { 0, 150, 300, 900 }.Select(at => clock.BurstsAt(at)!.LeftMs));
         Assert.Equal((200, 1200, 1200), (clock.BurstOverMs(0), clock.BurstOverMs(201), clock.BurstOverMs(1100)));
         Assert.Equal(7200, clock.BurstOverMs(6300));
-        Assert.Null(new GuestClock(Bursts with { Slices = [] }).RestMs);
+        Assert.Null(new GuestClock(Bursts with { Slices = [] }).BurstsAt(0));
     }
 
     [Fact]
