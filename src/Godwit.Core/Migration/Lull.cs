@@ -97,9 +97,9 @@ public static class Lull
         var topMs = Convergence.Top(limits.MaxPauseMs);
         var deadlineLeftMs = limits.DeadlineSeconds * 1000.0 - elapsed.TotalMilliseconds ?? double.PositiveInfinity;
         if (longestMs < FitsByItself * restMs || passMs > deadlineLeftMs) return null;
-        var nowMs = Math.Max(1, passMs - (leftMs - SpareMs));
+        var nowMs = Math.Max(1, passMs - Math.Max(0, leftMs - SpareMs)); // What missed its rest by little may fit the pause as it is.
         var nextMs = Math.Max(1, longestMs - (restMs - NoticedMs - HeldBackMs(bytesPerSecond) - SpareMs));
-        if (leftMs > SpareMs && nowMs <= Math.Min(topMs, nextMs + WorthWaitingMs))
+        if (leftMs > 0 && nowMs <= Math.Min(topMs, nextMs + WorthWaitingMs))
             return new LullAdvice.EndWithin(Math.Min(topMs, (int)Math.Ceiling(nowMs)));
         // A lull is waited for as long as one is waited for at all.
         var patienceLeftMs = deadlineLeftMs - (1 - Convergence.NoMorePatienceAt) * (limits.DeadlineSeconds * 1000.0 ?? 0);

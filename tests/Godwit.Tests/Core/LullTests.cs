@@ -98,6 +98,9 @@ public sealed class LullTests
         // Half of it fits into the rest as it is.
         aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 48), Gigabit, limits, at, Of(800, 740)));
         Assert.Equal(1, aim.DowntimeLimitMs);
+        // It missed its rest by 18 MiB, 160 ms: these fit the pause, and nothing is waited for.
+        aim = Assert.IsType<LullAdvice.EndWithin>(Lull.Advise(Passes(500, 96, 18), Gigabit, limits, at, Of(800, 30)));
+        Assert.Equal(160, aim.DowntimeLimitMs);
     }
 
     [Fact]
