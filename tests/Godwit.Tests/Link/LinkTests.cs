@@ -88,8 +88,8 @@ public sealed class LinkTests
 
         link.Sender.LiftCeiling();
         link.Sender.HoldAt(2_000_000);
+        var summary = await sending.WaitAsync(TimeSpan.FromSeconds(10)); // Held back, it would never end.
         await writing;
-        var summary = await sending;
         await link.Sender.SendTokenAsync(new(new(8), summary.Length, summary.Digest, 42), CancellationToken.None);
         Assert.IsType<LinkEnd.TokenReceived>(await received);
         Assert.Equal(3_000_001, (await arriving).Length);
