@@ -17,6 +17,8 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
     private static readonly TimeSpan SendFor = TimeSpan.FromSeconds(1.5), SendMax = TimeSpan.FromSeconds(6);
     private static readonly TimeSpan DrainMax = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50), Stretch = SendFor / 2;
+    /// <summary>A shaper lets through at once what it saved up while nobody sent.</summary>
+    private static readonly TimeSpan SavedUp = TimeSpan.FromMilliseconds(200);
     /// <summary>By so much a stretch is faster than the one before, or the link is as fast as it gets.</summary>
     private const double Faster = 1.1;
     private static readonly TimeSpan ReceiveMax = TimeSpan.FromSeconds(30);
@@ -81,17 +83,16 @@ internal sealed class LinkTest(INetwork network, LinkTickets tickets, IRandomnes
     private static double Rate((TimeSpan At, long Acked) from, (TimeSpan At, long Acked) to) =>
         (to.Acked - from.Acked) / (to.At - from.At).TotalSeconds;
 
-    /// <summary>Bytes a second over the best stretch of at least 0.75 s; over all where it was shorter.</summary>
-    internal static long Fastest(IReadOnlyList<(TimeSpan At, long Acked)> seen)
+    /// <summary>Bytes a second over the best stretch of at least 0.75 s, not of the first 0.2; over all where it was shorter.</summary>
+    internal static long Fastest(List<(TimeSpan At, long Acked)> seen)
     {
-        var best = seen[^1].At <= TimeSpan.Zero ? 0 : Rate(seen[0], seen[^1]);
-        var from = 0;
-        for (var to = 1; to < seen.Count; to++)
+        var (best, from) = (0.0, Math.Max(0, seen.FindIndex(one => one.At >= SavedUp)));
+        for (var to = from + 1; to < seen.Count; to++)
         {
             while (seen[to].At - seen[from + 1].At >= Stretch) from++;
             if (seen[to].At - seen[from].At >= Stretch) best = Math.Max(best, Rate(seen[from], seen[to]));
         }
-        return (long)best;
+        return (long)(best > 0 || seen[^1].At <= TimeSpan.Zero ? best : Rate(seen[0], seen[^1]));
     }
 
     private async Task ForgetAsync(MoveId name)

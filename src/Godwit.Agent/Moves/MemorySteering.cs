@@ -111,7 +111,14 @@ internal sealed class MemorySteering(
 
     /// <summary>By the rate it goes by, or as good: then it has decided, and what is said now comes too late.</summary>
     private bool IsAboutToSwitch(QmpMigrationRam ram) =>
-        ram.RemainingBytes * 1000.0 <= (double)aimMs * Math.Min(passBytesPerSecond, link.Stats.StreamBytesPerSecond);
+        ram.RemainingBytes * 1000.0 <= (double)aimMs * BytesPerSecond;
+
+    /// <summary>
+    /// How fast what remains is taken to cross. After pages that pack well, and while a pass was held back, the link seems several times
+    /// as fast as it is; the last pass has come to no more than it did.
+    /// </summary>
+    private long BytesPerSecond => passBytesPerSecond == 0 ? link.Stats.StreamBytesPerSecond
+        : Math.Min(passBytesPerSecond, link.Stats.StreamBytesPerSecond);
 
     private async Task SetAimAsync(int limitMs)
     {
@@ -129,8 +136,7 @@ internal sealed class MemorySteering(
         // In the first pass pages of zeros are looked through, and next to nothing crosses for them.
         if (passes.Count == 1) passBytesPerSecond = Math.Max(passBytesPerSecond, link.Stats.DeliveryBytesPerSecond);
         passBegan = (now, bytes, false);
-        // While it was held back a shaper saved up, and the link seems much faster than it is.
-        return wasHeld ? Math.Min(passBytesPerSecond, link.Stats.StreamBytesPerSecond) : link.Stats.StreamBytesPerSecond;
+        return BytesPerSecond;
     }
 
     /// <summary>A deadline is not waited for until a pass ends: one pass may take longer than all that is left.</summary>
@@ -149,7 +155,7 @@ internal sealed class MemorySteering(
     private void Note(QmpMigrationRam ram, int pass, string what)
     {
         var atMs = time.GetElapsedTime(begun).TotalMilliseconds;
-        var step = new SteeringStep(atMs, pass, ram.RemainingBytes, link.Stats.StreamBytesPerSecond, what);
+        var step = new SteeringStep(atMs, pass, ram.RemainingBytes, BytesPerSecond, what);
         Steps = [.. Steps.TakeLast(StepsKept - 1), step];
     }
 
@@ -166,7 +172,7 @@ internal sealed class MemorySteering(
 
     private void Report(QmpMigrationRam ram, int pass)
     {
-        var (onWire, rate) = (link.Stats.DeliveryBytesPerSecond, link.Stats.StreamBytesPerSecond);
+        var (onWire, rate) = (link.Stats.DeliveryBytesPerSecond, BytesPerSecond);
         var dirty = ram.DirtyPagesPerSecond * ram.PageSizeBytes;
         board.Set(s => s with
         {

@@ -5,12 +5,23 @@ namespace Godwit.Core.Quoting;
 /// <summary>How moves went beside what the model had said, as factors and milliseconds to set it right by.</summary>
 /// <param name="Duration">Actual over predicted, with its usual spread.</param>
 /// <param name="Bytes">As <paramref name="Duration"/>.</param>
-/// <param name="PauseMs">Actual less predicted.</param>
+/// <param name="Pauses">Of each move what the model said of its pause, and actual less that, in ms.</param>
 /// <param name="Moves">How many moves it is from; 0: nothing is set right, and the spread is a guess.</param>
-public sealed record Correction(Estimate Duration, Estimate Bytes, Estimate PauseMs, int Moves)
+public sealed record Correction(Estimate Duration, Estimate Bytes, IReadOnlyList<(double ModelMs, double OffMs)> Pauses, int Moves)
 {
     /// <summary>Before any move was seen: what the model's errors were in the lab.</summary>
-    public static readonly Correction None = new(new(0.75, 1, 1.5), new(0.8, 1, 1.3), new(-5, 0, 60), 0);
+    public static readonly Correction None = new(new(0.75, 1, 1.5), new(0.8, 1, 1.3), [], 0);
+    private static readonly Estimate assumedPauseMs = new(-5, 0, 60);
+    /// <summary>Pauses are alike where neither is longer than twice the other, and this.</summary>
+    private const double AlikeMs = 25;
+
+    /// <summary>
+    /// Actual less predicted of a pause that the model says to be so long, by those as long as it: half a second by which stops of ten
+    /// seconds were off says nothing of a switch-over of ten milliseconds.
+    /// </summary>
+    public Estimate PauseMs(double modelMs) => LearnedFromMoves.Difference(
+        Pauses.Where(one => Math.Max(one.ModelMs, modelMs) <= 2 * Math.Min(one.ModelMs, modelMs) + AlikeMs).Select(one => one.OffMs),
+        assumedPauseMs);
 }
 
 /// <summary>What a refresh costs, by those before it.</summary>
@@ -44,6 +55,8 @@ public static class LearnedFromMoves
     /// <summary>More than was seen in the lab; what moves as large as each other take beyond it is not taken for setup.</summary>
     private const double UntoldSetupMaxMs = 1000;
     private const double PageBytes = 4096;
+    /// <summary>Assumed of agents that have moved before; their first move takes longer (<see cref="PathProfile.Assumed"/>).</summary>
+    private const double LaterAroundMs = 330, LaterSetupMs = 180;
     /// <summary>So many moves of a VM tell more of it than those of all VMs between two hosts.</summary>
     private const int OwnEnough = 5;
     /// <summary>So many pairs of moves must tell, or the link test is believed.</summary>
@@ -74,7 +87,7 @@ public static class LearnedFromMoves
             SetupMs = wire.SetupMs,
             IsTested = testedRate is not null,
             StreamBytesPerSecondMax = StreamMax(rates, wire.SetupMs, testedRate),
-            AroundMs = Usual(around.Select(Around), PathProfile.Assumed.AroundMs),
+            AroundMs = around.Count == 0 ? PathProfile.Assumed.AroundMs : Usual(around.Select(Around), LaterAroundMs),
             Moves = rates.Count,
         };
     }
@@ -117,11 +130,11 @@ public static class LearnedFromMoves
         var setup = moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate);
         // Neither tested nor told by moves of unlike size, it is in the rate.
         var isInRate = tested is null && slopes.Count < TellingPairs;
-        var setupMs = Math.Max(0, isInRate ? Quantile(setup, 0.5) : Usual(setup, PathProfile.Assumed.SetupMs));
+        var setupMs = Math.Max(0, isInRate ? Quantile(setup, 0.5) : Usual(setup, LaterSetupMs));
         if (slopes.Count >= TellingPairs || setupMs <= UntoldSetupMaxMs) return (rate, setupMs);
         // So much before the first byte nobody has shown: they do not come to what was tested.
-        return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, BytesMs(r) - PathProfile.Assumed.SetupMs)), 0.5),
-            PathProfile.Assumed.SetupMs);
+        return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, BytesMs(r) - LaterSetupMs)), 0.5),
+            LaterSetupMs);
 
         static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
     }
@@ -147,12 +160,11 @@ public static class LearnedFromMoves
         var held = moves.Select(m => (Receipt: m.Receipt!, Took: m.Receipt!.TotalMs - Queued(m),
             // It was quoted when it was asked for, and began after it had waited its turn.
             Model: PredictMove.Of(mode, m.Quote!.Memory!.After(Queued(m)), path, m.Limits))).ToList();
-        var paused = held.Where(m => m.Receipt.PauseMs is not null).ToList();
         return new Correction(
             Factor(held.Select(m => m.Took / m.Model.DurationMs), Correction.None.Duration),
             Factor(held.Select(m => m.Receipt.WireBytes / Math.Max(1, m.Model.WireBytes)), Correction.None.Bytes),
-            paused.Count == 0 ? Correction.None.PauseMs
-                : Difference(paused.Select(m => m.Receipt.PauseMs!.Value - m.Model.PauseMs), Correction.None.PauseMs),
+            [.. held.Where(m => m.Receipt.PauseMs is not null && m.Model.Fits)
+                .Select(m => (m.Model.PauseMs, m.Receipt.PauseMs!.Value - m.Model.PauseMs))],
             moves.Count);
     }
 
@@ -179,8 +191,8 @@ public static class LearnedFromMoves
     public static double Queued(Migration.Migration move) => move.Receipt!.PhaseMs.GetValueOrDefault(Phase.Queued);
 
     /// <summary>
-    /// Their middle, as if <see cref="Doubt"/> moves had cost what is assumed: the first moves of agents that have just started take up
-    /// to twice as long as any after.
+    /// Their middle, as if <see cref="Doubt"/> moves had cost what later ones mostly do: the first moves of agents that have just started
+    /// take up to twice as long as any after.
     /// </summary>
     private static double Usual(IEnumerable<double> seen, double assumed) =>
         Quantile(seen.Concat(Enumerable.Repeat(assumed, (int)Doubt)), 0.5);
@@ -195,7 +207,7 @@ public static class LearnedFromMoves
     }
 
     /// <summary>Median and the middle four fifths, drawn towards the prior as long as few moves were seen.</summary>
-    private static Estimate Difference(IEnumerable<double> errors, Estimate prior)
+    internal static Estimate Difference(IEnumerable<double> errors, Estimate prior)
     {
         var sorted = errors.Order().ToList();
         if (sorted.Count == 0) return prior;

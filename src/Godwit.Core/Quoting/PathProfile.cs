@@ -21,10 +21,10 @@ public sealed record PathProfile
     /// <summary>On a faster wire the link sends memory as it is (ADR 19).</summary>
     public const double PackedBelowBytesPerSecond = 300e6;
 
-    /// <summary>Before any move between two hosts was seen: a path of 1 Gbit/s.</summary>
+    /// <summary>Before any move was seen: a path of 1 Gbit/s, and agents that have just started.</summary>
     public static readonly PathProfile Assumed = new()
     {
-        WireBytesPerSecond = 117e6, StreamBytesPerSecondMax = 400e6, AroundMs = 330, SetupMs = 180, Moves = 0,
+        WireBytesPerSecond = 117e6, StreamBytesPerSecondMax = 400e6, AroundMs = 450, SetupMs = 350, Moves = 0,
     };
 
     /// <summary>How fast a guest's memory crosses, in its own bytes a second.</summary>

@@ -98,9 +98,9 @@ public static class QuoteMove
     private static WayQuote Of(
         MoveMode mode, MemoryProfile memory, Prediction model, Correction learned, MoveLimits limits, DateTimeOffset at)
     {
-        var pause = new Estimate(
-            Math.Max(0, model.PauseMs + learned.PauseMs.Low), Math.Max(1, model.PauseMs + learned.PauseMs.Expected),
-            Math.Max(1, model.PauseMs + learned.PauseMs.High));
+        var off = learned.PauseMs(model.PauseMs);
+        var pause = new Estimate(Math.Max(0, model.PauseMs + off.Low), Math.Max(1, model.PauseMs + off.Expected),
+            Math.Max(1, model.PauseMs + off.High));
         var duration = Times(model.DurationMs, learned.Duration);
         List<string> breaks = [];
         if (mode == MoveMode.Live && !limits.MayQuick && !limits.MayLazy && !(model.Fits && pause.Expected <= limits.MaxPauseMs))

@@ -42,7 +42,8 @@ public sealed class RecordedMovesTests(ITestOutputHelper output)
         Tell("learned", learned);
         Tell("assumed", assumed);
         Assert.True(Middle(learned, h => h.DurationOff) < Middle(assumed, h => h.DurationOff));
-        Assert.True(learned.Count(IsNear) >= 1.8 * assumed.Count(IsNear));
+        // Of agents' first moves more is assumed than it was, which fits all moves of a busy machine: 17 by that alone, 11 before.
+        Assert.True(learned.Count(IsNear) >= 1.2 * assumed.Count(IsNear));
         // What is assumed got better, too; so also by itself: the model before came to 0.226 and 0.120, 19 of 77 within a tenth.
         Assert.True(Middle(learned, h => h.DurationOff) < 0.22 && learned.Count(IsNear) >= 21);
         Assert.True(Middle(learned, h => h.BytesOff) < 0.095);
