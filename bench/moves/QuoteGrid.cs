@@ -12,7 +12,7 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
 {
     private const string Tag = "quotes";
     private const string Name = "quoted";
-    private const int MaxPauseMs = 300;
+    private const int MaxPauseMs = 300, BeatMs = 1000;
     /// <summary>Longer than a look into memory is good for: the quote is of this load, not of the one before.</summary>
     private static readonly TimeSpan settle = TimeSpan.FromSeconds(10.5);
 
@@ -67,6 +67,8 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
         await commands.RunAsync(cancel, "link", "test", "host2", "host1");
         var address = await commands.StartVmAsync(Name, memoryMib, cancel);
         await lab.Guests.WaitUntilUpAsync(address, TimeSpan.FromMinutes(3), cancel);
+        // Nobody listens here, and a thousand beats a second are a third of a processor.
+        await lab.Guests.BeatsAsync(address, BeatMs, cancel);
         // All that it will write to is there from now on, and what it has no use for is as it left it.
         await lab.Guests.LoadAsync(address, filledMib, 0, "", cancel);
         await Task.Delay(bootRest, cancel);
