@@ -18,6 +18,9 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
 
     /// <summary>The same for a guest that works for ten seconds and rests for ten: two such turns, and a look at its work.</summary>
     private static readonly TimeSpan settleTurns = TimeSpan.FromSeconds(55);
+    /// <summary>Moves meet such a guest at five moments of its turn, one after the other, and not at the same one each time.</summary>
+    private static readonly TimeSpan turnStep = TimeSpan.FromSeconds(4);
+    private const int TurnSteps = 5;
 
     /// <summary>A guest that has just booted is no idle one.</summary>
     private static readonly TimeSpan bootRest = TimeSpan.FromSeconds(10);
@@ -72,12 +75,12 @@ internal sealed class QuoteGrid(QuoteFigures figures, LabCluster lab, string lin
         // All that it will write to is there from now on, and what it has no use for is as it left it.
         await lab.Guests.LoadAsync(address, filledMib, 0, "", cancel);
         await Task.Delay(bootRest, cancel);
-        var (host, isSlow) = (1, link.EndsWith("mbit", StringComparison.Ordinal));
+        var (host, met, isSlow) = (1, 0, link.EndsWith("mbit", StringComparison.Ordinal));
         for (var round = 0; round < options.QuoteRounds; round++)
             foreach (var (number, shape) in Shapes.Where(shape => shape.IsCalled(options.Guests)).Index())
             {
                 await lab.Guests.LoadAsync(address, shape.DirtyMib, shape.DirtyMibPerS, shape.Pattern, cancel);
-                await Task.Delay(shape.Pattern == "periodic" ? settleTurns : settle, cancel);
+                await Task.Delay(shape.Pattern == "periodic" ? settleTurns + met++ % TurnSteps * turnStep : settle, cancel);
                 // One in three may be stopped for the rest: both ends of a guest that is faster than its link are wanted. Of a slow link
                 // nobody waits for the end of the ladder, four minutes.
                 string[] wish = (round + number) % 3 == 1 ? ["--may-quick", "--deadline", "30"]
