@@ -1,4 +1,3 @@
-using System.Numerics;
 using Godwit.Agent.Machines;
 using Godwit.Core;
 using Godwit.Core.Ports;
@@ -13,16 +12,15 @@ namespace Godwit.Agent.Facts;
 /// </summary>
 /// <remarks>
 /// At most <see cref="PagesPerTick"/> pages are read at a time, whatever the number of guests, and no more than three thousandths of a
-/// processor are spent: where reading is slow, guests are left out now and then. With more than sixteen each is felt more rarely, and short
-/// turns of theirs are missed. A working set of less than a hundredth of the memory is hardly felt.
+/// processor are spent: where reading is slow, fewer pages are read (<see cref="PulseBudget"/>), and where that is not enough guests are
+/// left out now and then. With more than sixteen each is felt more rarely, and short turns of theirs are missed. A working set of less than
+/// a hundredth of the memory is hardly felt.
 /// </remarks>
 internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvider time)
 {
     public static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(GuestRhythm.SliceMs);
     private const double OfProcessorMax = 0.003;
     private const int PagesPerTick = 1024, PagesMin = 64;
-    /// <summary>As saved up in so long, at most: an agent's first reads are compiled, and slower.</summary>
-    private static readonly TimeSpan saved = TimeSpan.FromSeconds(30);
     /// <summary>A guest takes pages into use that it had not: those of a newer look are felt then, at once if there are so many.</summary>
     private static readonly TimeSpan redrawAfter = TimeSpan.FromMinutes(15);
     private const double Grown = 1.1;
@@ -38,8 +36,8 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
 
     private readonly Dictionary<VmId, Felt> felt = [];
     private readonly Lock one = new();
+    private readonly PulseBudget budget = new(OfProcessorMax, PagesPerTick, PagesMin);
     private long calledAt = time.GetTimestamp();
-    private TimeSpan mayTake = saved * OfProcessorMax;
     private int next;
     private long busyTicks;
 
@@ -70,16 +68,14 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
         {
             foreach (var gone in felt.Keys.Except(here.Select(vm => vm.Id)).ToList()) felt.Remove(gone);
             var now = time.GetTimestamp();
-            mayTake += time.GetElapsedTime(calledAt, now) * OfProcessorMax;
-            if (mayTake > saved * OfProcessorMax) mayTake = saved * OfProcessorMax;
+            var pages = budget.Begin(time.GetElapsedTime(calledAt, now), here.Count);
             calledAt = now;
-            // By halves, so that a guest that comes or goes seldom changes how many pages of the others are felt.
-            var pages = Math.Max(PagesMin, PagesPerTick / (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, here.Count)));
-            for (var n = Math.Min(here.Count, PagesPerTick / PagesMin); n > 0 && mayTake > TimeSpan.Zero; n--)
+            for (var n = Math.Min(here.Count, PagesPerTick / PagesMin); n > 0 && budget.MayGoOn(); n--)
             {
                 Feel(here[next++ % here.Count], pages);
                 var took = time.GetElapsedTime(now);
-                (now, mayTake) = (time.GetTimestamp(), mayTake - took);
+                now = time.GetTimestamp();
+                budget.Spend(took);
                 Interlocked.Add(ref busyTicks, took.Ticks);
             }
             next = here.Count == 0 ? 0 : next % here.Count;
@@ -133,9 +129,9 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
         {
             using var memory = disk.OpenMemory(qemu.RamPath);
             var isGap = time.GetElapsedTime(known.At) > gapMax;
-            if (!isGap && known.Hashes.Length == Math.Min(pages, known.Drawn.Pages.Length))
-                known.Note(Changed(memory, known), time, SliceLength);
-            else known.Begin(memory, pages, isGap, time.GetTimestamp());
+            if (!isGap && known.Hashes.Length > 0) known.Note(Changed(memory, known), time, SliceLength);
+            if (isGap || known.Hashes.Length != Math.Min(pages, known.Drawn.Pages.Length))
+                known.Begin(memory, pages, isGap, time.GetTimestamp());
         }
         catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { felt.Remove(vm.Id); }
     }
