@@ -18,6 +18,7 @@ internal sealed record MoveTools(
     /// <summary>Memory that guests here still have elsewhere.</summary>
     public RemoteMemories Remote { get; } = new(Tickets, Time);
     public KeptMemories Kept { get; } = new(Machines.Disk, Time);
+    public HandOvers HandOvers { get; } = new();
     /// <summary>Places of pages in a guest's memory that were seen to change; none where nobody has looked.</summary>
     public Func<VmId, IReadOnlyList<long>> PagesThatChange { get; init; } = static _ => [];
 

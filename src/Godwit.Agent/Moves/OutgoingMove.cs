@@ -45,6 +45,8 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(2);
 
     private readonly TimeProvider time = tools.Time;
+    /// <summary>What memory is steered by, so that with the hand-over it comes to no more than was asked for.</summary>
+    private readonly MoveLimits limits = tools.HandOvers.Within(order.Limits);
     private readonly Lock gate = new();
     private readonly long begun = tools.Time.GetTimestamp();
     private readonly QemuInstance qemu = vm.Current!;
@@ -150,7 +152,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         var qmp = qemu.Qmp;
         if (await signals.IsOffAsync(qmp)) return new StreamEnd.Broken("the guest powered itself off");
-        await qmp.PrepareSourceAsync(order.Limits, sameHost: order.IsLazy); // Lazily only its devices are in the stream.
+        await qmp.PrepareSourceAsync(limits, sameHost: order.IsLazy); // Lazily only its devices are in the stream.
         await tools.FailPoints.HitAsync("outgoing.before-memory");
         sending = time.GetTimestamp();
         var path = qemu.OutgoingSocket;
@@ -167,7 +169,7 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
         var isWatched = order.Mode == MoveMode.Live && !wasPaused && Lull.MayHelp(order.Limits);
         var bursts = new BurstWatch(tools.Machines.Disk, qemu.RamPath, isWatched ? tools.PagesThatChange(vm.Id) : [], link, time);
         _ = bursts.RunAsync(signals.Stopped, watching.Token);
-        memory = new MemorySteering(qmp, link, bursts, order, Board, time);
+        memory = new MemorySteering(qmp, link, bursts, order with { Limits = limits }, Board, time);
         var steering = memory.RunAsync(signals, watching.Token);
         var guards = GuardAsync(link, signals, watching.Token);
         var ended = await Joining.AnyAsync(signals.MigrationEnded, qmp.Closed, signals.Shutdown, PumpFault(pump), memory.GivenUp,
@@ -305,13 +307,14 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     {
         var info = await qemu.Qmp.TryQueryMigrateAsync();
         var resumeMicros = running.ResumeTimestampMicros - link.ClockOffsetMicros;
+        var parts = wasPaused || running.TokenTimestampMicros == 0 ? null : Parts(stopMicros, signals.EndedTimestampMicros,
+            running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros, resumeMicros);
+        if (parts is not null && order.Mode == MoveMode.Live) tools.HandOvers.Note(parts);
         return new Receipt
         {
             TotalMs = time.GetElapsedTime(begun).TotalMilliseconds,
             PauseMs = wasPaused ? null : (resumeMicros - stopMicros) / 1000.0,
-            PauseParts = wasPaused || running.TokenTimestampMicros == 0 ? null : Parts(stopMicros, signals.EndedTimestampMicros,
-                running.TokenTimestampMicros - link.ClockOffsetMicros, running.LoadedTimestampMicros - link.ClockOffsetMicros,
-                resumeMicros),
+            PauseParts = parts,
             MemoryMs = time.GetElapsedTime(sending, sent).TotalMilliseconds,
             StreamBytes = streamBytes,
             Steps = memory?.Steps ?? [],
@@ -351,9 +354,10 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
                     await Task.Delay(PauseAllowed, time, watching);
                     if (memory?.StoppedByConsent == true) continue;
                     await StopForAsync(string.Create(CultureInfo.InvariantCulture,
-                        $"{PromiseScore.WouldHavePaused}more than {PauseAllowed.TotalMilliseconds:0} ms ")
+                        $"{PromiseScore.WouldHavePaused}more than {Math.Min(order.Limits.MaxPauseMs, PauseMax.TotalMilliseconds):0} ms ")
                         + string.Create(CultureInfo.InvariantCulture, $"(limit {order.Limits.MaxPauseMs} ms): ")
-                        + "the guest stood still that long and goes on at home" + Try("a higher --max-pause, or a calmer hour"));
+                        + string.Create(CultureInfo.InvariantCulture, $"the guest stood still for {PauseAllowed.TotalMilliseconds:0} ms ")
+                        + "before all of it was sent, and goes on at home" + Try("a higher --max-pause, or a calmer hour"));
                     return;
                 }
                 var stats = link.Stats;
@@ -372,11 +376,11 @@ internal sealed class OutgoingMove(OutgoingOrder order, Machine vm, MoveTools to
     private string Try(string what) => order.Limits.PassesMax is null ? $"; try {what}" : "";
 
     /// <summary>
-    /// As long as the guest may stand still before QEMU has sent all: what follows has its own few milliseconds. Who consents to a
-    /// longer pause has it.
+    /// As long as the guest may stand still before QEMU has sent all: what follows has its own few milliseconds, and has to fit, too. Who
+    /// consents to a longer pause has it.
     /// </summary>
-    private TimeSpan PauseAllowed => order.Limits.MayQuick ? PauseMax
-        : TimeSpan.FromMilliseconds(Math.Min(order.Limits.MaxPauseMs, PauseMax.TotalMilliseconds));
+    private TimeSpan PauseAllowed => limits.MayQuick ? PauseMax
+        : TimeSpan.FromMilliseconds(Math.Clamp(limits.MaxPauseMs - Convergence.DevicePartMs, 1, PauseMax.TotalMilliseconds));
 
     /// <summary>Bytes on the way that nobody takes are the link's or the target's fault; none on the way is QEMU's at home.</summary>
     private string? Stalled(LinkStats stats, TimeSpan since)
