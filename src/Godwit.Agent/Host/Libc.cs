@@ -13,7 +13,7 @@ internal static partial class Libc
     private const long PidfdSendSignalCall = 424, PidfdOpenCall = 434, PidfdGetDescriptorCall = 438;
     public const int SigKill = 9;
     public const short PollIn = 1;
-    public const int ProtectionRead = 1, MapShared = 1, AdvicePopulateRead = 22;
+    public const int ProtectionRead = 1, MapShared = 1, AdviceHugePages = 14, AdvicePopulateRead = 22;
 
     [StructLayout(LayoutKind.Sequential)]
     public struct PollEntry

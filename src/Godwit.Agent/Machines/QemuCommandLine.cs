@@ -114,6 +114,12 @@ public static class QemuCommandLine
             launch.Spec.Cpus + threadsBesideVcpus, Math.Min(weightMax, launch.Spec.Cpus * weightPerVcpu), usualWeight);
     }
 
+    /// <summary>
+    /// QEMU asks for huge pages by itself, and gets them where its mapping begins on one: of tmpfs it takes any page else. No part of
+    /// the guest's machine: two ends of a move may differ. (qemu_ram_mmap; x86-64's size, and no harm where it is another.)
+    /// </summary>
+    private const long HugePageBytes = 2L << 20;
+
     private static string[] Machine(QemuLaunch launch)
     {
         var spec = launch.Spec;
@@ -126,6 +132,7 @@ public static class QemuCommandLine
             ["mem-path"] = launch.Home.Ram(launch.RamOf),
             ["size"] = RamBytes(spec),
             ["share"] = true,
+            ["align"] = HugePageBytes,
         };
         return
         [

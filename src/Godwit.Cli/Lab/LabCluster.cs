@@ -86,6 +86,7 @@ public sealed class LabCluster : IAsyncDisposable
     public static async Task RemoveAsync(LabPlan plan)
     {
         await new LabNetwork(plan).DeleteAsync(); // Every process of the lab is in one of its namespaces.
+        await LabShell.TryAsync(["umount", "--lazy", "--quiet", plan.RunDirectory]);
         foreach (var directory in plan.Directories)
             if (Directory.Exists(directory)) Directory.Delete(directory, recursive: true);
     }
@@ -116,7 +117,7 @@ public sealed class LabCluster : IAsyncDisposable
         await RemoveAsync(Plan);
         await Network.CreateAsync(cancel);
         foreach (var note in Network.Notes) _options.Tell(note);
-        MakeDirectories();
+        await MakeDirectoriesAsync();
         Prober = await Prober.StartAsync(Plan, Folder);
         if (_options.WithNewerQemu) NewerQemu = await Folder.NewerQemuAsync(Plan.DataDirectory, cancel);
 
@@ -151,12 +152,16 @@ public sealed class LabCluster : IAsyncDisposable
         return agent;
     }
 
-    /// <summary>VMs run as uids of their own: they pass through every directory, and list none.</summary>
-    private void MakeDirectories()
+    /// <summary>
+    /// VMs run as uids of their own: they pass through every directory, and list none. Guests' memory lies as it does on a host that
+    /// agents prepare: in huge pages where the kernel has them.
+    /// </summary>
+    private async Task MakeDirectoriesAsync()
     {
         const UnixFileMode passThrough = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
             | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
         foreach (var directory in Plan.Directories) Directory.CreateDirectory(directory, passThrough);
+        await LabShell.TryAsync(["mount", "-t", "tmpfs", "-o", "size=95%,mode=0711,huge=advise", "godwit", Plan.RunDirectory]);
         Directory.CreateDirectory(Plan.SharedPool, passThrough);
         foreach (var host in Plan.Hosts)
             foreach (var directory in (string[])[host.RunDirectory, host.DataDirectory, host.LocalPool])

@@ -38,7 +38,7 @@ public sealed class QemuCommandLineTests
             -cpu Nehalem-v1,enforce
             -smp cpus=2,maxcpus=2,sockets=1,cores=2,threads=1
             -object {"qom-type":"memory-backend-file","id":"ram0","mem-path":"/run/godwit/vms/vm-0123456789ab/ram-2",»
-            "size":536879104,"share":true}
+            "size":536879104,"share":true,"align":2097152}
             -m size=536879104B
             -qmp unix:/run/godwit/vms/vm-0123456789ab/qmp-3.sock,server=on,wait=off
             -qmp unix:/run/godwit/vms/vm-0123456789ab/qmp-spare-3.sock,server=on,wait=off
