@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Godwit.Core.Migration;
 using Godwit.Core.Vms;
 using Godwit.LabTests.Machines;
@@ -29,6 +31,34 @@ public sealed class MoveTests(LabFixture lab, ITestOutputHelper output) : IAsync
         var heard = await watch.HoldsAsync();
         output.WriteLine($"client-seen pause {heard.GapMs} ms");
         await lab.Cluster.Guests.LoadAsync(lab.Guest, 0, 0);
+    }
+
+    /// <summary>Where the kernel has none for shared memory, there are none; no more can be asked of it.</summary>
+    [RealQemuFact]
+    public async Task A_guest_that_moved_has_its_memory_in_huge_pages()
+    {
+        AssertDone(await lab.MoveAsync(MoveMode.Live));
+
+        var monitor = $"/vms/{(await lab.VmAsync()).Spec.Id}/qmp-";
+        var qemu = Assert.Single(Process.GetProcesses(), process => CommandLine(process.Id) is var words
+            && words.Contains(monitor, StringComparison.Ordinal) && words.Contains("qemu-system", StringComparison.Ordinal));
+        var hugeKib = File.ReadLines($"/proc/{qemu.Id}/smaps").SkipWhile(line => !line.Contains("/ram-", StringComparison.Ordinal))
+            .First(line => line.StartsWith("ShmemPmdMapped:", StringComparison.Ordinal))
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries)[1];
+        output.WriteLine($"{hugeKib} KiB in huge pages");
+        const string ofKernel = "/sys/kernel/mm/transparent_hugepage";
+        var hasThem = File.Exists($"{ofKernel}/shmem_enabled") && !Text("enabled").Contains("[never]", StringComparison.Ordinal)
+            && !Text("shmem_enabled").Contains("[deny]", StringComparison.Ordinal);
+        // Nearly all of it; the pieces at both ends of the mapping may be small.
+        Assert.InRange(int.Parse(hugeKib, CultureInfo.InvariantCulture), hasThem ? 200 << 10 : 0, hasThem ? 256 << 10 : 0);
+
+        static string Text(string name) => File.ReadAllText($"{ofKernel}/{name}");
+
+        static string CommandLine(int pid)
+        {
+            try { return File.ReadAllText($"/proc/{pid}/cmdline"); }
+            catch (IOException) { return ""; } // Ended meanwhile.
+        }
     }
 
     [RealQemuFact]
