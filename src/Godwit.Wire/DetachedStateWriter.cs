@@ -102,7 +102,10 @@ public sealed class DetachedStateWriter(IBufferWriter<byte> output, DetachedStat
         writer.EndRam();
     }
 
-    /// <summary>Without one DISCARD before LISTEN, QEMU 7.2 refuses to run ("wrong postcopy state").</summary>
+    /// <summary>
+    /// Without one DISCARD before LISTEN, QEMU 7.2 refuses to run ("wrong postcopy state"). Of the whole block: at the first of them
+    /// QEMU gives up huge pages, and those that it had until then are thrown away whole (ADR 54).
+    /// </summary>
     private byte[] WholeBlock(string block)
     {
         var used = state.Blocks.First(b => b.Name == block).UsedBytes;

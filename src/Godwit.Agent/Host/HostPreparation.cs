@@ -10,6 +10,8 @@ namespace Godwit.Agent.Host;
 public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout layout)
 {
     private const string TunDevice = "/dev/net/tun";
+    /// <summary>By which a mount of ours is known.</summary>
+    private const string Source = "godwit";
     private static readonly TimeSpan CommandTimeout = TimeSpan.FromSeconds(20);
 
     /// <summary>What works only in part here, one sentence each.</summary>
@@ -34,18 +36,21 @@ public sealed class HostPreparation(IProcesses processes, IDisk disk, HostLayout
     private async Task<string?> MemorySpaceAsync(CancellationToken cancel)
     {
         var vms = VmHome.VmsIn(layout.RunDirectory);
-        var mountPoint = await StatAsync(["-c", "%m"], vms, cancel);
-        if (IsMemoryBacked(await StatAsync(["-f", "-c", "%T"], vms, cancel)) && (disk.List(vms).Count > 0 || mountPoint != "/run"))
-            return mountPoint == vms ? await HugePagesAsync(vms, cancel) : null;
+        if (IsMemoryBacked(await StatAsync(["-f", "-c", "%T"], vms, cancel))
+            && (disk.List(vms).Count > 0 || await StatAsync(["-c", "%m"], vms, cancel) != "/run"))
+            return await IsOwnAsync(vms, cancel) ? await HugePagesAsync(vms, cancel) : null;
         // The size is a ceiling, not a reservation: admission counts memory, not this.
-        var mounted = await MountAsync(["-t", "tmpfs", "-o", "size=95%,mode=0711,nosuid,nodev,noexec", "godwit", vms], cancel);
+        var mounted = await MountAsync(["-t", "tmpfs", "-o", "size=95%,mode=0711,nosuid,nodev,noexec", Source, vms], cancel);
         return mounted.ExitCode == 0 ? await HugePagesAsync(vms, cancel)
             : $"guest memory lies on disk: {vms} is not on tmpfs and mounting one failed ({mounted.Error.Trim()})";
     }
 
+    private async Task<bool> IsOwnAsync(string vms, CancellationToken cancel) => (await processes.RunAsync(
+        new Command("findmnt", ["-rno", "SOURCE,FSTYPE", "--mountpoint", vms]), CommandTimeout, cancel)).Output.Trim() == $"{Source} tmpfs";
+
     /// <summary>
-    /// For QEMUs that start from now on, which ask for them (madvise); only of a file system that is ours alone. Not before they
-    /// ask: a file that is written by pieces, as arriving memory is, must have holes where nothing was written (tmpfs(5), <c>huge=</c>).
+    /// For who asks for them (madvise), as QEMU does. Not for all: memory that arrives is written page by page, and must have holes where
+    /// nothing was written yet (tmpfs(5), <c>huge=</c>).
     /// </summary>
     private async Task<string?> HugePagesAsync(string vms, CancellationToken cancel)
     {

@@ -128,6 +128,8 @@ public sealed class RealDisk : IDisk
         }));
     }
 
+    public string FileSystemOf(string directory) => new DriveInfo(directory).DriveFormat;
+
     public Task PopulateAsync(string path, CancellationToken cancel) => Task.Factory.StartNew(() =>
     {
         try { MemoryPages.Populate(path, cancel); }

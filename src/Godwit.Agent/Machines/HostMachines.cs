@@ -333,6 +333,7 @@ public sealed partial class HostMachines(
             Spec = machine.Spec, Home = machine.Home, Incarnation = incarnation, RamOf = wish.RamOf ?? incarnation,
             Incoming = incoming, QemuPath = wish.QemuPath ?? DefaultQemu(), Cpus = wish.Cpus,
             Taps = Machines.Taps.NamesOf(machine.Spec, incarnation), LoadsFile = wish.FromFile, Isolated = wish.Isolated,
+            OnHugetlbfs = Disk.FileSystemOf(VmHome.VmsIn(Layout.RunDirectory)) == "hugetlbfs",
             StartsStopped = !incoming || Rules.Keeps(SafetyRule.TargetStartsStopped),
         };
         QemuInstance? instance = null;

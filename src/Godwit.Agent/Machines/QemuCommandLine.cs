@@ -115,7 +115,7 @@ public static class QemuCommandLine
     }
 
     /// <summary>
-    /// QEMU asks for huge pages by itself, and gets them where its mapping begins on one: of tmpfs it takes any page else. No part of
+    /// QEMU asks for huge pages by itself, and gets them where its mapping begins on one, which it else does by chance. No part of
     /// the guest's machine: two ends of a move may differ. (qemu_ram_mmap; x86-64's size, and no harm where it is another.)
     /// </summary>
     private const long HugePageBytes = 2L << 20;
@@ -132,8 +132,8 @@ public static class QemuCommandLine
             ["mem-path"] = launch.Home.Ram(launch.RamOf),
             ["size"] = RamBytes(spec),
             ["share"] = true,
-            ["align"] = HugePageBytes,
         };
+        if (!launch.OnHugetlbfs) memory["align"] = HugePageBytes;
         return
         [
             "-machine", $"{spec.MachineType},memory-backend=ram0,smm=off,vmport=off,graphics={graphics},suppress-vmdesc=on"

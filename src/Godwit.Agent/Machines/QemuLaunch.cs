@@ -21,5 +21,7 @@ public sealed record QemuLaunch
     public bool LoadsFile { get; init; }
     /// <summary>It is to be thrown away: its disks are opened for reading only.</summary>
     public bool Isolated { get; init; }
+    /// <summary>Its memory lies in reserved huge pages, of a size that only the file system knows.</summary>
+    public bool OnHugetlbfs { get; init; }
     internal bool StartsStopped { get; init; } = true;
 }

@@ -26,7 +26,7 @@ namespace Godwit.Agent.Saved;
 internal sealed class SavedGuest : IGuestMemory
 {
     public const uint Format = 2;
-    public const int FixedBytes = 32, BlockBytes = 1 << 20, SumBytes = 32, RangesMax = 1 << 16;
+    public const int FixedBytes = 32, BlockBytes = 1 << 20, SumBytes = 32;
     public const int StateBytesMax = 256 << 20;
     private const int StampBytesMax = 1 << 20, TrailerBytes = sizeof(long) + SumBytes;
     /// <summary>16 TiB.</summary>

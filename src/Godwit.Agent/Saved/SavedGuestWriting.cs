@@ -27,15 +27,14 @@ internal static class SavedGuestWriting
         var blocks = (int)((memory.LengthBytes + SavedGuest.BlockBytes - 1) / SavedGuest.BlockBytes);
         var table = new byte[blocks * SavedGuest.SumBytes];
         var block = new byte[SavedGuest.BlockBytes];
-        var present = memory.PresentRanges(SavedGuest.RangesMax);
-        for (int number = 0, range = 0; number < blocks; number++)
+        // Holes are read, too: before Linux 6.4 memory seems to be one while the kernel gathers it into a huge page, and a read waits.
+        // (Linux commit a2e17cc2efc7, "mm/khugepaged: maintain page cache uptodate flag".)
+        for (var number = 0; number < blocks; number++)
         {
             var from = (long)number * SavedGuest.BlockBytes;
             var bytes = (int)Math.Min(SavedGuest.BlockBytes, memory.LengthBytes - from);
-            while (range < present.Count && present[range].Offset + present[range].Bytes <= from) range++;
-            if (range == present.Count || present[range].Offset >= from + bytes) continue; // Nothing but a hole: its sum stays zero.
             memory.Read(from, block.AsSpan(0, bytes));
-            if (!block.AsSpan(0, bytes).ContainsAnyExcept((byte)0)) continue;
+            if (!block.AsSpan(0, bytes).ContainsAnyExcept((byte)0)) continue; // Its sum stays zero.
             SHA256.HashData(block.AsSpan(0, bytes), table.AsSpan(number * SavedGuest.SumBytes));
             await file.WriteAsync(block.AsMemory(0, bytes), cancel);
             written += bytes;

@@ -25,6 +25,8 @@ public interface IDisk
     IReadOnlyList<string> List(string directory);
     /// <summary>Null where there is no such regular file; symbolic links are not followed.</summary>
     long? SizeOf(string path);
+    /// <summary>Of a directory that is there: the name the kernel has for what it lies on, "tmpfs". Asks no device.</summary>
+    string FileSystemOf(string directory) => "tmpfs";
     void CreateDirectory(string path);
     /// <summary>The same, for who must not wait on its thread for a disk that may hang.</summary>
     Task CreateDirectoryAsync(string path)

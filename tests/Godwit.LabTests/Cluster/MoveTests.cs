@@ -40,19 +40,20 @@ public sealed class MoveTests(LabFixture lab, ITestOutputHelper output) : IAsync
         AssertDone(await lab.MoveAsync(MoveMode.Live));
 
         var monitor = $"/vms/{(await lab.VmAsync()).Spec.Id}/qmp-";
-        var qemu = Assert.Single(Process.GetProcesses(), process => CommandLine(process.Id) is var words
-            && words.Contains(monitor, StringComparison.Ordinal) && words.Contains("qemu-system", StringComparison.Ordinal));
+        var qemus = Qemus();
+        for (var tries = 0; qemus.Count > 1 && tries < 100; tries++, qemus = Qemus()) await Task.Delay(100); // The one it left ends.
+        var qemu = Assert.Single(qemus);
         var hugeKib = File.ReadLines($"/proc/{qemu.Id}/smaps").SkipWhile(line => !line.Contains("/ram-", StringComparison.Ordinal))
             .First(line => line.StartsWith("ShmemPmdMapped:", StringComparison.Ordinal))
             .Split(' ', StringSplitOptions.RemoveEmptyEntries)[1];
         output.WriteLine($"{hugeKib} KiB in huge pages");
-        const string ofKernel = "/sys/kernel/mm/transparent_hugepage";
-        var hasThem = File.Exists($"{ofKernel}/shmem_enabled") && !Text("enabled").Contains("[never]", StringComparison.Ordinal)
-            && !Text("shmem_enabled").Contains("[deny]", StringComparison.Ordinal);
-        // Nearly all of it; the pieces at both ends of the mapping may be small.
-        Assert.InRange(int.Parse(hugeKib, CultureInfo.InvariantCulture), hasThem ? 200 << 10 : 0, hasThem ? 256 << 10 : 0);
+        const string ofKernel = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"; // "never" is of memory without a mount.
+        var hasThem = File.Exists(ofKernel) && !File.ReadAllText(ofKernel).Contains("[deny]", StringComparison.Ordinal);
+        // Nearly all of it, but where the machine's memory is in pieces.
+        Assert.InRange(int.Parse(hugeKib, CultureInfo.InvariantCulture), hasThem ? 128 << 10 : 0, hasThem ? 256 << 10 : 0);
 
-        static string Text(string name) => File.ReadAllText($"{ofKernel}/{name}");
+        List<Process> Qemus() => [.. Process.GetProcesses().Where(process => CommandLine(process.Id) is var words
+            && words.Contains(monitor, StringComparison.Ordinal) && words.Contains("qemu-system", StringComparison.Ordinal))];
 
         static string CommandLine(int pid)
         {

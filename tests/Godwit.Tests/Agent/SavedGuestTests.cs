@@ -144,7 +144,8 @@ public sealed class SavedGuestTests
     {
         public byte[] Bytes { get; } = new byte[length];
         public long LengthBytes => Bytes.Length;
-        public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax) => [(0, Bytes.Length)];
+        /// <summary>As a kernel before 6.4 tells while it gathers all of it into huge pages.</summary>
+        public IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax) => [];
         public void Read(long offset, Span<byte> into) => Bytes.AsSpan((int)offset, into.Length).CopyTo(into);
         public void Dispose() { }
     }

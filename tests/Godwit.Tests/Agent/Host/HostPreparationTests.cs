@@ -25,10 +25,12 @@ public sealed class HostPreparationTests
     public async Task One_that_is_there_already_is_told_of_huge_pages_and_never_covered()
     {
         disk.Touch($"{Vms}/vm-0123456789ab/ram-1");
-        Assert.Equal((Huge, ""), await PrepareAsync("tmpfs", Vms));
+        Assert.Equal((Huge, ""), await PrepareAsync("tmpfs", Vms, source: "godwit"));
     }
 
     [Theory]
+    [InlineData("tmpfs", Vms)]
+    [InlineData("hugetlbfs", Vms)]
     [InlineData("tmpfs", "/run/godwit")]
     [InlineData("hugetlbfs", "/run/godwit")]
     public async Task What_somebody_else_mounted_is_left_as_it_is(string fileSystem, string mountPoint) =>
@@ -57,13 +59,16 @@ public sealed class HostPreparationTests
     }
 
     /// <param name="refuses">Mounts, as typed.</param>
+    /// <param name="source">What is mounted there, as its mount says.</param>
     /// <returns>Mounts as typed and notes, one a line.</returns>
     private async Task<(string Mounts, string Notes)> PrepareAsync(
-        string fileSystem, string mountPoint, Func<string, bool>? refuses = null)
+        string fileSystem, string mountPoint, Func<string, bool>? refuses = null, string source = "none")
     {
         var processes = new ListeningProcesses(command => command switch
         {
             { Program: "stat" } => new CommandResult(0, command.Arguments.Contains("-f") ? fileSystem : mountPoint, ""),
+            { Program: "findmnt" } when mountPoint == Vms => new CommandResult(0, $"{source} {fileSystem}\n", ""),
+            { Program: "findmnt" } => new CommandResult(1, "", ""),
             { Program: "mount" } when refuses?.Invoke(Typed(command)) == true => new CommandResult(32, "", "no"),
             _ => new CommandResult(0, "", ""),
         });

@@ -99,6 +99,15 @@ public sealed class QemuCommandLineTests
             Launch(Samples.Spec with { Accelerator = Accelerator.Kvm, Nics = [] }), Samples.Layout).Sees!.Devices);
     }
 
+    /// <summary>QEMU refuses an alignment that is no multiple of the page, and those may be of a GiB.</summary>
+    [Fact]
+    public void In_reserved_huge_pages_memory_lies_as_they_do()
+    {
+        var words = QemuCommandLine.Build(Launch() with { OnHugetlbfs = true }, Samples.Layout).Arguments;
+        Assert.DoesNotContain("align", Assert.Single(words, w => w.Contains("memory-backend-file", StringComparison.Ordinal)),
+            StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("/opt/qemu10/bin/qemu-system-x86_64", "/opt/qemu10")]
     [InlineData("/srv/lab/qemu", "/srv/lab")]
