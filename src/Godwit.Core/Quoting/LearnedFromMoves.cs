@@ -52,8 +52,11 @@ public static class LearnedFromMoves
     private const int TellingMoves = 3;
     /// <summary>Of the rate a wire was tested to have: a move that came so near filled it.</summary>
     private const double NearlyFilled = 0.85;
-    /// <summary>More than was seen in the lab; what moves as large as each other take beyond it is not taken for setup.</summary>
-    private const double UntoldSetupMaxMs = 1000;
+    /// <summary>
+    /// What moves as large as each other take beyond it is not taken for setup: of their time this part, and between so much. As seen in the
+    /// lab, on its quickest machine and its slowest.
+    /// </summary>
+    private const double UntoldSetupPart = 0.25, UntoldSetupMinMs = 1000, UntoldSetupMaxMs = 2000;
     private const double PageBytes = 4096;
     /// <summary>Assumed of agents that have moved before; their first move takes longer (<see cref="PathProfile.Assumed"/>).</summary>
     private const double LaterAroundMs = 330, LaterSetupMs = 180;
@@ -131,7 +134,8 @@ public static class LearnedFromMoves
         // Neither tested nor told by moves of unlike size, it is in the rate.
         var isInRate = tested is null && slopes.Count < TellingPairs;
         var setupMs = Math.Max(0, isInRate ? Quantile(setup, 0.5) : Usual(setup, LaterSetupMs));
-        if (slopes.Count >= TellingPairs || setupMs <= UntoldSetupMaxMs) return (rate, setupMs);
+        var untoldMaxMs = Math.Clamp(Quantile(moves.Select(BytesMs), 0.5) * UntoldSetupPart, UntoldSetupMinMs, UntoldSetupMaxMs);
+        if (slopes.Count >= TellingPairs || setupMs <= untoldMaxMs) return (rate, setupMs);
         // So much before the first byte nobody has shown: they do not come to what was tested.
         return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, BytesMs(r) - LaterSetupMs)), 0.5),
             LaterSetupMs);

@@ -116,6 +116,21 @@ public sealed class LearnedFromMovesTests
         Assert.InRange(path.WireBytesPerSecond, 81e6, 84e6);
     }
 
+    /// <summary>Moves as large as each other do not tell a slow beginning from a slow wire; then large ones must not pay for it.</summary>
+    [Theory]
+    [InlineData(1300, 110e6, 1300)] // Where memory is made ready slowly.
+    [InlineData(2600, 70e6, 180)] // No beginning takes so long: the wire is not what was tested.
+    public void As_long_as_a_beginning_may_be_so_slow_the_link_test_is_believed(double extraMs, double bytesPerSecond, double setupMs)
+    {
+        var tested = new LinkFigures
+        {
+            At = DateTimeOffset.UnixEpoch, BytesPerSecond = 110_000_000, Bytes = 1, RoundTripMs = 1, Security = "",
+        };
+        var path = LearnedFromMoves.Path(Enumerable.Repeat(Sized(440_000_000, 4000 + extraMs), 9), H1, H2, tested);
+        Assert.InRange(path.WireBytesPerSecond, bytesPerSecond * 0.97, bytesPerSecond * 1.03);
+        Assert.InRange(path.SetupMs, setupMs * 0.97, setupMs * 1.03);
+    }
+
     [Fact]
     public void A_move_that_was_held_back_or_had_nothing_to_send_says_nothing_of_its_path()
     {
