@@ -53,8 +53,8 @@ public static class LearnedFromMoves
     /// <summary>Of the rate a wire was tested to have: a move that came so near filled it.</summary>
     private const double NearlyFilled = 0.85;
     /// <summary>
-    /// What moves as large as each other take beyond it is not taken for setup: of their time this part, and between so much. As seen in the
-    /// lab, on its quickest machine and its slowest.
+    /// What moves as large as each other take beyond it is not taken for setup: of their time this part, and between so much. As seen
+    /// in the lab, on its quickest machine and its slowest.
     /// </summary>
     private const double UntoldSetupPart = 0.25, UntoldSetupMinMs = 1000, UntoldSetupMaxMs = 2000;
     private const double PageBytes = 4096;
