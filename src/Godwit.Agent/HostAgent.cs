@@ -85,7 +85,7 @@ public sealed class HostAgent : IHostAgent
             new QemuProbe(processes, network, disk, time, layout.RunDirectory), time, layout, ports.SpaceOf);
         look = new MemoryLook(disk, time, randomness);
         pulse = new MemoryPulse(disk, machines, time);
-        memory = new MemoryKnown(machines, look, pulse, time);
+        memory = new MemoryKnown(machines, look, pulse, disk, time);
         load = new LoadMeter(disk, machines, memory, time);
         journal = new MoveJournal(
             disk, layout.StateDirectory, layout.RunDirectory, directory => ports.SpaceOf(directory).IsMemory, time);

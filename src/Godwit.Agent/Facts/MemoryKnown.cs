@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Godwit.Agent.Machines;
 using Godwit.Core;
+using Godwit.Core.Ports;
 using Godwit.Core.Quoting;
 
 namespace Godwit.Agent.Facts;
@@ -8,8 +9,9 @@ namespace Godwit.Agent.Facts;
 /// <summary>
 /// What is known of the guests' memory on this host. One guest after another is looked at, so that a quote has its figures at hand
 /// when a move begins; whoever wants them fresher waits for a look of 3 s. A guest that works in turns is looked at while it works, too.
+/// What was seen of one that has taken much memory into use since, as each does that boots, is not gone by.
 /// </summary>
-internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, MemoryPulse pulse, TimeProvider time)
+internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, MemoryPulse pulse, IDisk disk, TimeProvider time)
 {
     /// <summary>A guest's habits change more slowly than this.</summary>
     private static readonly TimeSpan AgainAfter = TimeSpan.FromMinutes(1);
@@ -22,9 +24,12 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     /// <summary>Changing so much more than any look has seen, and so many of the pages felt, it is worth another look.</summary>
     private const double BusierBy = 2, BusierPages = 5;
 
+    /// <summary>Its memory is so many times as large as when it was looked at, or so many times smaller.</summary>
+    private const double Outgrown = 1.25;
+
     private readonly ConcurrentDictionary<VmId, Known> known = new();
     private readonly Dictionary<VmId, long> tried = [];
-    private readonly SemaphoreSlim one = new(1, 1);
+    private readonly SemaphoreSlim one = new(1, 1), glancing = new(1, 1);
     private (long At, TimeSpan For)? rests;
     private bool lastWasBusier;
 
@@ -32,7 +37,7 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     /// <param name="AtWork">The newest, or one before in which more was written.</param>
     private sealed record Known(Seen Newest, Seen AtWork);
 
-    private sealed record Seen(MemoryProfile Profile, long PresentBytes, long NotedAt)
+    private sealed record Seen(MemoryProfile Profile, long PresentBytes, long AllocatedBytes, long NotedAt)
     {
         public double Written => Profile.Slices.Sum(bytes => (double)bytes);
 
@@ -50,11 +55,12 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     }
 
     /// <param name="ageMax">What is known and no older will do.</param>
-    /// <param name="mayLook">False: what is known, or null, at once.</param>
+    /// <param name="mayLook">False: what is known, at once; where nothing is that still holds, what half a second tells.</param>
     public async Task<MemoryProfile?> OfAsync(Machine vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
     {
         var seen = Young(vm, ageMax);
-        if (seen is null && mayLook)
+        if (seen is null && !mayLook) seen = await GlanceAsync(vm, cancel);
+        else if (seen is null)
         {
             await one.WaitAsync(); // Two looks at once would measure each other.
             try { seen = Young(vm, ageMax) ?? await LookAsync(vm, cancel); }
@@ -67,8 +73,8 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     public void Feel() => pulse.Feel();
 
     /// <summary>
-    /// Looks at the guest that nobody has looked at, then by turns at one that works as no look has seen it and at the one that was longest
-    /// not looked at, if that is a minute ago. To be called each second: it does so every eighteen or more, however many guests there are.
+    /// Looks at the guest that nobody has looked at, then by turns at one that is not as any look has seen it and at the one that was
+    /// longest not looked at, if that is a minute ago. To be called each second: it does so every eighteen or more, however many guests there are.
     /// </summary>
     public async Task LookAtNextAsync(CancellationToken cancel)
     {
@@ -82,7 +88,7 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
         if (here.Count == 0 || (rests is { } since && time.GetElapsedTime(since.At) < since.For)) return;
         var next = here.MinBy(vm => tried.GetValueOrDefault(vm.Id, long.MinValue))!;
         var busier = tried.ContainsKey(next.Id) && !lastWasBusier
-            ? here.Where(IsBusierThanSeen).MinBy(vm => tried.GetValueOrDefault(vm.Id, long.MinValue)) : null;
+            ? here.Where(IsNotAsSeen).MinBy(vm => tried.GetValueOrDefault(vm.Id, long.MinValue)) : null;
         lastWasBusier = busier is not null;
         var (vm, ageMax) = busier is null ? (next, AgainAfter) : (busier, TimeSpan.Zero);
         if (Young(vm, ageMax) is not null) return;
@@ -97,13 +103,26 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     public long DirtyBytesPerSecond(VmId vm) => known.TryGetValue(vm, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ToldFor
         ? (long)of.Newest.Profile.DirtyBytesPerSecond : 0;
 
-    private bool IsBusierThanSeen(Machine vm) => known.TryGetValue(vm.Id, out var of) && pulse.Newest(vm.Id) is (var changed, var pages)
+    private bool IsNotAsSeen(Machine vm) => known.TryGetValue(vm.Id, out var of) && (IsOutgrown(vm, of.Newest) || IsBusier(vm, of));
+
+    private bool IsBusier(Machine vm, Known of) => pulse.Newest(vm.Id) is (var changed, var pages)
         && changed >= BusierPages && changed > BusierBy * pages * (IsKept(of.AtWork) ? of.AtWork.Share : 0);
 
     private bool IsKept(Seen seen) => time.GetElapsedTime(seen.NotedAt) < WorkKeptFor;
 
     private Known? Young(Machine vm, TimeSpan ageMax) =>
-        known.TryGetValue(vm.Id, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ageMax ? of : null;
+        known.TryGetValue(vm.Id, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ageMax && !IsOutgrown(vm, of.Newest) ? of : null;
+
+    private bool IsOutgrown(Machine vm, Seen seen)
+    {
+        try
+        {
+            using var memory = vm.Current is { } qemu ? disk.OpenMemory(qemu.RamPath) : null;
+            var (now, then) = (memory?.AllocatedBytes ?? seen.AllocatedBytes, seen.AllocatedBytes);
+            return Math.Max(now, then) > Outgrown * Math.Min(now, then);
+        }
+        catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { return false; }
+    }
 
     /// <summary>
     /// Of a guest that works in turns, what it writes is as the look at its work saw it; any other goes on as it did when it was looked at
@@ -122,16 +141,34 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     private async Task<Known?> LookAsync(Machine vm, CancellationToken cancel)
     {
+        if (await SeeAsync(vm, look.MeasureAsync, cancel) is not { } seen) return null;
+        var before = known.GetValueOrDefault(vm.Id)?.AtWork;
+        var isRest = before is not null && IsKept(before) && seen.Written * BusierBy < before.Written;
+        return known[vm.Id] = new Known(seen, isRest ? before! : seen);
+    }
+
+    /// <summary>Not kept: a look tells more, and is due.</summary>
+    private async Task<Known?> GlanceAsync(Machine vm, CancellationToken cancel)
+    {
+        await glancing.WaitAsync();
         try
         {
-            if (vm.Current is not { } qemu || await look.MeasureAsync(vm, cancel) is not { } looked) return null;
+            cancel.ThrowIfCancellationRequested(); // Nobody waits any more.
+            return await SeeAsync(vm, look.GlanceAsync, cancel) is { } seen ? new Known(seen, seen) : null;
+        }
+        finally { glancing.Release(); }
+    }
+
+    private async Task<Seen?> SeeAsync(
+        Machine vm, Func<Machine, CancellationToken, Task<MemoryLook.Looked?>> looking, CancellationToken cancel)
+    {
+        try
+        {
+            if (vm.Current is not { } qemu || await looking(vm, cancel) is not { } looked) return null;
             var present = looked.Drawn.PresentBytes;
             var written = pulse.WrittenBetween(vm.Id, looked.Begun, looked.Ended) ?? looked.Profile.LookWrittenBySlices(present);
             pulse.Take(vm.Id, qemu, looked.Drawn);
-            var seen = new Seen(looked.Profile with { LookWritten = written }, present, time.GetTimestamp());
-            var before = known.GetValueOrDefault(vm.Id)?.AtWork;
-            var isRest = before is not null && IsKept(before) && seen.Written * BusierBy < before.Written;
-            return known[vm.Id] = new Known(seen, isRest ? before! : seen);
+            return new Seen(looked.Profile with { LookWritten = written }, present, looked.AllocatedBytes, time.GetTimestamp());
         }
         catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { return null; }
     }

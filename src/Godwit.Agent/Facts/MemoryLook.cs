@@ -20,12 +20,12 @@ namespace Godwit.Agent.Facts;
 /// </remarks>
 internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness randomness)
 {
-    private const int PageBytes = PageSamples.PageBytes, Samples = 16_384, Watched = 4096;
-    /// <summary>Neighbouring pages packed together, as the link does.</summary>
-    private const int Runs = 320, ChangedRuns = 80, RunBytes = 32 << 10;
+    private const int PageBytes = PageSamples.PageBytes, RunBytes = 32 << 10;
     /// <summary>Each slice one watched page in four is looked at, and all of them at the end of a window.</summary>
-    private const int Slices = 30, SliceStep = 4;
-    private static readonly int[] windowsInSlices = [1, 3, 5, 7, 10, 15, 20, Slices];
+    private const int SliceStep = 4;
+    private static readonly int[] windowsInSlices = [1, 3, 5, 7, 10, 15, 20, 30];
+    private static readonly Length whole = new(Samples: 16_384, Watched: 4096, Runs: 320, ChangedRuns: 80, Slices: 30);
+    private static readonly Length glance = new(Samples: 4096, Watched: 2048, Runs: 120, ChangedRuns: 40, Slices: 3);
 
     private long looks, busyTicks;
 
@@ -35,11 +35,16 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     /// <summary>
     /// Null where the VM has no QEMU here, or a move has it (which is not disturbed by being measured), or its memory still arrives.
     /// </summary>
-    public async Task<Looked?> MeasureAsync(Machine vm, CancellationToken cancel)
+    public Task<Looked?> MeasureAsync(Machine vm, CancellationToken cancel) => MeasureAsync(vm, whole, cancel);
+
+    /// <summary>The same in some half a second: less is known of what changes, and nothing of how steadily.</summary>
+    public Task<Looked?> GlanceAsync(Machine vm, CancellationToken cancel) => MeasureAsync(vm, glance, cancel);
+
+    private async Task<Looked?> MeasureAsync(Machine vm, Length of, CancellationToken cancel)
     {
         if (vm.Current is not { } qemu || vm.HeldBy is not null || vm.Record.MemoryElsewhere is not null) return null;
         var (entered, waited) = (time.GetTimestamp(), new Waits());
-        try { return await MeasureAsync(vm, qemu, waited, cancel); }
+        try { return await MeasureAsync(vm, qemu, of, waited, cancel); }
         finally
         {
             Interlocked.Increment(ref looks);
@@ -47,22 +52,23 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         }
     }
 
-    private async Task<Looked?> MeasureAsync(Machine vm, QemuInstance qemu, Waits waited, CancellationToken cancel)
+    private async Task<Looked?> MeasureAsync(Machine vm, QemuInstance qemu, Length of, Waits waited, CancellationToken cancel)
     {
         using var memory = disk.OpenMemory(qemu.RamPath);
+        var allocated = memory.AllocatedBytes;
         var present = memory.PresentRanges(PageSamples.RangesMax);
         var presentPages = present.Sum(r => r.Bytes / PageBytes);
         var numbers = new SeededNumbers(Convert.ToUInt64(randomness.NextHex(8), 16));
-        var drawn = PageSamples.Draw(present, presentPages, (int)Math.Min(Samples, presentPages), ref numbers);
+        var drawn = PageSamples.Draw(present, presentPages, (int)Math.Min(of.Samples, presentPages), ref numbers);
         var nonZero = NonZero(memory, drawn);
-        var packRatio = PackRatio(memory, nonZero, Runs, ref numbers, withNeighbours: true);
-        var watched = EachOf(drawn, Watched);
+        var packRatio = PackRatio(memory, nonZero, of.Runs, ref numbers, withNeighbours: true);
+        var watched = EachOf(drawn, of.Watched);
 
         var (first, newest, slices) = (new ulong[watched.Length], new ulong[watched.Length], new List<long>());
         List<DirtyPoint> dirty = [];
         var begun = time.GetTimestamp();
         PageSamples.Look(memory, watched, step: 1, (i, hash) => first[i] = newest[i] = hash);
-        for (var slice = 1; slice <= Slices; slice++)
+        for (var slice = 1; slice <= of.Slices; slice++)
         {
             // In the same order, so that it is each page's own window.
             var wait = TimeSpan.FromMilliseconds(slice * MemoryProfile.SliceMs) - time.GetElapsedTime(begun);
@@ -91,10 +97,11 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         {
             At = time.GetUtcNow(), TotalBytes = memory.LengthBytes, NonZeroBytes = Share(nonZero.Count, drawn.Length), Dirty = dirty,
             Slices = slices, PackRatio = packRatio,
-            ChangedPackRatio = written.Count == 0 ? packRatio : PackRatio(memory, written, ChangedRuns, ref numbers, withNeighbours: false),
+            ChangedPackRatio = written.Count == 0 ? packRatio
+                : PackRatio(memory, written, of.ChangedRuns, ref numbers, withNeighbours: false),
             SampledPages = drawn.Length,
         };
-        return new Looked(profile, new PagesDrawn(drawn, presentPages * PageBytes, written), begun, ended);
+        return new Looked(profile, new PagesDrawn(drawn, presentPages * PageBytes, written), allocated, begun, ended);
 
         long Share(int count, int of) => of == 0 ? 0 : (long)((double)count / of * presentPages * PageBytes);
     }
@@ -154,9 +161,13 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         return [.. pages.Where((_, i) => i % step == 0).Take(most)];
     }
 
+    /// <param name="AllocatedBytes">When it began: where it has grown much since, this is no longer true.</param>
     /// <param name="Begun">When what changes was looked at first, a stamp of the time provider.</param>
     /// <param name="Ended">When last.</param>
-    public sealed record Looked(MemoryProfile Profile, PagesDrawn Drawn, long Begun, long Ended);
+    public sealed record Looked(MemoryProfile Profile, PagesDrawn Drawn, long AllocatedBytes, long Begun, long Ended);
+
+    /// <param name="Runs">Of neighbouring pages packed together, as the link does.</param>
+    private sealed record Length(int Samples, int Watched, int Runs, int ChangedRuns, int Slices);
 
     private sealed class Waits
     {

@@ -79,10 +79,10 @@ internal static partial class Libc
 
     public const int SeekData = 3, SeekHole = 4, NoSuchPlace = 6;
 
-    public const int AtCurrentDirectory = -100, AtNoFollow = 0x100;
+    public const int AtCurrentDirectory = -100, AtNoFollow = 0x100, AtEmptyPath = 0x1000;
     public const uint StatxBasic = 0x7ff;
     /// <summary>Of struct statx, which is laid out the same on all architectures; offsets in bytes.</summary>
-    public const int StatxBytes = 256, StatxUidAt = 20, StatxModeAt = 28, StatxInodeAt = 32;
+    public const int StatxBytes = 256, StatxUidAt = 20, StatxModeAt = 28, StatxInodeAt = 32, StatxBlocksAt = 48, StatxBlockBytes = 512;
 
     [DllImport("libc", EntryPoint = "statx", SetLastError = true)]
     public static extern int Statx(

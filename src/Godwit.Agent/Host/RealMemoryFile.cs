@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Godwit.Core.Ports;
 using Microsoft.Win32.SafeHandles;
@@ -45,6 +46,17 @@ internal sealed class RealMemoryFile : IMemoryFile
             at = end;
         }
         return ranges;
+    }
+
+    public long AllocatedBytes
+    {
+        get
+        {
+            var found = new byte[Libc.StatxBytes];
+            return Libc.Statx(file.DangerousGetHandle().ToInt32(), "", Libc.AtEmptyPath, Libc.StatxBasic, found) < 0
+                ? throw new IOException($"a guest's memory: {Libc.LastError()}")
+                : BinaryPrimitives.ReadInt64LittleEndian(found.AsSpan(Libc.StatxBlocksAt)) * Libc.StatxBlockBytes;
+        }
     }
 
     public void Read(long offset, Span<byte> into)

@@ -83,9 +83,9 @@ public interface IHostAgent
     Task<Stream> OpenDisplayAsync(VmId vm, CancellationToken cancel);
 
     /// <summary>
-    /// What the guest's memory is like: as known, where that is younger than <paramref name="ageMax"/>; else, where
-    /// <paramref name="mayLook"/>, sampled for 3 s while it runs, without touching it. Null where neither, where it has no QEMU here,
-    /// and while a move has it.
+    /// What the guest's memory is like: as known, where that is younger than <paramref name="ageMax"/> and about as much of it is there
+    /// as then; else, where <paramref name="mayLook"/>, sampled for 3 s while it runs, without touching it, or else for half a second.
+    /// Null where it has no QEMU here, and while a move has it.
     /// </summary>
     Task<MemoryProfile?> MeasureMemoryAsync(VmId vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel);
     /// <summary>Facts for the checks: questions only, nothing is changed.</summary>

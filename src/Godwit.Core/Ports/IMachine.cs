@@ -72,6 +72,8 @@ public interface IMemoryFile : IDisposable
     /// Where pages are, ascending; all else reads as zeros. At most <paramref name="rangesMax"/>: the last then reaches to the end.
     /// </summary>
     IReadOnlyList<(long Offset, long Bytes)> PresentRanges(int rangesMax);
+    /// <summary>Of the pages it has, asked for at once however many they are.</summary>
+    long AllocatedBytes => PresentRanges(int.MaxValue).Sum(range => range.Bytes);
     /// <summary>Fills <paramref name="into"/> from <paramref name="offset"/>; throws <see cref="IOException"/> past the end.</summary>
     void Read(long offset, Span<byte> into);
     /// <summary>

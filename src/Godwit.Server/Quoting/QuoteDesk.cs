@@ -23,7 +23,7 @@ public sealed class QuoteDesk(Func<HostId, IHostAgent> agents, Stores stores, Fu
     public Task<MoveQuote?> AskAsync(Vm vm, Migration move, CancellationToken cancel) =>
         QuoteAsync(vm, move, FreshFor, mayLook: true, cancel);
 
-    /// <summary>For a move that is about to begin: what is known, within a second.</summary>
+    /// <summary>For a move that is about to begin: what is known, or a glance tells, within a second.</summary>
     public async Task<WayQuote?> OfMoveAsync(Vm vm, Migration move)
     {
         using var late = new CancellationTokenSource(MoveWaitsMax, time);

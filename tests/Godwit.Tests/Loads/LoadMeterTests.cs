@@ -93,7 +93,7 @@ public sealed class LoadMeterTests
             _disk, new ListeningProcesses(), new NoNetwork(), _time, NullLogger<HostMachines>.Instance);
         var look = new MemoryLook(_disk, _time, new SeededRandomness(1));
         var pulse = new MemoryPulse(_disk, machines, _time);
-        return new LoadMeter(_disk, machines, new MemoryKnown(machines, look, pulse, _time), _time);
+        return new LoadMeter(_disk, machines, new MemoryKnown(machines, look, pulse, _disk, _time), _time);
     }
 
     private void Kernel(long busy, long steal, long received)

@@ -22,6 +22,7 @@ public sealed class RealMemoryFileTests : IDisposable
         }
         using var memory = new RealMemoryFile(path);
         Assert.Equal(64 << 20, memory.LengthBytes);
+        Assert.Equal((1L << 20) + 4096, memory.AllocatedBytes);
         Assert.Equal([(8L << 20, 1L << 20), (40L << 20, 4096L)], memory.PresentRanges(10));
         Assert.Equal([(8L << 20, 56L << 20)], memory.PresentRanges(1)); // No more ranges than asked for: the rest counts as there.
 

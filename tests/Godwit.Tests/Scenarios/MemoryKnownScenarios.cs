@@ -1,0 +1,90 @@
+using Godwit.Core.Quoting;
+using Godwit.Simulator.Cluster;
+using Godwit.Simulator.Qemu;
+using Xunit;
+
+namespace Godwit.Tests.Scenarios;
+
+/// <summary>What a move is quoted by when it begins: looks that still hold, and a glance where none does.</summary>
+public sealed class MemoryKnownScenarios
+{
+    private const int PageBytes = 4096;
+    private static readonly GuestLoad Booting = new(UsedPages: 64, WorkingPages: 16, DirtyBytesPerSecond: 50_000);
+    private static readonly GuestLoad Booted = new(UsedPages: 1024, WorkingPages: 256, DirtyBytesPerSecond: 800_000);
+    private static readonly TimeSpan AnHour = TimeSpan.FromHours(1);
+
+    [Fact]
+    public void A_guest_that_nobody_has_looked_at_is_glanced_at() => World.Run(seed: 1, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booted);
+        await world.SleepAsync(5);
+        var began = world.Loop.Now;
+        var memory = await KnownAsync(world);
+        Assert.InRange(world.Loop.Now - began, TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(900));
+        Assert.InRange(memory!.NonZeroBytes, 0.95 * 1024 * PageBytes, 1.05 * 1024 * PageBytes);
+        Assert.InRange(memory.DirtyBytesPerSecond, 0.5 * 800_000, 1.5 * 800_000);
+    });
+
+    [Fact]
+    public void What_a_look_has_seen_is_told_at_once_as_long_as_the_guest_is_as_large() => World.Run(seed: 2, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booted);
+        await world.SleepAsync(5);
+        var looked = await LookAsync(world, TimeSpan.Zero);
+        await world.SleepAsync(60);
+        Guest(world).Load = Booted with { UsedPages = 1200 };
+        var began = world.Loop.Now;
+        Assert.Equal(looked!.At, (await KnownAsync(world))!.At);
+        Assert.InRange(world.Loop.Now - began, TimeSpan.Zero, TimeSpan.FromMilliseconds(100));
+    });
+
+    [Fact]
+    public void A_look_at_a_guest_that_had_not_booted_yet_is_not_gone_by() => World.Run(seed: 3, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booting);
+        await world.SleepAsync(1);
+        Assert.InRange((await LookAsync(world, TimeSpan.Zero))!.NonZeroBytes, 1, 64 * PageBytes);
+        Guest(world).Load = Booted;
+        await world.SleepAsync(1);
+        Assert.InRange((await KnownAsync(world))!.NonZeroBytes, 0.95 * 1024 * PageBytes, 1.05 * 1024 * PageBytes);
+        // Nor where whoever asks has the time for a whole look, however young the other is.
+        var whole = (await LookAsync(world, AnHour))!;
+        Assert.InRange(whole.NonZeroBytes, 0.95 * 1024 * PageBytes, 1.05 * 1024 * PageBytes);
+        Assert.Equal(30, whole.Slices.Count);
+        // One that has given most of its memory back is another one, too.
+        Guest(world).Load = Booting;
+        Assert.InRange((await KnownAsync(world))!.NonZeroBytes, 1, 64 * PageBytes);
+    });
+
+    [Fact]
+    public void A_guest_that_has_booted_since_is_looked_at_before_its_turn() => World.Run(seed: 4, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booting);
+        var agent = world.Agents["host1"].Serving!;
+        var looked = await RoundsAsync(seconds: 5);
+        Guest(world).Load = Booted with { DirtyBytesPerSecond = 0 }; // Else it would be for its work.
+        var again = await RoundsAsync(seconds: 25);
+        Assert.InRange((again - looked).TotalSeconds, 10, 30); // A minute otherwise.
+
+        async Task<DateTimeOffset> RoundsAsync(int seconds)
+        {
+            for (var n = 0; n < seconds; n++)
+            {
+                await world.SleepAsync(1);
+                _ = agent.LookAtNextMemoryAsync(CancellationToken.None);
+            }
+            return (await KnownAsync(world))!.At;
+        }
+    });
+
+    private static SimQemu Guest(World world) => world.Copy("web", on: "host1")!;
+
+    private static Task<MemoryProfile?> KnownAsync(World world) => AskAsync(world, AnHour, mayLook: false);
+    private static Task<MemoryProfile?> LookAsync(World world, TimeSpan ageMax) => AskAsync(world, ageMax, mayLook: true);
+
+    private static async Task<MemoryProfile?> AskAsync(World world, TimeSpan ageMax, bool mayLook)
+    {
+        var vm = await world.VmAsync("web");
+        return await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, default));
+    }
+}
