@@ -12,6 +12,7 @@ internal static class MemoryPages
 {
     /// <summary>Small: between two pieces it looks whether it is still wanted. Of whole huge pages, so that each begins on one.</summary>
     private const long PieceBytes = 4 << 20;
+    private const int PageBytes = 4096;
 
     /// <summary>
     /// Blocks. A hint: whatever the kernel refuses is left for the faults. The directory is the VM's own, so a link or a pipe
@@ -32,6 +33,27 @@ internal static class MemoryPages
             var refused = Libc.Advise(mapped, bytes, Libc.AdvicePopulateRead) != 0;
             _ = Libc.Unmap(mapped, bytes);
             if (refused) return;
+        }
+    }
+
+    /// <summary>
+    /// Tries it with a file of its own: what a mount and a kernel make of huge=, shmem_enabled and sizes of writes is theirs to say
+    /// (Documentation/admin-guide/mm/transhuge.rst). Null, or half a sentence.
+    /// </summary>
+    public static string? WhyNotByThePage(string directory)
+    {
+        var path = Path.Combine(directory, $".page-{Guid.NewGuid():N}");
+        try
+        {
+            using var file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, FileOptions.DeleteOnClose);
+            RandomAccess.SetLength(file, PieceBytes);
+            RandomAccess.Write(file, new byte[PageBytes], 0);
+            return Libc.Seek(file.DangerousGetHandle().ToInt32(), 0, Libc.SeekHole) == PageBytes ? null
+                : $"a page written in {directory} brings those beside it with it, as huge pages do";
+        }
+        catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
+        {
+            return $"no page could be written in {directory}: {failed.Message}";
         }
     }
 }

@@ -70,6 +70,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
         await tools.Journal.WriteAsync(record);
         try
         {
+            if (order.Lazily) MemoryByThePage.Demand(tools.Machines);
             qemu = await tools.Machines.LaunchIncomingAsync(order.Spec, order.Epoch,
                 new IncomingWish(Wanted: order.StayPaused ? VmState.Paused : VmState.Running, Isolated: order.Rehearses), cancel);
             vm = tools.Machines.Get(order.Spec.Id);
@@ -80,7 +81,7 @@ internal sealed class IncomingMove(IncomingOrder order, MoveTools tools, Arrivin
             signals = new QemuSignals(qemu.Qmp);
             if (lazily is not null) await lazily.ExpectAsync(vm, ticket);
             else tools.Kept.Drop(order.Spec.Id);
-            var mayWait = order.KeepsMemory && await qemu.Qmp.MayWaitForMemoryAsync();
+            var mayWait = order.KeepsMemory && MemoryByThePage.WhyNot(tools.Machines) is null && await qemu.Qmp.MayWaitForMemoryAsync();
             await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, order.Lazily);
             await tools.FailPoints.HitAsync("incoming.prepared");
             ready = new IncomingReady(linkEndpoint, ticket, await listDevices(qemu), order.Rehearses, order.Lazily || mayWait);

@@ -132,6 +132,7 @@ internal sealed class ResumeSavedVm(MoveTools tools, IDisk disk, HostLayout layo
     private async Task<LazyArrival> BeginAsync(QemuInstance qemu, SavedGuest content, SavedStateStamp stamp, CancellationToken cancel)
     {
         using var signals = new QemuSignals(qemu.Qmp);
+        MemoryByThePage.Demand(tools.Machines);
         await qemu.Qmp.PrepareTargetAsync(qemu.IncomingSocket, sameHost: false, lazily: true);
         var toQemu = await tools.Network.ConnectUnixAsync(qemu.IncomingSocket, cancel);
         var memory = new LazyMemory(content, toQemu, ArrivingMemory.Block, tools.Time);

@@ -96,8 +96,8 @@ internal sealed class MoveStory(
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no lazy moves", "upgrade it, then try again");
         if (Move.Mode == MoveMode.Hybrid && !ready.Lazily)
             throw new RefusedException("lazy-memory-not-allowed",
-                $"{Move.Target} does not let a QEMU wait for its memory, or its agent knows no hybrid moves",
-                "allow it ('sysctl vm.unprivileged_userfaultfd=1' on the host), or upgrade the agent; or go live");
+                $"{Move.Target} does not let a QEMU wait for its memory, or gives memory by huge pages only, or its agent knows no "
+                + "hybrid moves", "'--mode lazy' tells which; or go live");
         if (Move.Rehearses && !ready.Isolated)
             throw new RefusedException("agent-too-old", $"the agent of {Move.Target} knows no rehearsals", "upgrade it, then try again");
         if (Compatibility.CheckDevices(source.Devices, ready.Devices) is { } different)

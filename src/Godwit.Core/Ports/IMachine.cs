@@ -59,6 +59,11 @@ public interface IDisk
     /// Gives a file in memory its pages ahead of use, in the background; ends early when cancelled. A hint: never fails.
     /// </summary>
     Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
+    /// <summary>
+    /// Null where a page written to a file in the directory leaves those beside it as holes (<see cref="IMemoryFile.FillHoles"/> relies on
+    /// that); else why not, as half a sentence.
+    /// </summary>
+    string? WhyNotByThePage(string directory) => null;
     /// <summary>To look into a guest's memory while it runs. Throws <see cref="IOException"/>. Follows no symbolic link.</summary>
     /// <param name="toFill">For <see cref="IMemoryFile.FillHoles"/>, too.</param>
     IMemoryFile OpenMemory(string path, bool toFill = false) => throw new IOException($"{path}: no guest's memory can be looked into here");

@@ -53,6 +53,9 @@ public sealed class SimDisk(SimHost host) : IDisk
     public bool LargeReadsFail { get; set; }
     /// <summary>As a pool whose server takes this host's root for nobody.</summary>
     public bool RefusesNames { get; set; }
+    /// <summary>As a tmpfs that gives huge pages to who does not ask.</summary>
+    public string? BringsOtherPages { get; set; }
+    public string? WhyNotByThePage(string directory) => BringsOtherPages;
 
     public IMemoryFile OpenMemory(string path, bool toFill = false) =>
         host.RamFiles.TryGetValue(path, out var ram) && ram.MappedBy.Count > 0

@@ -36,6 +36,27 @@ public sealed class DisksAndFactsTests
         Assert.Contains(devices, l => l.EndsWith(" 67108864", StringComparison.Ordinal));
     }
 
+    /// <summary>What a lazy guest's healing relies on is asked of the kernel, with every way a tmpfs may be mounted.</summary>
+    [RealQemuFact]
+    public async Task Memory_comes_by_the_page_unless_somebody_mounted_it_otherwise()
+    {
+        await using var host = new LabHost();
+        await host.PrepareAsync();
+        Assert.Null(host.Disk.WhyNotByThePage(host.Layout.RunDirectory));
+        var place = Path.Combine(host.Pool, "..", "pages");
+        foreach (var (huge, comesByThePage) in new[] { ("never", true), ("advise", true), ("always", false), ("within_size", false) })
+        {
+            await host.ShellAsync($"mkdir -p {place} && mount -t tmpfs -o huge={huge},size=16m none {place}");
+            try
+            {
+                Assert.Equal((huge, comesByThePage), (huge, host.Disk.WhyNotByThePage(place) is null));
+                Assert.Empty(host.Disk.List(place));
+            }
+            finally { await host.ShellAsync($"umount {place}"); }
+        }
+        Assert.Contains("no page could be written", host.Disk.WhyNotByThePage(place + "-gone")!, StringComparison.Ordinal);
+    }
+
     [RealQemuFact]
     public async Task Images_qemu_itself_made_of_other_files_are_refused()
     {

@@ -54,6 +54,20 @@ public sealed class LazyMoveScenarios
         await DemandWholeAsync(world, move);
     });
 
+    /// <summary>What did not come would read as zeros after an agent's death: no guest gets so far.</summary>
+    [Theory, InlineData(1034UL, MoveMode.Lazy), InlineData(1035UL, MoveMode.Hybrid)]
+    public void A_host_whose_memory_does_not_come_page_by_page_refuses(ulong seed, MoveMode mode) => World.Run(seed, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1");
+        world.Agents["host2"].Host.Disk.BringsOtherPages = "they are huge";
+        var move = await world.Server.AskAsync(c => c.Wishes.BeginAsync("web", new MigrateRequest("host2", mode), null, null));
+        var ended = await world.EndOfAsync(move.Id);
+        Assert.Equal((MoveEnd.RolledBack, "lazy-memory-not-allowed"), (ended.End, Assert.Single(ended.Refusals).Code));
+        Assert.True(world.Runs("web", on: "host1"));
+        await world.EndOfAsync(await world.MigrateAsync("web", to: "host2")); // Live it needs no holes.
+        Assert.True(world.Runs("web", on: "host2"));
+    });
+
     [Fact]
     public void A_source_qemu_that_dies_meanwhile_leaves_its_memory() => World.Run(seed: 1041, async world =>
     {

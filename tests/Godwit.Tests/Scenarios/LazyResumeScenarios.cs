@@ -137,6 +137,20 @@ public sealed class LazyResumeScenarios
     });
 
     [Fact]
+    public void A_host_whose_memory_does_not_come_page_by_page_resumes_whole_or_not_at_all() => World.Run(seed: 967, async world =>
+    {
+        await SavedAsync(world);
+        world.Agents["host1"].Host.Disk.BringsOtherPages = "they are huge";
+        var refused = await world.Server.AskAsync(c => Do(c, OperationKind.Resume, o => o with { Lazily = true }));
+        Assert.Contains("cannot come page by page: they are huge", refused.Problem!.Detail!, StringComparison.Ordinal);
+        Assert.NotEmpty(SavedFiles(world));
+        Assert.Equal(VmState.Saved, (await world.VmAsync("web")).State);
+        await DoAsync(world, OperationKind.Resume, o => o);
+        world.WantBack("web");
+        Assert.True(world.Runs("web", on: "host1"));
+    });
+
+    [Fact]
     public void A_damaged_mebibyte_ends_the_guest_as_crashed_and_is_named() => World.Run(seed: 971, async world =>
     {
         await SavedAsync(world);
