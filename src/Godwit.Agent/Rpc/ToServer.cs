@@ -116,6 +116,8 @@ public static class ToServer
         CertificateEnds = facts.CertificateEnds is { } ends ? Timestamp.FromDateTimeOffset(ends) : null,
         StorageFailed = facts.StorageFailed,
         JournalSilentSeconds = facts.JournalSilentSeconds,
+        UntouchedBytes = facts.UntouchedBytes,
+        MemoryAvailableBytes = facts.MemoryAvailableBytes,
     };
 
     public static Contracts.TargetFacts Message(TargetFacts facts) => new()

@@ -32,6 +32,7 @@ public static class Compatibility
             CpuOffered(vm, target),
             DisplayShown(vm, move, target),
             QemuNotOlder(source, target, move),
+            RoomForReading(move, source),
             refresh ? null : RoomForMemory(vm, target),
             refresh ? null : RoomForRamFile(vm, target),
             refresh ? null : NotThereAlready(vm, target, move),
@@ -126,6 +127,14 @@ public static class Compatibility
             : new("qemu-too-old", $"the target has QEMU {Versions(qemus)}, the VM runs on {source.QemuVersion}",
                 "upgrade QEMU on the target to 7.2 or later");
     }
+
+    /// <summary>Where guests are promised more than there is, a guest that has used little would take all of its memory to leave.</summary>
+    private static Refusal? RoomForReading(Migration move, SourceFacts source) =>
+        move.Mode is not (MoveMode.Live or MoveMode.Quick or MoveMode.Hybrid) || source.UntouchedBytes <= source.MemoryAvailableBytes ? null
+            : new("source-memory-short",
+                $"{move.VmName} has never used {Mib(source.UntouchedBytes)} MiB of its memory; {move.Source} would have to give them as "
+                + $"QEMU reads them, and has {Mib(source.MemoryAvailableBytes)} MiB available",
+                "move it with --mode lazy, which reads only what is there, or move something away first that has used all of its memory");
 
     private static Refusal? RoomForMemory(Vm vm, TargetFacts target)
     {

@@ -218,6 +218,13 @@ public sealed record SourceFacts
     public bool StorageFailed { get; init; }
     /// <summary>As <see cref="HostFacts.JournalSilentSeconds"/>.</summary>
     public double JournalSilentSeconds { get; init; }
+    /// <summary>
+    /// Of the guest's memory, what it has never used and its host never gave. QEMU reads it to send it, and a page of a file in memory
+    /// that is read is given. 0 of agents that do not tell.
+    /// </summary>
+    public long UntouchedBytes { get; init; }
+    /// <summary>What this host can still give, by its memory and by its tmpfs.</summary>
+    public long MemoryAvailableBytes { get; init; }
 }
 
 public sealed record TargetFacts

@@ -93,6 +93,8 @@ public static class FromAgent
         CertificateEnds = facts.CertificateEnds is { } ends ? Time(ends) : null,
         StorageFailed = facts.StorageFailed,
         JournalSilentSeconds = facts.JournalSilentSeconds,
+        UntouchedBytes = facts.UntouchedBytes,
+        MemoryAvailableBytes = facts.MemoryAvailableBytes,
     };
 
     public static TargetFacts Record(Contracts.TargetFacts facts) => new()

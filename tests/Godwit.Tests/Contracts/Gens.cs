@@ -151,7 +151,8 @@ internal static class Gens
         };
 
     public static readonly Gen<SourceFacts> Source =
-        Gen.Select(Gen.Enum<VmState>(), Epochs, Text, Texts, Texts, Times, Times.Nullable()).Select(s => new SourceFacts
+        Gen.Select(Gen.Enum<VmState>(), Epochs, Text, Texts, Texts, Times, Times.Nullable(), Gen.Select(Gen.Long, Gen.Long))
+            .Select(s => new SourceFacts
         {
             State = s.Item1,
             Epoch = s.Item2,
@@ -160,6 +161,8 @@ internal static class Gens
             Devices = s.Item5,
             Clock = s.Item6,
             CertificateEnds = s.Item7,
+            UntouchedBytes = s.Item8.Item1,
+            MemoryAvailableBytes = s.Item8.Item2,
         });
 
     public static readonly Gen<TargetFacts> Target =

@@ -61,6 +61,18 @@ public sealed class CompatibilityTests
         Assert.Empty(Codes(vm, target: GoodTarget with { Host = able }));
     }
 
+    [Theory]
+    [InlineData(MoveMode.Live, 4096, 4096, true), InlineData(MoveMode.Live, 4096, 4095, false)]
+    [InlineData(MoveMode.Quick, 4096, 4095, false), InlineData(MoveMode.Hybrid, 4096, 4095, false)]
+    [InlineData(MoveMode.Lazy, 4096, 0, true), InlineData(MoveMode.Refresh, 4096, 0, true)]
+    [InlineData(MoveMode.Live, 0, 0, true)] // All of it is there already, or an agent that does not tell.
+    public void A_source_must_have_the_room_for_what_its_guest_has_never_used(
+        MoveMode mode, long untouchedMib, long availableMib, bool may)
+    {
+        var source = GoodSource with { UntouchedBytes = untouchedMib << 20, MemoryAvailableBytes = availableMib << 20 };
+        Assert.Equal(may, !Codes(move: GoodMove with { Mode = mode }, source: source).Contains("source-memory-short"));
+    }
+
     [Fact]
     public void Every_reason_is_told_at_once()
     {

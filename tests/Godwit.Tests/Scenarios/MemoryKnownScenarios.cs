@@ -1,4 +1,6 @@
+using Godwit.Core.Migration;
 using Godwit.Core.Quoting;
+using Godwit.Server.Api;
 using Godwit.Simulator.Cluster;
 using Godwit.Simulator.Qemu;
 using Xunit;
@@ -75,6 +77,19 @@ public sealed class MemoryKnownScenarios
             }
             return (await KnownAsync(world))!.At;
         }
+    });
+
+    /// <summary>QEMU reads all of it to send it, and what is read is given: 12 of 16 MiB that this host does not have.</summary>
+    [Fact]
+    public void A_guest_that_has_used_little_does_not_leave_a_full_host_by_taking_the_rest() => World.Run(seed: 5, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booted with { DirtyBytesPerSecond = 1000 });
+        world.Agents["host1"].Host.Disk.Show("/proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 8192 kB\n");
+        var refused = await world.EndOfAsync(await world.MigrateAsync("web", to: "host2"));
+        Assert.Equal("source-memory-short", Assert.Single(refused.Refusals).Code);
+        var lazily = await world.Server.AskAsync(c => c.Wishes.BeginAsync("web", new MigrateRequest("host2", MoveMode.Lazy), null, null));
+        Assert.Equal(MoveEnd.Done, (await world.EndOfAsync(lazily.Id)).End);
+        Assert.True(world.Runs("web", on: "host2"));
     });
 
     private static SimQemu Guest(World world) => world.Copy("web", on: "host1")!;
