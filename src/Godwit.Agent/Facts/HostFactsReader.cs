@@ -42,6 +42,10 @@ public sealed class HostFactsReader(
         };
     }
 
+    /// <summary>Bytes that guests' memory may still take, by the host's memory and by its tmpfs. Runs nothing.</summary>
+    public async Task<long> MemoryLeftAsync(CancellationToken cancel) => Math.Min(
+        (await MemoryAsync(cancel)).Available, spaceOf(VmHome.VmsIn(layout.RunDirectory)).FreeBytes);
+
     public async Task<Standing> StandingAsync(CancellationToken cancel)
     {
         await once.WaitAsync();

@@ -74,7 +74,8 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     /// <summary>
     /// Looks at the guest that nobody has looked at, then by turns at one that is not as any look has seen it and at the one that was
-    /// longest not looked at, if that is a minute ago. To be called each second: it does so every eighteen or more, however many guests there are.
+    /// longest not looked at, if that is a minute ago. To be called each second: it does so every eighteen or more, however many guests
+    /// there are.
     /// </summary>
     public async Task LookAtNextAsync(CancellationToken cancel)
     {

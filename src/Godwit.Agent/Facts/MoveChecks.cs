@@ -24,14 +24,13 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, K
         };
         if (vm.Current is not { } qemu || report.State == VmState.Unknown) return nothing;
         var migration = await qemu.Qmp.QueryMigrateAsync(QmpMoves.Deadline, cancel);
-        var host = await facts.ReadAsync([], cancel);
         return nothing with
         {
             QemuVersion = qemu.Qmp.Version,
             Blockers = vm.Record.MemoryElsewhere is { } where ? [$"part of its memory is still {where}; wait some seconds"]
                 : migration.BlockedReasons,
             Devices = await CanonicalDevices.ListAsync(qemu), Clock = time.GetUtcNow(),
-            UntouchedBytes = Untouched(qemu), MemoryAvailableBytes = Math.Min(host.MemoryAvailableBytes, host.RamFileSpaceBytes),
+            UntouchedBytes = Untouched(qemu), MemoryAvailableBytes = await facts.MemoryLeftAsync(cancel),
         };
     }
 

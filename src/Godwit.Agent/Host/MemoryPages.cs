@@ -23,17 +23,43 @@ internal static class MemoryPages
         var descriptor = Libc.Open(path, Libc.OpenReadOnly | Libc.OpenNoFollow | Libc.OpenNonBlock | Libc.OpenCloseOnExec);
         if (descriptor < 0) return;
         using var file = new SafeFileHandle(new IntPtr(descriptor), ownsHandle: true);
-        var length = RandomAccess.GetLength(file);
+        TryPopulate(file, cancel);
+    }
+
+    /// <summary>False where the kernel refused, or it was cancelled.</summary>
+    private static bool TryPopulate(SafeFileHandle file, CancellationToken cancel)
+    {
+        var (descriptor, length) = (file.DangerousGetHandle().ToInt32(), RandomAccess.GetLength(file));
         for (long at = 0; at < length && !cancel.IsCancellationRequested; at += PieceBytes)
         {
             var bytes = (nuint)Math.Min(PieceBytes, length - at);
             var mapped = Libc.Map(0, bytes, Libc.ProtectionRead, Libc.MapShared, descriptor, at);
-            if (mapped == -1) return;
+            if (mapped == -1) return false;
             _ = Libc.Advise(mapped, bytes, Libc.AdviceHugePages);
             var refused = Libc.Advise(mapped, bytes, Libc.AdvicePopulateRead) != 0;
             _ = Libc.Unmap(mapped, bytes);
-            if (refused) return;
+            if (refused) return false;
         }
+        return !cancel.IsCancellationRequested;
+    }
+
+    /// <summary>As a guest's memory is given its pages, for a file of its own that is gone on return.</summary>
+    public static bool TryGive(string directory, long bytes)
+    {
+        try
+        {
+            using var file = OpenOwn(directory, bytes);
+            return TryPopulate(file, CancellationToken.None);
+        }
+        catch (Exception failed) when (failed is IOException or UnauthorizedAccessException) { return false; }
+    }
+
+    private static SafeFileHandle OpenOwn(string directory, long bytes)
+    {
+        var file = File.OpenHandle(Path.Combine(directory, $".page-{Guid.NewGuid():N}"), FileMode.CreateNew, FileAccess.ReadWrite,
+            FileShare.None, FileOptions.DeleteOnClose);
+        RandomAccess.SetLength(file, bytes);
+        return file;
     }
 
     /// <summary>
@@ -42,11 +68,9 @@ internal static class MemoryPages
     /// </summary>
     public static string? WhyNotByThePage(string directory)
     {
-        var path = Path.Combine(directory, $".page-{Guid.NewGuid():N}");
         try
         {
-            using var file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, FileOptions.DeleteOnClose);
-            RandomAccess.SetLength(file, PieceBytes);
+            using var file = OpenOwn(directory, PieceBytes);
             RandomAccess.Write(file, new byte[PageBytes], 0);
             return Libc.Seek(file.DangerousGetHandle().ToInt32(), 0, Libc.SeekHole) == PageBytes ? null
                 : $"a page written in {directory} brings those beside it with it, as huge pages do";

@@ -136,6 +136,8 @@ public sealed class RealDisk : IDisk
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException) { } // A hint: no harm done.
     }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
+    public bool TryGivePages(string directory, long bytes) => MemoryPages.TryGive(directory, bytes);
+
     public string? WhyNotByThePage(string directory) => MemoryPages.WhyNotByThePage(directory);
 
     public IMemoryFile OpenMemory(string path, bool toFill = false) => new RealMemoryFile(path, toFill);

@@ -38,5 +38,6 @@ public static class QuotingToServer
         Dirty = { profile.Dirty.Select(Message) }, Longer = { profile.Rhythm?.Longer.Select(Message) ?? [] },
         Slices = { profile.Slices }, ChangedPackRatio = profile.ChangedPackRatio, LookWritten = profile.LookWritten,
         Rhythm = { profile.Rhythm?.Written ?? [] }, RhythmAgeMs = profile.Rhythm?.AgeMs ?? 0,
+        UntouchedBytes = profile.UntouchedBytes, GivenBytesPerSecond = profile.GivenBytesPerSecond,
     };
 }

@@ -60,6 +60,10 @@ public interface IDisk
     /// </summary>
     Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
     /// <summary>
+    /// Gives a file of its own in the directory its pages, and lets go of them: to see how long that takes. True where it did.
+    /// </summary>
+    bool TryGivePages(string directory, long bytes) => false;
+    /// <summary>
     /// Null where a page written to a file in the directory leaves those beside it as holes (<see cref="IMemoryFile.FillHoles"/> relies on
     /// that); else why not, as half a sentence.
     /// </summary>

@@ -10,7 +10,7 @@ namespace Godwit.Core.Quoting;
 public sealed record Correction(Estimate Duration, Estimate Bytes, IReadOnlyList<(double ModelMs, double OffMs)> Pauses, int Moves)
 {
     /// <summary>Before any move was seen: what the model's errors were in the lab.</summary>
-    public static readonly Correction None = new(new(0.75, 1, 1.5), new(0.8, 1, 1.3), [], 0);
+    public static readonly Correction None = new(new(0.75, 1, 2), new(0.8, 1, 1.3), [], 0);
     private static readonly Estimate assumedPauseMs = new(-5, 0, 60);
     /// <summary>Pauses are alike where neither is longer than twice the other, and this.</summary>
     private const double AlikeMs = 25;
@@ -80,7 +80,7 @@ public static class LearnedFromMoves
         // The way back is like it.
         if (here.Count == 0) here = [.. moves.Where(m => m.Source == target && m.Target == source).Take(NewestMax)];
         var rates = here.Where(m => m.Limits.BandwidthBytesPerSecond == 0 && m.Receipt!.WireBytes >= TellingBytes)
-            .Select(m => m.Receipt!).ToList();
+            .Select(m => new Crossing(m.Receipt!.WireBytes, m.Receipt.StreamBytes, BytesMs(m))).ToList();
         var around = here.Count > 0 ? here : moves.Take(NewestMax).ToList();
         double? testedRate = tested is { BytesPerSecond: > 0 } ? tested.BytesPerSecond : null;
         var wire = Wire(rates, testedRate);
@@ -99,7 +99,7 @@ public static class LearnedFromMoves
     /// The most that was taken, where processors held moves up. Those that came near the rate their wire was tested to have tell only that
     /// at least so much is taken.
     /// </summary>
-    private static double StreamMax(List<Receipt> moves, double setupMs, double? tested)
+    private static double StreamMax(List<Crossing> moves, double setupMs, double? tested)
     {
         var assumed = PathProfile.Assumed.StreamBytesPerSecondMax;
         if (moves.Count == 0) return assumed;
@@ -108,7 +108,7 @@ public static class LearnedFromMoves
         return moves.Count < TellingMoves || moves.Exists(r => PerSecond(r, r.WireBytes) >= tested * NearlyFilled)
             ? Math.Max(assumed, most) : most;
 
-        double PerSecond(Receipt move, long bytes) => bytes * 1000.0 / Math.Max(1, BytesMs(move) - setupMs);
+        double PerSecond(Crossing move, long bytes) => bytes * 1000.0 / Math.Max(1, move.BytesMs - setupMs);
     }
 
     /// <summary>
@@ -116,7 +116,7 @@ public static class LearnedFromMoves
     /// slope is the rate, and where it begins is what memory costs whatever crosses. Where moves were too much alike for a slope, the
     /// link test has the word.
     /// </summary>
-    private static (double BytesPerSecond, double SetupMs) Wire(List<Receipt> moves, double? tested)
+    private static (double BytesPerSecond, double SetupMs) Wire(List<Crossing> moves, double? tested)
     {
         if (moves.Count == 0) return (tested ?? PathProfile.Assumed.WireBytesPerSecond, PathProfile.Assumed.SetupMs);
         var (usual, through) = (Quantile(moves.Select(r => (double)r.WireBytes), 0.5), Quantile(moves.Select(Rate), 0.5));
@@ -124,28 +124,31 @@ public static class LearnedFromMoves
         for (var a = 0; a < moves.Count; a++)
             for (var b = 0; b < a; b++)
                 if (Math.Abs(moves[a].WireBytes - moves[b].WireBytes) >= usual * TellingDifference)
-                    slopes.Add(((BytesMs(moves[a]) - BytesMs(moves[b])) / (moves[a].WireBytes - moves[b].WireBytes),
+                    slopes.Add(((moves[a].BytesMs - moves[b].BytesMs) / (moves[a].WireBytes - moves[b].WireBytes),
                         Math.Abs(moves[a].WireBytes - moves[b].WireBytes)));
         // Never slower than all is together; nor much faster than was tested, nor so fast that nearly all were setup.
         var most = Math.Min(through * SetupFactorMax, Math.Max(through, tested ?? double.MaxValue) * TestedFactorMax);
         var rate = slopes.Count >= TellingPairs ? 1000 / Math.Max(Middle(slopes), 1000 / most) : tested ?? through;
         rate = Math.Clamp(rate, through, most);
-        var setup = moves.Select(r => BytesMs(r) - r.WireBytes * 1000.0 / rate);
+        var setup = moves.Select(r => r.BytesMs - r.WireBytes * 1000.0 / rate);
         // Neither tested nor told by moves of unlike size, it is in the rate.
         var isInRate = tested is null && slopes.Count < TellingPairs;
         var setupMs = Math.Max(0, isInRate ? Quantile(setup, 0.5) : Usual(setup, LaterSetupMs));
-        var untoldMaxMs = Math.Clamp(Quantile(moves.Select(BytesMs), 0.5) * UntoldSetupPart, UntoldSetupMinMs, UntoldSetupMaxMs);
+        var untoldMaxMs = Math.Clamp(Quantile(moves.Select(r => r.BytesMs), 0.5) * UntoldSetupPart, UntoldSetupMinMs, UntoldSetupMaxMs);
         if (slopes.Count >= TellingPairs || setupMs <= untoldMaxMs) return (rate, setupMs);
         // So much before the first byte nobody has shown: they do not come to what was tested.
-        return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, BytesMs(r) - LaterSetupMs)), 0.5),
+        return (Quantile(moves.Select(r => r.WireBytes * 1000.0 / Math.Max(1, r.BytesMs - LaterSetupMs)), 0.5),
             LaterSetupMs);
 
-        static double Rate(Receipt move) => move.WireBytes * 1000.0 / BytesMs(move);
+        static double Rate(Crossing move) => move.WireBytes * 1000.0 / move.BytesMs;
     }
 
     /// <summary>Of the memory phase without QEMU's look at pages of zeros.</summary>
-    private static double BytesMs(Receipt move) =>
-        Math.Max(move.MemoryMs / 2, move.MemoryMs - move.ZeroPages * PageBytes * 1000.0 / PredictMove.ZeroBytesPerSecond);
+    private static double BytesMs(Migration.Migration move) => Math.Max(move.Receipt!.MemoryMs / 2,
+        move.Receipt.MemoryMs - PredictMove.ZerosMs(move.Quote?.Memory, move.Receipt.ZeroPages * PageBytes));
+
+    /// <param name="BytesMs">What it took of the memory phase.</param>
+    private sealed record Crossing(long WireBytes, long StreamBytes, double BytesMs);
 
     /// <param name="ended">
     /// Of the whole cluster, newest first. Those of the same pair of hosts count, and of them the VM's own once there are enough: its

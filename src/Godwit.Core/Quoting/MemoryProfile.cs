@@ -10,6 +10,12 @@ public sealed record MemoryProfile
     public required long TotalBytes { get; init; }
     /// <summary>Pages that hold something; the others cost a move next to nothing.</summary>
     public required long NonZeroBytes { get; init; }
+    /// <summary>
+    /// What its host has never given it, of the zeros: as QEMU reads it to send it, it is given. 0 of older records.
+    /// </summary>
+    public long UntouchedBytes { get; init; }
+    /// <summary>How fast its host gives memory. 0: nobody has tried.</summary>
+    public double GivenBytesPerSecond { get; init; }
     /// <summary>Bytes as the guest has them for one byte packed by the link; 1 or more.</summary>
     public required double PackRatio { get; init; }
     /// <summary>

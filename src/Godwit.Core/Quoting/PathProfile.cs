@@ -24,7 +24,7 @@ public sealed record PathProfile
     /// <summary>Before any move was seen: a path of 1 Gbit/s, and agents that have just started.</summary>
     public static readonly PathProfile Assumed = new()
     {
-        WireBytesPerSecond = 117e6, StreamBytesPerSecondMax = 400e6, AroundMs = 450, SetupMs = 350, Moves = 0,
+        WireBytesPerSecond = 117e6, StreamBytesPerSecondMax = 400e6, AroundMs = 700, SetupMs = 600, Moves = 0,
     };
 
     /// <summary>How fast a guest's memory crosses, in its own bytes a second.</summary>

@@ -177,5 +177,15 @@ public static class PredictMove
     }
 
     private static double FirstPassMs(MemoryProfile memory, double rate) =>
-        memory.NonZeroBytes * 1000.0 / rate + Math.Max(0, memory.TotalBytes - memory.NonZeroBytes) * 1000.0 / ZeroBytesPerSecond;
+        memory.NonZeroBytes * 1000.0 / rate + ZerosMs(memory, memory.TotalBytes - memory.NonZeroBytes);
+
+    /// <summary>
+    /// How long QEMU takes to find out of so many bytes that they are zeros: those that were never given are given first.
+    /// </summary>
+    /// <param name="memory">Null where it is not known: as if all had been given.</param>
+    public static double ZerosMs(MemoryProfile? memory, double bytes)
+    {
+        var untouched = memory is { GivenBytesPerSecond: > 0 } ? Math.Clamp(memory.UntouchedBytes, 0, Math.Max(0, bytes)) : 0;
+        return Math.Max(0, bytes) * 1000.0 / ZeroBytesPerSecond + (untouched > 0 ? untouched * 1000.0 / memory!.GivenBytesPerSecond : 0);
+    }
 }

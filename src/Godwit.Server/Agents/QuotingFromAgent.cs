@@ -17,6 +17,8 @@ public static class QuotingFromAgent
         TotalBytes = Math.Max(0, memory.TotalBytes), NonZeroBytes = Math.Clamp(memory.NonZeroBytes, 0, Math.Max(0, memory.TotalBytes)),
         PackRatio = double.IsFinite(memory.PackRatio) ? Math.Clamp(memory.PackRatio, 1, 1000) : 1,
         ChangedPackRatio = memory.ChangedPackRatio >= 1 ? Math.Min(memory.ChangedPackRatio, 1000) : 0,
+        UntouchedBytes = Math.Clamp(memory.UntouchedBytes, 0, Math.Max(0, memory.TotalBytes)),
+        GivenBytesPerSecond = Math.Max(0, Time(memory.GivenBytesPerSecond)),
         SampledPages = Math.Max(0, memory.SampledPages),
         Dirty = Points(memory.Dirty),
         Slices = [.. memory.Slices.Take(SlicesMax).Select(bytes => Math.Clamp(bytes, 0, Math.Max(0, memory.TotalBytes)))],

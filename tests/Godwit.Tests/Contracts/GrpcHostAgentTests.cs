@@ -37,7 +37,7 @@ public sealed class GrpcHostAgentTests
         Assert.Equal(epoch, (await far.CheckSourceAsync(vm.Id, Never)).Epoch);
         Assert.True((await far.CheckTargetAsync(vm, Never)).AlreadyHere);
         Assert.Null(await far.MeasureMemoryAsync(vm.Id, TimeSpan.FromSeconds(1), mayLook: true, Never));
-        Host.Memory = Quoting.PredictMoveTests.Memory(256, 2.5, (100, 1), (3000, 2));
+        Host.Memory = Quoting.PredictMoveTests.Memory(256, 2.5, (100, 1), (3000, 2)) with { UntouchedBytes = 5, GivenBytesPerSecond = 6 };
         Same(Host.Memory, await far.MeasureMemoryAsync(vm.Id, TimeSpan.FromSeconds(1), mayLook: true, Never));
         var ready = await far.PrepareLinkTestAsync(new HostId("h2"), Never);
         Assert.Equal("for h2 to h3", (await far.RunLinkTestAsync(ready, new HostId("h3"), Never)).Security);

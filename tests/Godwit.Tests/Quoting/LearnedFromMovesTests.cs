@@ -48,6 +48,34 @@ public sealed class LearnedFromMovesTests
     }
 
     [Fact]
+    public void Memory_that_a_move_gave_on_its_way_is_not_taken_for_what_each_move_costs()
+    {
+        var tested = new LinkFigures
+        {
+            At = DateTimeOffset.UnixEpoch, BytesPerSecond = 128_000_000, Bytes = 1, RoundTripMs = 1, Security = "",
+        };
+        // A second on the wire, 1.5 s to give 384 MiB, and what is left over.
+        var memory = Memory with { UntouchedBytes = 384 << 20, GivenBytesPerSecond = 256 << 20 };
+        Assert.InRange(Path(memory).SetupMs, 300, 500);
+        Assert.InRange(Path(memory).WireBytesPerSecond, 127e6, 129e6);
+        Assert.InRange(Path(memory with { GivenBytesPerSecond = 0 }).WireBytesPerSecond, 0, 60e6); // Taken for a slow wire.
+
+        PathProfile Path(MemoryProfile of)
+        {
+            var move = Moved(H1, H2, 3000);
+            return LearnedFromMoves.Path(Enumerable.Repeat(move with
+            {
+                Receipt = move.Receipt! with { ZeroPages = (400 << 20) / 4096 },
+                Quote = new WayQuote
+                {
+                    Mode = MoveMode.Live, Memory = of, PauseMs = new(1, 2, 3), DurationMs = new(1, 2, 3), WireBytes = new(1, 2, 3),
+                    Passes = 1, Breaks = [], At = DateTimeOffset.UnixEpoch,
+                },
+            }, 9), H1, H2, tested);
+        }
+    }
+
+    [Fact]
     public void A_move_that_waited_in_a_queue_is_held_against_the_turn_at_which_it_began()
     {
         // Asked for while the guest worked (20 s of it to come, 20 of rest), begun 25 s later, while it rested.
@@ -143,7 +171,7 @@ public sealed class LearnedFromMovesTests
     [Fact]
     public void Quotes_get_better_with_every_move_of_a_recorded_set()
     {
-        // A host pair whose guests take a third longer and pause 40 ms longer than on paper (translated code), with some noise.
+        // A host pair whose guests take two thirds longer and pause 40 ms longer than on paper (translated code), with some noise.
         var noise = new SeededNumbers(11);
         List<Migration> ended = [];
         List<double> errors = [], pauseErrors = [];
@@ -152,7 +180,7 @@ public sealed class LearnedFromMovesTests
             var path = LearnedFromMoves.Path(ended, H1, H2);
             var quote = Quote(ended, path);
             var model = PredictMove.Live(Memory, PredictMoveTests.Path(100), new MoveLimits());
-            var (took, paused) = (model.DurationMs * (1.28 + noise.Share() * 0.1), model.PauseMs + 38 + noise.Share() * 4);
+            var (took, paused) = (model.DurationMs * (1.58 + noise.Share() * 0.1), model.PauseMs + 38 + noise.Share() * 4);
             var move = Moved(H1, H2, took - 500) with { Quote = quote };
             ended.Insert(0, move with
             {

@@ -31,6 +31,23 @@ public sealed class PredictMoveTests
     }
 
     [Fact]
+    public void Memory_that_was_never_used_is_given_first_and_only_where_qemu_reads_it()
+    {
+        var used = Memory();
+        var little = used with { UntouchedBytes = 512 << 20, GivenBytesPerSecond = 256 << 20 };
+        var limits = new MoveLimits(60_000);
+        foreach (var mode in new[] { MoveMode.Live, MoveMode.Quick })
+            Assert.Equal(2000, Took(mode, little) - Took(mode, used), tolerance: 1);
+        Assert.Equal(0, Took(MoveMode.Lazy, little) - Took(MoveMode.Lazy, used));
+        // Nobody has tried how fast its host gives memory: as before.
+        Assert.Equal(0, Took(MoveMode.Live, little with { GivenBytesPerSecond = 0 }) - Took(MoveMode.Live, used));
+        // No more than what is zeros: a record of another moment.
+        Assert.Equal(3000, Took(MoveMode.Live, little with { UntouchedBytes = 1 << 30 }) - Took(MoveMode.Live, used), tolerance: 1);
+
+        double Took(MoveMode mode, MemoryProfile memory) => PredictMove.Of(mode, memory, Path(128), limits).DurationMs;
+    }
+
+    [Fact]
     public void Where_no_pass_ends_any_more_before_the_deadline_it_is_stopped_and_not_inside_the_next_one()
     {
         // A guest that writes 96 MiB anew within each pass of 2.7 s over 300 Mbit/s.

@@ -35,6 +35,16 @@ public sealed class RealMemoryFileTests : IDisposable
     }
 
     [Fact]
+    public void Pages_are_given_to_a_file_of_ones_own_and_nothing_stays()
+    {
+        var directory = Directory.CreateDirectory(path).FullName;
+        Assert.True(MemoryPages.TryGive(directory, 8 << 20));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(directory));
+        Directory.Delete(directory);
+        Assert.False(MemoryPages.TryGive(directory, 8 << 20));
+    }
+
+    [Fact]
     public void A_link_is_not_followed()
     {
         File.CreateSymbolicLink(path, "/etc/passwd");
