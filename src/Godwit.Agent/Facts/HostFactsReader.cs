@@ -43,8 +43,11 @@ public sealed class HostFactsReader(
     }
 
     /// <summary>Bytes that guests' memory may still take, by the host's memory and by its tmpfs. Runs nothing.</summary>
-    public async Task<long> MemoryLeftAsync(CancellationToken cancel) => Math.Min(
-        (await MemoryAsync(cancel)).Available, spaceOf(VmHome.VmsIn(layout.RunDirectory)).FreeBytes);
+    public async Task<long> MemoryLeftAsync(CancellationToken cancel)
+    {
+        var (space, available) = (spaceOf(VmHome.VmsIn(layout.RunDirectory)), (await MemoryAsync(cancel)).Available);
+        return space.SizeBytes > 0 ? Math.Min(available, space.FreeBytes) : available; // A tmpfs without a size tells none.
+    }
 
     public async Task<Standing> StandingAsync(CancellationToken cancel)
     {

@@ -26,6 +26,8 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     /// <summary>Its memory is so many times as large as when it was looked at, or so many times smaller.</summary>
     private const double Outgrown = 1.25;
+    /// <summary>What was known of its work is of another guest then.</summary>
+    private const double Another = 2;
 
     private readonly ConcurrentDictionary<VmId, Known> known = new();
     private readonly Dictionary<VmId, long> tried = [];
@@ -59,10 +61,10 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     public async Task<MemoryProfile?> OfAsync(Machine vm, TimeSpan ageMax, bool mayLook, CancellationToken cancel)
     {
         var seen = Young(vm, ageMax);
-        if (seen is null && !mayLook) seen = await GlanceAsync(vm, cancel);
+        if (seen is null && !mayLook) seen = await GlanceAsync(vm, Noted(vm, ageMax, Another), cancel);
         else if (seen is null)
         {
-            await one.WaitAsync(); // Two looks at once would measure each other.
+            await one.WaitAsync(); // Two looks at once would measure each other; a glance beside one is short.
             try { seen = Young(vm, ageMax) ?? await LookAsync(vm, cancel); }
             finally { one.Release(); }
         }
@@ -104,23 +106,26 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
     public long DirtyBytesPerSecond(VmId vm) => known.TryGetValue(vm, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ToldFor
         ? (long)of.Newest.Profile.DirtyBytesPerSecond : 0;
 
-    private bool IsNotAsSeen(Machine vm) => known.TryGetValue(vm.Id, out var of) && (IsOutgrown(vm, of.Newest) || IsBusier(vm, of));
+    private bool IsNotAsSeen(Machine vm) => known.TryGetValue(vm.Id, out var of)
+        && (IsOutgrown(vm, of.Newest, Outgrown) || IsBusier(vm, of));
 
     private bool IsBusier(Machine vm, Known of) => pulse.Newest(vm.Id) is (var changed, var pages)
         && changed >= BusierPages && changed > BusierBy * pages * (IsKept(of.AtWork) ? of.AtWork.Share : 0);
 
     private bool IsKept(Seen seen) => time.GetElapsedTime(seen.NotedAt) < WorkKeptFor;
 
-    private Known? Young(Machine vm, TimeSpan ageMax) =>
-        known.TryGetValue(vm.Id, out var of) && time.GetElapsedTime(of.Newest.NotedAt) < ageMax && !IsOutgrown(vm, of.Newest) ? of : null;
+    private Known? Young(Machine vm, TimeSpan ageMax) => Noted(vm, ageMax, Outgrown);
 
-    private bool IsOutgrown(Machine vm, Seen seen)
+    private Known? Noted(Machine vm, TimeSpan ageMax, double grown) => known.TryGetValue(vm.Id, out var of)
+        && time.GetElapsedTime(of.Newest.NotedAt) < ageMax && !IsOutgrown(vm, of.Newest, grown) ? of : null;
+
+    private bool IsOutgrown(Machine vm, Seen seen, double by)
     {
         try
         {
             using var memory = vm.Current is { } qemu ? disk.OpenMemory(qemu.RamPath) : null;
             var (now, then) = (memory?.AllocatedBytes ?? seen.AllocatedBytes, seen.AllocatedBytes);
-            return Math.Max(now, then) > Outgrown * Math.Min(now, then);
+            return Math.Max(now, then) > by * Math.Min(now, then);
         }
         catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { return false; }
     }
@@ -142,33 +147,38 @@ internal sealed class MemoryKnown(HostMachines machines, MemoryLook look, Memory
 
     private async Task<Known?> LookAsync(Machine vm, CancellationToken cancel)
     {
-        if (await SeeAsync(vm, look.MeasureAsync, cancel) is not { } seen) return null;
+        if (await SeeAsync(vm, look.MeasureAsync, pulse.Take, cancel) is not { } seen) return null;
         var before = known.GetValueOrDefault(vm.Id)?.AtWork;
         var isRest = before is not null && IsKept(before) && seen.Written * BusierBy < before.Written;
         return known[vm.Id] = new Known(seen, isRest ? before! : seen);
     }
 
     /// <summary>Not kept: a look tells more, and is due.</summary>
-    private async Task<Known?> GlanceAsync(Machine vm, CancellationToken cancel)
+    /// <param name="before">Better than nothing: where others are glanced at, or the guest cannot be.</param>
+    private async Task<Known?> GlanceAsync(Machine vm, Known? before, CancellationToken cancel)
     {
+        if (before is not null && glancing.CurrentCount == 0) return before;
         await glancing.WaitAsync();
         try
         {
             cancel.ThrowIfCancellationRequested(); // Nobody waits any more.
-            return await SeeAsync(vm, look.GlanceAsync, cancel) is { } seen ? new Known(seen, seen) : null;
+            if (await SeeAsync(vm, look.GlanceAsync, pulse.TakeGlance, cancel) is not { } seen) return before;
+            var atWork = before?.AtWork is { } work && IsKept(work) && seen.PresentBytes < Another * work.PresentBytes ? work : seen;
+            return new Known(seen, atWork);
         }
         finally { glancing.Release(); }
     }
 
     private async Task<Seen?> SeeAsync(
-        Machine vm, Func<Machine, CancellationToken, Task<MemoryLook.Looked?>> looking, CancellationToken cancel)
+        Machine vm, Func<Machine, CancellationToken, Task<MemoryLook.Looked?>> looking, Action<VmId, QemuInstance, PagesDrawn> take,
+        CancellationToken cancel)
     {
         try
         {
             if (vm.Current is not { } qemu || await looking(vm, cancel) is not { } looked) return null;
             var present = looked.Drawn.PresentBytes;
             var written = pulse.WrittenBetween(vm.Id, looked.Begun, looked.Ended) ?? looked.Profile.LookWrittenBySlices(present);
-            pulse.Take(vm.Id, qemu, looked.Drawn);
+            take(vm.Id, qemu, looked.Drawn);
             return new Seen(looked.Profile with { LookWritten = written }, present, looked.AllocatedBytes, time.GetTimestamp());
         }
         catch (Exception failed) when (PageSamples.IsNoMemory(failed)) { return null; }

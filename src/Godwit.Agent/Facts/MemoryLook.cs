@@ -27,10 +27,10 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     private static readonly Length whole = new(Samples: 16_384, Watched: 4096, Runs: 320, ChangedRuns: 80, Slices: 30);
     private static readonly Length glance = new(Samples: 4096, Watched: 2048, Runs: 120, ChangedRuns: 40, Slices: 3);
 
-    private const long GivenBytes = 8 << 20;
     private static readonly TimeSpan givenAgainAfter = TimeSpan.FromMinutes(10);
 
     private long looks, busyTicks;
+    private readonly Lock trying = new();
     private (double BytesPerSecond, long At)? given;
 
     /// <summary>Measurements so far, and what reading and packing took in them, without the waits between.</summary>
@@ -59,7 +59,8 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
     private async Task<Looked?> MeasureAsync(Machine vm, QemuInstance qemu, Length of, Waits waited, CancellationToken cancel)
     {
         using var memory = disk.OpenMemory(qemu.RamPath);
-        var (allocated, givenPerSecond) = (memory.AllocatedBytes, GivenBytesPerSecond(Path.GetDirectoryName(vm.Home.Run)!));
+        var (directory, allocated) = (Path.GetDirectoryName(vm.Home.Run)!, memory.AllocatedBytes);
+        var givenPerSecond = disk.FileSystemOf(directory) == "tmpfs" ? GivenBytesPerSecond(directory) : 0;
         var present = memory.PresentRanges(PageSamples.RangesMax);
         var presentPages = present.Sum(r => r.Bytes / PageBytes);
         var numbers = new SeededNumbers(Convert.ToUInt64(randomness.NextHex(8), 16));
@@ -110,16 +111,16 @@ internal sealed class MemoryLook(IDisk disk, TimeProvider time, IRandomness rand
         long Share(int count, int of) => of == 0 ? 0 : (long)((double)count / of * presentPages * PageBytes);
     }
 
-    /// <summary>As this host gives memory, tried now and then; 0 where it cannot be tried.</summary>
+    /// <summary>As this host gives memory, tried now and then; 0 where it cannot be told.</summary>
     private double GivenBytesPerSecond(string directory)
     {
-        if (given is { } known && time.GetElapsedTime(known.At) < givenAgainAfter) return known.BytesPerSecond;
-        disk.TryGivePages(directory, PageBytes); // What only the first try costs is not memory's.
-        var begun = time.GetTimestamp();
-        var tried = disk.TryGivePages(directory, GivenBytes);
-        var took = time.GetElapsedTime(begun).TotalSeconds;
-        given = (tried && took > 0 ? GivenBytes / took : 0, begun);
-        return given.Value.BytesPerSecond;
+        lock (trying) // Two tries at once would measure each other.
+        {
+            if (given is { } known && time.GetElapsedTime(known.At) < givenAgainAfter) return known.BytesPerSecond;
+            var found = disk.GivenBytesPerSecond(directory);
+            if (found > 0) given = (found, time.GetTimestamp());
+            return found;
+        }
     }
 
     private static List<long> NonZero(IMemoryFile memory, long[] pages)

@@ -23,7 +23,7 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
     private const int PagesPerTick = 1024, PagesMin = 64;
     /// <summary>A guest takes pages into use that it had not: those of a newer look are felt then, at once if there are so many.</summary>
     private static readonly TimeSpan redrawAfter = TimeSpan.FromMinutes(15);
-    private const double Grown = 1.1;
+    private const double Grown = 1.1, Another = 2;
     /// <summary>Where nothing was felt for so long, its past begins anew.</summary>
     private static readonly TimeSpan gapMax = TimeSpan.FromSeconds(30);
     /// <summary>What was felt last so long ago is not where it is now.</summary>
@@ -45,18 +45,26 @@ internal sealed class MemoryPulse(IDisk disk, HostMachines machines, TimeProvide
     public TimeSpan Busy => TimeSpan.FromTicks(Interlocked.Read(ref busyTicks));
 
     /// <summary>Its pages are felt from now on, or it goes on with those of a look before.</summary>
-    public void Take(VmId vm, QemuInstance qemu, PagesDrawn drawn)
+    public void Take(VmId vm, QemuInstance qemu, PagesDrawn drawn) => Take(vm, qemu, drawn, Grown, redrawAfter, isGlance: false);
+
+    /// <summary>
+    /// The same of half a second, which tells less: what was felt for longer stays, unless the guest is quite another by now.
+    /// </summary>
+    public void TakeGlance(VmId vm, QemuInstance qemu, PagesDrawn drawn) =>
+        Take(vm, qemu, drawn, Another, TimeSpan.MaxValue, isGlance: true);
+
+    private void Take(VmId vm, QemuInstance qemu, PagesDrawn drawn, double grown, TimeSpan after, bool isGlance)
     {
         lock (one)
         {
             if (drawn.Pages.Length == 0) return;
             if (felt.GetValueOrDefault(vm) is { } known && known.Qemu == qemu)
             {
-                if (drawn.PresentBytes > Grown * known.Drawn.PresentBytes || time.GetElapsedTime(known.DrawnAt) > redrawAfter)
+                if (drawn.PresentBytes > grown * known.Drawn.PresentBytes || time.GetElapsedTime(known.DrawnAt) > after)
                     known.Redraw(drawn, time.GetTimestamp());
             }
             else felt[vm] = new Felt(qemu, drawn, time.GetTimestamp());
-            if (drawn.Written.Count > 0) felt[vm].Written = drawn.Written;
+            if (drawn.Written.Count > (isGlance ? felt[vm].Written.Count : 0)) felt[vm].Written = drawn.Written;
         }
     }
 

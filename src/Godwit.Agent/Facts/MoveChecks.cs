@@ -34,10 +34,12 @@ internal sealed class MoveChecks(HostMachines machines, HostFactsReader facts, K
         };
     }
 
+    /// <summary>In reserved pages all of it is the guest's own from the start.</summary>
     private long Untouched(QemuInstance qemu)
     {
         try
         {
+            if (machines.Disk.FileSystemOf(VmHome.VmsIn(machines.Layout.RunDirectory)) != "tmpfs") return 0;
             using var memory = machines.Disk.OpenMemory(qemu.RamPath);
             return Math.Max(0, memory.LengthBytes - memory.AllocatedBytes);
         }

@@ -136,7 +136,7 @@ public sealed class RealDisk : IDisk
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException) { } // A hint: no harm done.
     }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
-    public bool TryGivePages(string directory, long bytes) => MemoryPages.TryGive(directory, bytes);
+    public double GivenBytesPerSecond(string directory) => MemoryPages.GivenBytesPerSecond(directory);
 
     public string? WhyNotByThePage(string directory) => MemoryPages.WhyNotByThePage(directory);
 

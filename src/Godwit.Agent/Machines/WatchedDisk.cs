@@ -41,7 +41,7 @@ public sealed class WatchedDisk(IDisk disk, string watched, TimeProvider time) :
     public long? SizeOf(string path) => disk.SizeOf(path);
     public void Touch(string path) => Do(path, () => disk.Touch(path));
     public string FileSystemOf(string directory) => disk.FileSystemOf(directory);
-    public bool TryGivePages(string directory, long bytes) => disk.TryGivePages(directory, bytes);
+    public double GivenBytesPerSecond(string directory) => disk.GivenBytesPerSecond(directory);
     public string? WhyNotByThePage(string directory) => disk.WhyNotByThePage(directory);
     public void CreateDirectory(string path) => Do(path, () => disk.CreateDirectory(path));
     public void CreateOwnedDirectory(string path, int ownerUid) => Do(path, () => disk.CreateOwnedDirectory(path, ownerUid));

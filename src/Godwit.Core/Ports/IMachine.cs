@@ -59,10 +59,8 @@ public interface IDisk
     /// Gives a file in memory its pages ahead of use, in the background; ends early when cancelled. A hint: never fails.
     /// </summary>
     Task PopulateAsync(string path, CancellationToken cancel) => Task.CompletedTask;
-    /// <summary>
-    /// Gives a file of its own in the directory its pages, and lets go of them: to see how long that takes. True where it did.
-    /// </summary>
-    bool TryGivePages(string directory, long bytes) => false;
+    /// <summary>How fast a file in the directory is given its pages, tried with one of its own; 0 where that cannot be told.</summary>
+    double GivenBytesPerSecond(string directory) => 0;
     /// <summary>
     /// Null where a page written to a file in the directory leaves those beside it as holes (<see cref="IMemoryFile.FillHoles"/> relies on
     /// that); else why not, as half a sentence.

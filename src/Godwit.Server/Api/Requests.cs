@@ -84,7 +84,8 @@ public sealed record SnapshotRequest(string? Name = null, string? Note = null);
 /// <param name="IgnoreRules">Hard placement rules forbid nothing; room and compatibility do.</param>
 /// <param name="Lazily">
 /// Saved VMs only: it runs at once, and its memory comes out of its file as it is needed. Until all is there it cannot be moved or
-/// saved, and needs its file. Refused (<c>lazy-memory-not-allowed</c>) where the host does not let a QEMU wait for memory.
+/// saved, and needs its file. Refused (<c>lazy-memory-not-allowed</c>) where the host lets no QEMU wait for
+/// memory, or gives none by the page.
 /// </param>
 public sealed record ResumeVmRequest(string? Host = null, bool IgnoreRules = false, bool Lazily = false);
 

@@ -75,7 +75,9 @@ public sealed class MemoryKnownScenarios
                 await world.SleepAsync(1);
                 _ = agent.LookAtNextMemoryAsync(CancellationToken.None);
             }
-            return (await KnownAsync(world))!.At;
+            var known = (await KnownAsync(world))!;
+            Assert.Equal(30, known.Slices.Count); // By a whole look.
+            return known.At;
         }
     });
 
