@@ -81,6 +81,42 @@ public sealed class MemoryKnownScenarios
         }
     });
 
+    [Fact]
+    public void A_glance_at_a_guest_that_has_grown_keeps_what_was_felt_of_it_for_longer() => World.Run(seed: 6, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booted);
+        await world.SleepAsync(5);
+        await LookAsync(world, TimeSpan.Zero);
+        for (var tick = 0; tick < 24; tick++)
+        {
+            await world.SleepAsync(0.5);
+            world.Agents["host1"].Serving!.FeelMemory();
+        }
+        Guest(world).Load = Booted with { UsedPages = 1400 };
+        var memory = (await KnownAsync(world))!;
+        Assert.Equal(3, memory.Slices.Count); // A glance.
+        Assert.Contains(memory.Rhythm!.Longer, point => point.WindowMs is >= 5000 and <= 10_000);
+        // Twice as large it is another guest: what was felt was of a part of it.
+        Guest(world).Load = Booted with { UsedPages = 3000 };
+        Assert.Empty((await KnownAsync(world))!.Rhythm?.Longer ?? []);
+    });
+
+    [Fact]
+    public void While_others_are_glanced_at_what_is_known_serves_unless_it_is_of_quite_another_guest() => World.Run(seed: 7, async world =>
+    {
+        await world.CreateVmAsync("web", on: "host1", Booted);
+        await world.CreateVmAsync("other", on: "host1", Booted);
+        await world.SleepAsync(5);
+        var looked = (await LookAsync(world, TimeSpan.Zero))!;
+        Guest(world).Load = Booted with { UsedPages = 1400 };
+        var others = KnownAsync(world, "other");
+        await world.SleepAsync(0.1);
+        Assert.Equal(looked.At, (await KnownAsync(world))!.At);
+        Guest(world).Load = Booted with { UsedPages = 3000 };
+        Assert.InRange((await KnownAsync(world))!.NonZeroBytes, 0.95 * 3000 * PageBytes, 1.05 * 3000 * PageBytes);
+        Assert.NotNull(await others);
+    });
+
     /// <summary>QEMU reads all of it to send it, and what is read is given: 12 of 16 MiB that this host does not have.</summary>
     [Fact]
     public void A_guest_that_has_used_little_does_not_leave_a_full_host_by_taking_the_rest() => World.Run(seed: 5, async world =>
@@ -96,12 +132,12 @@ public sealed class MemoryKnownScenarios
 
     private static SimQemu Guest(World world) => world.Copy("web", on: "host1")!;
 
-    private static Task<MemoryProfile?> KnownAsync(World world) => AskAsync(world, AnHour, mayLook: false);
+    private static Task<MemoryProfile?> KnownAsync(World world, string vm = "web") => AskAsync(world, AnHour, mayLook: false, vm);
     private static Task<MemoryProfile?> LookAsync(World world, TimeSpan ageMax) => AskAsync(world, ageMax, mayLook: true);
 
-    private static async Task<MemoryProfile?> AskAsync(World world, TimeSpan ageMax, bool mayLook)
+    private static async Task<MemoryProfile?> AskAsync(World world, TimeSpan ageMax, bool mayLook, string name = "web")
     {
-        var vm = await world.VmAsync("web");
+        var vm = await world.VmAsync(name);
         return await world.Server.AskAsync(c => c.Agents.Of(vm.Owner).MeasureMemoryAsync(vm.Spec.Id, ageMax, mayLook, default));
     }
 }
