@@ -65,7 +65,7 @@ internal static class MemoryPages
 
     private static SafeFileHandle OpenOwn(string directory, long bytes)
     {
-        var path = Path.Combine(directory, $".page-{Guid.NewGuid():N}");
+        var path = Path.Combine(directory, $".page-{Guid.NewGuid():N}.tmp");
         var file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
         File.Delete(path); // At once: an agent that is killed meanwhile leaves nothing behind.
         try { RandomAccess.SetLength(file, bytes); }
